@@ -1,0 +1,1 @@
+"""Voxline: voice control for factory machines."""

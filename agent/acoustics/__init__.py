@@ -1,0 +1,1 @@
+"""The acoustic model: bundle, streaming window and inference engines."""

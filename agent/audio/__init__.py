@@ -1,0 +1,1 @@
+"""Where sound comes from: microphone, file or standard input, as frames of 10 ms."""

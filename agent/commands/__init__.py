@@ -1,0 +1,1 @@
+"""From a hypothesis to a command: pure policy, time passed in."""

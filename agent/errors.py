@@ -1,0 +1,48 @@
+"""One root error; one class per kind of failure, each with a stable code.
+
+A message says what is wrong, where, and what to do about it: it is read by a person at a machine.
+"""
+
+from typing import ClassVar
+
+
+class VoxlineError(Exception):
+    """Root of every error that Voxline raises on purpose."""
+
+    code: ClassVar[str] = "voxline"
+
+
+class SettingsError(VoxlineError):
+    """A configuration file, environment variable or secret is missing or wrong."""
+
+    code = "settings"
+
+
+class GrammarError(VoxlineError):
+    """A grammar file cannot be read, breaks its schema, or needs sounds the model does not know."""
+
+    code = "grammar"
+
+
+class BundleError(VoxlineError):
+    """A model bundle is incomplete, damaged, or does not fit this agent or board."""
+
+    code = "bundle"
+
+
+class EngineError(VoxlineError):
+    """An inference engine cannot start, answers too late, or answers something that is not a result."""
+
+    code = "engine"
+
+
+class AudioError(VoxlineError):
+    """An audio file cannot be read, or no audio device fits."""
+
+    code = "audio"
+
+
+class MessagingError(VoxlineError):
+    """A message breaks the contract, or the broker refuses us."""
+
+    code = "messaging"

@@ -1,0 +1,1 @@
+"""What operators can say: schema, pronunciations, and the compiled phone graph."""

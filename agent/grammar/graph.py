@@ -1,0 +1,86 @@
+"""The compiled grammar: a minimal phone graph that the decoder walks.
+
+Nodes carry sounds, arcs carry nothing. A path from a start node to a final node is one sentence; the nodes
+at which words end name the words, and words open and close slots. Homophones that lead to different
+meanings are a fault that `voxline grammar check` reports, so a path has exactly one meaning.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.grammar.schema import Command
+
+SlotValue = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a sentence, and the slot that it opens or closes."""
+
+    text: str
+    opens: str | None = None
+    """Slot that begins with this word."""
+    closes: str | None = None
+    """Slot that ends with this word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """What a path means."""
+
+    command: str
+    slots: Mapping[str, SlotValue]
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A node-labelled, acyclic phone graph with N nodes and E arcs.
+
+    Nodes are in topological order. Arcs are grouped by their destination (compressed sparse rows), which is
+    the order in which token passing needs them.
+    """
+
+    tokens: tuple[str, ...]
+    """Token table that `label` indexes: the one in the model bundle."""
+    label: NDArray[np.int32]
+    """Shape [N]: the sound of each node, an index into `tokens`."""
+    first_arc: NDArray[np.int32]
+    """Shape [N + 1]: the arcs into node n are `source[first_arc[n]:first_arc[n + 1]]`."""
+    source: NDArray[np.int32]
+    """Shape [E]: node from which each arc comes."""
+    starts: NDArray[np.bool_]
+    """Shape [N]: may a sentence begin with this node?"""
+    word: NDArray[np.int32]
+    """Shape [N]: index into `words` of the word that ends at this node, or -1 inside a word."""
+    final: NDArray[np.int32]
+    """Shape [N]: index into `commands` of the command that is complete at this node, or -1."""
+    words: tuple[Word, ...]
+    commands: tuple[Command, ...]
+    slot_values: Mapping[tuple[str, str], Mapping[str, SlotValue]]
+    """Per (command, slot): spoken words, joined by single spaces, to value."""
+
+    def interpret(self, path: Sequence[int]) -> Interpretation:
+        """Tell what the nodes of a complete path mean.
+
+        Raises:
+            ValueError: the last node of `path` completes no command.
+        """
+        command_index = int(self.final[path[-1]])
+        if command_index < 0:
+            raise ValueError("the path completes no command")
+        command = self.commands[command_index].name
+        slots: dict[str, SlotValue] = {}
+        spoken: list[str] = []
+        for index in self.word[np.asarray(path)]:
+            if index < 0:
+                continue
+            word = self.words[index]
+            if word.opens:
+                spoken = []
+            spoken.append(word.text)
+            if word.closes:
+                slots[word.closes] = self.slot_values[command, word.closes][" ".join(spoken)]
+        return Interpretation(command, slots)

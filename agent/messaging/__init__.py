@@ -1,0 +1,1 @@
+"""The MQTT contract and the client that keeps it."""

@@ -1,0 +1,1 @@
+"""From log-probabilities to a hypothesis: decoder, background model, confidence, endpoint."""
