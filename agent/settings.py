@@ -1,0 +1,213 @@
+"""Every setting of a station: a TOML file, over it secret files, over them environment variables.
+
+Units stand in the names: `_s`, `_ms`, `_hz`, `_db`, `_bytes`. `config.example.toml` documents every field.
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from agent.errors import SettingsError
+from agent.settings_faults import Origin, describe, unknown_names
+
+SYSTEM_FILE = Path("/etc/voxline/config.toml")
+SYSTEM_SECRETS = Path("/etc/voxline/secrets")
+"""Used where systemd names no credentials directory."""
+ENVIRONMENT_PREFIX = "VOXLINE_"
+
+
+def _topic_level(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][\w.-]{0,63}", name):
+        raise ValueError(
+            "use 1 to 64 letters, digits, '_', '-' or '.', a letter or digit first: it is one level of a topic"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_topic_level)]
+"""One level of a topic, in any script."""
+
+
+class Section(BaseModel):
+    """One table of the file. Values never change while the agent runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Station(Section):
+    """Where the station stands: the ISA-95 path of its topics, from the company down to the station."""
+
+    enterprise: Name
+    site: Name
+    area: Name
+    line: Name
+    cell: Name
+    id: Name
+
+
+class Microphone(Section):
+    """A sound device that is found by name."""
+
+    type: Literal["microphone"] = "microphone"
+    device: str = "*"
+    """Pattern for the device name, `*` and `?` as in file names, upper and lower case alike."""
+
+
+class AudioFile(Section):
+    """A recording, played once in real time as if it were heard."""
+
+    type: Literal["file"]
+    path: Path
+
+
+class Stdin(Section):
+    """Raw PCM on standard input: 16 kHz, mono, signed 16 bit, little endian."""
+
+    type: Literal["stdin"]
+
+
+class Recognition(Section):
+    """What can be said, and how sure the recognizer must be."""
+
+    grammar: Path
+    bundle: Path
+    engine: Literal["auto", "onnx", "rknn"] = "auto"
+    operating_point: Literal["low", "normal", "high"] = "normal"
+
+
+class Tls(Section):
+    """Encryption; with `certificate` and `key` the station proves who it is, too."""
+
+    ca: Path | None = None
+    """None: the authorities that the system trusts."""
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key come together: give both or neither")
+        return self
+
+
+class Mqtt(Section):
+    """The broker, and how patient the station is with it."""
+
+    host: str = Field(default="localhost", min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    tls: Tls | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    keepalive_s: int = Field(default=10, ge=2, le=3600)
+    """A dead link is noticed within this time."""
+    reconnect_spread_s: float = Field(default=60.0, ge=0.1, le=3600)
+    """When a broker comes back its stations return evenly spread over this time."""
+
+    @model_validator(mode="after")
+    def _who(self) -> Self:
+        if self.password is not None and self.username is None:
+            raise ValueError("a password needs a username")
+        return self
+
+
+class Health(Section):
+    """The station's report on itself."""
+
+    interval_s: float = Field(default=10.0, ge=1, le=3600)
+
+
+class Logging(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "text", "json"] = "auto"
+    """auto: text on a terminal, JSON elsewhere."""
+
+
+class Storage(Section):
+    """Directories of the agent; each is made where it is missing."""
+
+    state: Path = Path("/var/lib/voxline")
+    """What must survive: outbox, audit log, installed bundles."""
+    cache: Path = Path("/var/cache/voxline")
+    """What can be made again: compiled grammars."""
+
+
+class Settings(BaseSettings):
+    """All settings of one station. Build it with `load`, or from sections in a test."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    station: Station
+    audio: Annotated[Microphone | AudioFile | Stdin, Field(discriminator="type")] = Microphone()
+    recognition: Recognition
+    mqtt: Mqtt = Mqtt()
+    health: Health = Health()
+    logging: Logging = Logging()
+    storage: Storage = Storage()
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - a hook of pydantic-settings
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        secrets = NestedSecretsSettingsSource(
+            file_secret_settings, _secrets_directory(), secrets_dir_missing="ok", secrets_prefix=""
+        )
+        return env_settings, secrets, init_settings
+
+
+def _secrets_directory() -> Path:
+    return Path(os.environ.get("CREDENTIALS_DIRECTORY", SYSTEM_SECRETS))
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings of this station.
+
+    The file is `path`, else the one VOXLINE_CONFIG names, else /etc/voxline/config.toml. Secret files lie in
+    systemd's credentials directory, else in /etc/voxline/secrets: the file `mqtt__password` holds
+    `[mqtt] password`. The variable VOXLINE_MQTT__PASSWORD would hold it as well, and wins.
+
+    Raises:
+        SettingsError: names every fault with its file and line, and what would be valid.
+    """
+    path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
+    secrets = _secrets_directory()
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}; give another file with --config or VOXLINE_CONFIG"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {error}") from error
+    origin = Origin(path, text, data, secrets, dict(os.environ), ENVIRONMENT_PREFIX)
+    if unknown := unknown_names(Settings, origin):
+        raise SettingsError("\n".join(unknown))
+    try:
+        return Settings(**data)
+    except ValidationError as error:
+        raise SettingsError("\n".join(describe(Settings, error, origin))) from error
+    except (PydanticSettingsError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"environment or secret files in {secrets}: {error}") from error

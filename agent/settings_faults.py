@@ -1,0 +1,152 @@
+"""Tell a person what is wrong with the settings: where it stands, what it is, and what would be valid."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+DELIMITER = "__"
+"""Between section and field in names of variables and secret files."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where settings come from."""
+
+    file: Path
+    text: str
+    data: Mapping[str, Any]
+    """`text`, parsed."""
+    secrets: Path
+    environment: Mapping[str, str]
+    prefix: str
+    """Of the environment variables that are ours."""
+
+    def place(self, keys: Sequence[str]) -> str:
+        """Name what holds the setting `keys`: a variable, a secret file, or file and line."""
+        variable = self.prefix + DELIMITER.join(keys).upper()
+        if variable in self.environment:
+            return f"environment variable {variable}"
+        secret = self.secrets / DELIMITER.join(keys)
+        if secret.exists():
+            return str(secret)
+        line = line_of(self.text, keys)
+        return f"{self.file}:{line}" if line else str(self.file)
+
+
+def describe(root: type[BaseModel], error: ValidationError, origin: Origin) -> list[str]:
+    """Turn what pydantic found into one line for each fault."""
+    return [_describe(root, fault, origin) for fault in error.errors(include_url=False)]
+
+
+def unknown_names(root: type[BaseModel], origin: Origin) -> list[str]:
+    """Find names that pydantic-settings would pass over, or take for its own options (`_env_file`)."""
+    faults = [f"{origin.place([key])}: no setting [{key}]" for key in origin.data if key.startswith("_")]
+    for variable in origin.environment:
+        section, delimiter, _ = variable.removeprefix(origin.prefix).lower().partition(DELIMITER)
+        if variable.startswith(origin.prefix) and delimiter and section not in root.model_fields:
+            advice = _advice(section, root, root)
+            faults.append(f"environment variable {variable}: no section '{section}'; {advice}")
+    return faults
+
+
+def line_of(text: str, keys: Sequence[str]) -> int | None:
+    """Find the line, from 1, of a key in a TOML text, or else of the innermost table around it."""
+    table: list[str] = []
+    best, best_depth = None, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
+            path = table = _split(header[1])
+        elif entry := re.match(r"\s*([\w\"'. -]+?)\s*=", line):
+            path = table + _split(entry[1])
+        else:
+            continue
+        if len(path) > best_depth and path == list(keys[: len(path)]):
+            best, best_depth = number, len(path)
+    return best
+
+
+def _split(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in dotted.split(".")]
+
+
+def _describe(root: type[BaseModel], fault: ErrorDetails, origin: Origin) -> str:
+    keys, parent = _walk(root, fault["loc"])
+    place = origin.place(keys)
+    name = _name(keys)
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{place}: no setting {name}{_tag_note(parent)}; {_advice(keys[-1], parent, root)}"
+        case "missing":
+            return f"{place}: {name} is missing"
+        case "union_tag_not_found":
+            return f"{place}: {name} type is missing"
+        case "union_tag_invalid":
+            tag, expected = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
+            return f"{place}: {name} type must be one of {expected}, not {tag!r:.80}"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if fault["type"] == "value_error":
+        return f"{place}: {name}: {message}"
+    given = "" if _is_secret(keys, parent) else f", not {fault['input']!r:.80}"
+    return f"{place}: {name} must be {message}{given}"
+
+
+def _walk(root: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], type[BaseModel]]:
+    """Split a pydantic location into keys of the file (without union tags) and the model around the last."""
+    keys: list[str] = []
+    parent = root
+    candidates = [root]
+    for part in map(str, location):
+        tagged = [model for model in candidates if _tag(model) == part]
+        if len(candidates) > 1 and tagged:
+            candidates = tagged
+            continue
+        keys.append(part)
+        parent = candidates[0] if candidates else parent
+        field = parent.model_fields.get(part)
+        candidates = list(_models(field.annotation)) if field else []
+    return keys, parent
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("type")
+    return get_args(field.annotation)[0] if field else None
+
+
+def _tag_note(model: type[BaseModel]) -> str:
+    tag = _tag(model)
+    return f" where type is '{tag}'" if tag else ""
+
+
+def _is_secret(keys: Sequence[str], parent: type[BaseModel]) -> bool:
+    field = parent.model_fields.get(keys[-1]) if keys else None
+    return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _name(keys: Sequence[str]) -> str:
+    if len(keys) < 2:
+        return f"[{'.'.join(keys)}]"
+    return f"[{'.'.join(keys[:-1])}] {keys[-1]}"
+
+
+def _advice(key: str, parent: type[BaseModel], root: type[BaseModel]) -> str:
+    near = difflib.get_close_matches(key.lower(), parent.model_fields, n=1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    for section, field in root.model_fields.items():
+        models = list(_models(field.annotation))
+        if parent not in models and any(key in model.model_fields for model in models):
+            return f"it belongs in [{section}]"
+    return f"valid here: {', '.join(parent.model_fields)}"
