@@ -1,0 +1,78 @@
+"""When is a sentence over? The grammar knows better than the silence does.
+
+A sentence that can only end is over 160 ms after its last sound; one that may go on gets the time people
+take between words. A begun sentence that stays unfinished times out. Speech that no sentence fits is over at
+the next pause. Silence is counted on the sentence's own path, so steady noise cannot hold an endpoint back.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from agent.recognition.decoder import Decoder, Finish
+
+
+class Ending(Enum):
+    """How an utterance ended."""
+
+    COMPLETE = auto()
+    """A sentence of the grammar is finished."""
+    INCOMPLETE = auto()
+    """A sentence began and stopped half way."""
+    BACKGROUND = auto()
+    """Somebody spoke, but no sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in frames of the model."""
+
+    final: int
+    """After a sentence that can only end."""
+    may_continue: int
+    """After a sentence that may go on."""
+    incomplete: int
+    """After half a sentence."""
+    background: int
+    """After speech that fits nothing."""
+    longest: int
+    """Speech without a pause is reported at least this often."""
+
+    @classmethod
+    def for_frame(cls, frame_s: float) -> "Patience":
+        """Return the waits for a model whose frames are `frame_s` seconds apart."""
+        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.45, 1.2, 0.6, 10.0)]
+        return cls(*(max(1, count) for count in frames))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An utterance that is over."""
+
+    ending: Ending
+    finish: Finish | None
+    """Best complete sentence, if any survived."""
+    quiet: int
+    """Frames since the last sound."""
+
+
+MIN_SOUNDS = 3
+"""Fewer sounds than this are a click, not speech, and are passed over in silence."""
+
+
+def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
+    """Look at the newest frame: is an utterance over?"""
+    finish = next(iter(decoder.finishes()), None)
+    tokens, background = decoder.tokens, decoder.background
+    best = int(tokens.score.argmax()) if len(tokens.score) else None
+    if finish and best is not None and finish.score > 0 and finish.score >= tokens.score[best]:
+        wait = patience.may_continue if finish.may_continue else patience.final
+        if finish.quiet >= wait:
+            return Endpoint(Ending.COMPLETE, finish, finish.quiet)
+        return None
+    if best is not None and tokens.score[best] > 0:
+        if tokens.quiet[best] >= patience.incomplete:
+            return Endpoint(Ending.INCOMPLETE, finish, int(tokens.quiet[best]))
+        return None
+    if background.sounds and background.quiet_frames >= patience.background:
+        return Endpoint(Ending.BACKGROUND, finish, background.quiet_frames)
+    return None

@@ -1,0 +1,114 @@
+"""The search network: the phone graph with CTC's own states made explicit.
+
+A CTC path through node n first repeats the sound of n, then may rest in blank. So every node becomes two
+states, and the rule that the same sound twice in a row needs a blank between becomes the absence of an arc
+(Graves et al. 2006, section 4.1). After this expansion decoding is a plain Viterbi search.
+"""
+
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.grammar.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """States of a graph with N nodes: 2n sounds node n, 2n + 1 rests after it, 2N is before the sentence.
+
+    Arcs are grouped by the state they leave (compressed sparse rows), S = 2N + 1 states, E arcs.
+    """
+
+    graph: Graph
+    rest: int
+    """Emission index of resting: one past the token table."""
+    emission: NDArray[np.intp]
+    """Shape [S]: which emission each state consumes."""
+    first_arc: NDArray[np.intp]
+    """Shape [S]."""
+    arcs_out: NDArray[np.intp]
+    """Shape [S]: how many arcs leave each state."""
+    target: NDArray[np.intp]
+    """Shape [E]."""
+    meaning: NDArray[np.uint64]
+    """Shape [E]: fingerprint of the slot word that taking this arc completes, 0 for none."""
+    command: NDArray[np.int32]
+    """Shape [S]: command that is complete in this state, or -1."""
+    may_continue: NDArray[np.bool_]
+    """Shape [S]: can the sentence go on from this state?"""
+
+    @property
+    def start(self) -> int:
+        """The state before the sentence."""
+        return len(self.emission) - 1
+
+
+def build_network(graph: Graph, enabled: NDArray[np.bool_] | None = None) -> Network:
+    """Expand a graph to its CTC states.
+
+    Args:
+        graph: N nodes.
+        enabled: shape [N], nodes that may be used now; all of them if None. A node that is off cannot be
+            heard at all, which is stronger than refusing it afterwards.
+    """
+    nodes = len(graph.label)
+    usable = np.ones(nodes, bool) if enabled is None else enabled
+    destination = np.repeat(np.arange(nodes), np.diff(graph.first_arc))
+    source = graph.source.astype(np.intp)
+    keep = usable[source] & usable[destination]
+    source, destination = source[keep], destination[keep]
+    node = np.flatnonzero(usable)
+    changes_sound = graph.label[source] != graph.label[destination]
+    first = np.flatnonzero(graph.starts & usable)
+
+    leaves = np.concatenate(
+        [2 * node, 2 * node, 2 * node + 1, 2 * source[changes_sound], 2 * source + 1, np.full(len(first), 2 * nodes)]
+    )
+    enters = np.concatenate(
+        [2 * node, 2 * node + 1, 2 * node + 1, 2 * destination[changes_sound], 2 * destination, 2 * first]
+    )
+    order = np.argsort(leaves, kind="stable")
+    leaves, enters = leaves[order], enters[order]
+    arcs_out = np.bincount(leaves, minlength=2 * nodes + 1)
+
+    rest = len(graph.tokens)
+    emission = np.full(2 * nodes + 1, rest, np.intp)
+    emission[0 : 2 * nodes : 2] = graph.label
+    command = np.full(2 * nodes + 1, -1, np.int32)
+    command[:-1] = np.repeat(np.where(usable, graph.final, -1), 2)
+    goes_on = np.bincount(source, minlength=nodes) > 0
+    return Network(
+        graph=graph,
+        rest=rest,
+        emission=emission,
+        first_arc=np.cumsum(arcs_out) - arcs_out,
+        arcs_out=arcs_out,
+        target=enters,
+        meaning=np.where(leaves != enters, _slot_fingerprints(graph)[enters], np.uint64(0)),
+        command=command,
+        may_continue=np.append(np.repeat(goes_on, 2), True),
+    )
+
+
+def _slot_fingerprints(graph: Graph) -> NDArray[np.uint64]:
+    """Shape [S]: fingerprint of the slot word that ends in a state, 0 where no slot word does.
+
+    Words outside slots do not change what a sentence of a given command means, so they count for nothing.
+    """
+    nodes = len(graph.label)
+    fingerprint = np.zeros(2 * nodes + 1, np.uint64)
+    inside = np.full(nodes, "", dtype=object)
+    for node in range(nodes):
+        arcs = graph.source[graph.first_arc[node] : graph.first_arc[node + 1]]
+        slot = next((inside[source] for source in arcs if inside[source]), "")
+        if graph.word[node] >= 0:
+            word = graph.words[graph.word[node]]
+            slot = word.opens or slot
+            if slot:
+                fingerprint[2 * node] = crc32(f"{slot}\0{word.text}".encode()) + 1
+            if word.closes:
+                slot = ""
+        inside[node] = slot
+    return fingerprint

@@ -1,0 +1,51 @@
+"""A graph small enough to search by hand: every sentence is its own chain of nodes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.grammar.graph import Graph, Word
+from agent.grammar.schema import Command
+
+TOKENS = ("<blank>", "<noise>", "A", "B", "C", "D")
+
+Spoken = tuple[Word, str]
+"""A word and its sounds, one letter each."""
+
+
+def chain_graph(sentences: Sequence[tuple[str, Sequence[Spoken]]]) -> Graph:
+    """Build a graph from (command name, words) pairs."""
+    names = list(dict.fromkeys(name for name, _ in sentences))
+    label, source, first_arc, starts, word, final = [], [], [0], [], [], []
+    words: list[Word] = []
+    values: dict[tuple[str, str], dict[str, str | int | float]] = {}
+    for name, spoken in sentences:
+        position = 0
+        slot_text: list[str] = []
+        for entry, sounds in spoken:
+            slot_text = [entry.text] if entry.opens else [*slot_text, entry.text]
+            if entry.closes:
+                values.setdefault((name, entry.closes), {})[" ".join(slot_text)] = " ".join(slot_text)
+            for index, sound in enumerate(sounds):
+                if position:
+                    source.append(len(label) - 1)
+                first_arc.append(len(source))
+                starts.append(position == 0)
+                label.append(TOKENS.index(sound))
+                word.append(len(words) if index == len(sounds) - 1 else -1)
+                final.append(-1)
+                position += 1
+            words.append(entry)
+        final[-1] = names.index(name)
+    return Graph(
+        tokens=TOKENS,
+        label=np.array(label, np.int32),
+        first_arc=np.array(first_arc, np.int32),
+        source=np.array(source, np.int32),
+        starts=np.array(starts),
+        word=np.array(word, np.int32),
+        final=np.array(final, np.int32),
+        words=tuple(words),
+        commands=tuple(Command(name=name, sentences=("x",), topic="t") for name in names),
+        slot_values=values,
+    )
