@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 160
 """10 ms."""
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,11 @@ class Frame:
     """Shape [160], full scale is 32767."""
 
     time_s: float
-    """Monotonic time of the first sample. A jump against the previous frame is a gap: sound was lost there."""
+    """Monotonic time of the first sample. Where it does not follow the previous frame, sound was lost."""
+
+    def follows(self, previous: "Frame") -> bool:
+        """Whether no sound was lost between `previous` and this frame (clock corrections stay below 1 ms)."""
+        return abs(self.time_s - previous.time_s - FRAME_S) < FRAME_S / 2
 
 
 class AudioSource(Protocol):

@@ -1,0 +1,110 @@
+"""How loud, how noisy, how clipped: a streaming meter in constant memory, pure."""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.audio.convert import FULL_SCALE, FrameCutter
+
+LOWEST_DBFS = -120.0
+"""Stands for digital silence, so that every level is a finite number."""
+LOWEST_SNR_DB, HIGHEST_SNR_DB = -10.0, 80.0
+_CLIPPED_AT = 32_760
+_RECENT = 100  # frames: the last second, for level, peak and clipping
+_SMOOTH = 10  # frames: power is averaged over 100 ms before a minimum or maximum is sought
+_SPAN = 50  # frames: minima and maxima are kept per half second ...
+_SPANS = 10  # ... for the last five seconds: longer than people speak without a pause
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What the meter shows. 0 dBFS is a full-scale square wave: a full-scale sine has -3 dBFS RMS."""
+
+    rms_dbfs: float
+    """Of the last second."""
+    peak_dbfs: float
+    """Of the last second."""
+    clipping_ratio: float
+    """Samples of the last second at full scale, 0 to 1."""
+    noise_floor_dbfs: float
+    """The quietest 100 ms of the last 5 s (minimum statistics)."""
+    snr_db: float
+    """The loudest 100 ms of the last 5 s over that floor, the floor's own power taken off; -10 to 80 dB."""
+
+
+class LevelMeter:
+    """Takes 16 kHz int16 in blocks of any length; what it shows does not depend on how they were cut.
+
+    For one thread; hand what `levels` gives to others.
+    """
+
+    def __init__(self) -> None:
+        self._cutter = FrameCutter()
+        self._powers: deque[float] = deque(maxlen=_RECENT)
+        self._peaks: deque[int] = deque(maxlen=_RECENT)
+        self._clipped: deque[int] = deque(maxlen=_RECENT)
+        self._spans: deque[tuple[float, float]] = deque(maxlen=_SPANS)
+        self._in_span = 0
+
+    def update(self, samples: NDArray[np.int16]) -> None:
+        """Take the next samples, shape [n]."""
+        for frame in self._cutter.push(samples):
+            self._take(frame)
+
+    def levels(self) -> Levels:
+        """Show where it stands: all at the bottom before the first whole frame."""
+        if not self._powers:
+            return Levels(LOWEST_DBFS, LOWEST_DBFS, 0.0, LOWEST_DBFS, LOWEST_SNR_DB)
+        floor = min(low for low, _ in self._spans)
+        loudest = max(high for _, high in self._spans)
+        return Levels(
+            rms_dbfs=_db(math.fsum(self._powers) / len(self._powers)),
+            peak_dbfs=_db((max(self._peaks) / FULL_SCALE) ** 2),
+            clipping_ratio=sum(self._clipped) / (len(self._clipped) * 160),
+            noise_floor_dbfs=_db(floor),
+            snr_db=_snr_db(loudest, floor),
+        )
+
+    def _take(self, frame: NDArray[np.int16]) -> None:
+        wide = frame.astype(np.int64)
+        magnitude = np.abs(wide)
+        self._powers.append(int(wide @ wide) / (len(frame) * FULL_SCALE**2))
+        self._peaks.append(int(magnitude.max()))
+        self._clipped.append(int(np.count_nonzero(magnitude >= _CLIPPED_AT)))
+        recent = [self._powers[-1 - back] for back in range(min(_SMOOTH, len(self._powers)))]
+        smooth = math.fsum(recent) / len(recent)
+        if self._in_span == 0:
+            self._spans.append((smooth, smooth))
+        else:
+            low, high = self._spans[-1]
+            self._spans[-1] = (min(low, smooth), max(high, smooth))
+        self._in_span = (self._in_span + 1) % _SPAN
+
+
+def advice(levels: Levels) -> str | None:
+    """Say what a person at the machine should change, or nothing if the levels are good."""
+    if levels.rms_dbfs <= LOWEST_DBFS:
+        return "digital silence: is the microphone muted, or the wrong device chosen?"
+    if levels.clipping_ratio > 0.001:
+        return "clipping: turn the input gain down or move away from the microphone"
+    if levels.peak_dbfs < -40:
+        return "very quiet: turn the input gain up or move closer"
+    if levels.snr_db < 10:
+        return "speech hardly above the noise: speak now, move closer, or use a close-talking microphone"
+    return None
+
+
+def _db(power: float) -> float:
+    return max(LOWEST_DBFS, 10 * math.log10(power)) if power > 0 else LOWEST_DBFS
+
+
+def _snr_db(loudest: float, floor: float) -> float:
+    signal = loudest - floor
+    if signal <= 0:
+        return LOWEST_SNR_DB
+    if floor <= 0:
+        return HIGHEST_SNR_DB
+    return min(HIGHEST_SNR_DB, max(LOWEST_SNR_DB, 10 * math.log10(signal / floor)))

@@ -1,0 +1,99 @@
+"""Plays tones to the operator, in a thread of its own: nobody waits for a loudspeaker."""
+
+import queue
+import threading
+import time
+from typing import Any
+
+import structlog
+
+from agent.audio.portaudio import choose, portaudio
+from agent.audio.tones import Tone, render
+from agent.errors import AudioError
+
+_WAITING = 4
+"""Tones that may wait: more would be heard long after what they speak of."""
+_CHUNK_S = 0.02
+_POLL_S = 0.02
+_GRACE_S = 2.0
+_CONTINUE, _COMPLETE = 0, 1  # PortAudio's paContinue and paComplete
+
+_log = structlog.get_logger()
+
+
+class TonePlayer:
+    """Plays on the first output whose name fits `pattern`, or on the system's default.
+
+    The device is held only while a tone sounds. A missing or broken loudspeaker is reported in `failure` and
+    tried again at the next tone; one that was plugged in later is seen after the microphone was opened anew.
+    Raises `AudioError` when made, if PyAudio is not installed.
+    """
+
+    def __init__(self, pattern: str | None = None) -> None:
+        self._audio = portaudio()
+        self._pattern = pattern
+        self._queue: queue.Queue[Tone | None] = queue.Queue(_WAITING)
+        self.played = 0
+        """Tones played to their end."""
+        self.dropped = 0
+        """Tones given up because too many waited."""
+        self.failure: str | None = None
+        """Why the last tone did not sound; nothing if it did."""
+        self._thread = threading.Thread(target=self._run, name="tones", daemon=True)
+        self._thread.start()
+
+    def play(self, tone: Tone) -> None:
+        """Play as soon as the tones before it are over. Returns at once."""
+        try:
+            self._queue.put_nowait(tone)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Stop after the tones that wait, at most a few seconds."""
+        self._queue.put(None)
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while (tone := self._queue.get()) is not None:
+            try:
+                self._sound(tone)
+            except (AudioError, OSError) as error:
+                if self.failure is None:
+                    _log.warning("tone_failed", tone=tone, reason=str(error))
+                self.failure = str(error)
+            else:
+                self.played += 1
+                self.failure = None
+
+    def _sound(self, tone: Tone) -> None:
+        device = choose(self._audio.devices(), self._pattern, output=True)
+        samples = render(tone, device.rate_hz)
+        feed = _Feed(samples.tobytes())
+        chunk = round(device.rate_hz * _CHUNK_S)
+        stream = self._audio.open(device, device.rate_hz, chunk, feed.callback, output=True)
+        try:
+            deadline_s = time.monotonic() + len(samples) / device.rate_hz + _GRACE_S
+            while self._audio.is_active(stream):
+                if time.monotonic() > deadline_s:
+                    msg = f"'{device.name}' takes no sound"
+                    raise AudioError(msg)
+                time.sleep(_POLL_S)
+            if not feed.ended:
+                msg = f"'{device.name}' was lost during the tone"
+                raise AudioError(msg)
+        finally:
+            self._audio.close(stream)
+
+
+class _Feed:
+    """Hands out bytes to PortAudio's thread until they end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self.ended = False
+
+    def callback(self, _data: Any, count: int, _times: Any, _status: int) -> tuple[bytes, int]:
+        chunk, self._data = bytes(self._data[: 2 * count]), self._data[2 * count :]
+        self.ended = not self._data
+        return chunk.ljust(2 * count, b"\0"), _COMPLETE if self.ended else _CONTINUE

@@ -1,0 +1,90 @@
+"""Frames arrive, but is it sound? A dead source is found by what it delivers; pure."""
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.audio.source import SAMPLE_RATE_HZ
+
+STUCK_AFTER_S = 3.0
+"""Of the same: silence, a constant, a repeated buffer, or nothing at all."""
+_HISTORY = int(STUCK_AFTER_S * SAMPLE_RATE_HZ)
+_LONGEST_PERIOD = SAMPLE_RATE_HZ
+_KEY = 480
+_CHECK_EVERY = SAMPLE_RATE_HZ // 4
+
+
+class Stuck(StrEnum):
+    """Why a source is held to be dead."""
+
+    STOPPED = "stopped"
+    """No samples arrive."""
+    SILENT = "silent"
+    """Every sample is 0: muted, or unplugged behind the converter."""
+    CONSTANT = "constant"
+    """Every sample is the same."""
+    REPEATING = "repeating"
+    """The same buffer of up to a second comes again and again."""
+
+
+class StuckDetector:
+    """Watches 16 kHz int16 samples in blocks of any length; says why they cannot be sound, within 3.3 s.
+
+    A real converter never repeats 3 s bit by bit: its noise differs. What repeats exactly is a driver that
+    stopped filling its buffer (or a test signal, which is no operator either). At a native rate other than
+    16 kHz a repeated buffer is only exact after resampling if its length is a whole number of 16 kHz samples
+    within a second; at 48 kHz, 32 kHz and 8 kHz it is.
+    """
+
+    def __init__(self) -> None:
+        self._history: NDArray[np.int16] = np.empty(0, np.int16)
+        self._unchecked = 0
+        self._last_s: float | None = None
+        self._finding: Stuck | None = None
+
+    def update(self, samples: NDArray[np.int16], now_s: float) -> None:
+        """Take the next samples, shape [n], at the monotonic time they arrived."""
+        self._last_s = now_s
+        for start in range(0, len(samples), _CHECK_EVERY):
+            self._take(samples[start : start + _CHECK_EVERY])
+
+    def finding(self, now_s: float) -> Stuck | None:
+        """Say why the source is dead, or nothing if it lives. Any thread may ask; asking starts it."""
+        if self._last_s is None:
+            self._last_s = now_s
+        return Stuck.STOPPED if now_s - self._last_s > STUCK_AFTER_S else self._finding
+
+    def _take(self, samples: NDArray[np.int16]) -> None:
+        room = _CHECK_EVERY - self._unchecked
+        for part in (samples[:room], samples[room:]):
+            self._history = np.concatenate([self._history, part])[-_HISTORY:]
+            self._unchecked += len(part)
+            if self._unchecked >= _CHECK_EVERY:
+                self._unchecked -= _CHECK_EVERY
+                self._finding = _judge(self._history) if len(self._history) == _HISTORY else None
+
+
+def _judge(history: NDArray[np.int16]) -> Stuck | None:
+    if (history == history[0]).all():
+        return Stuck.CONSTANT if history[0] else Stuck.SILENT
+    return Stuck.REPEATING if _period(history) else None
+
+
+def _period(history: NDArray[np.int16]) -> int | None:
+    """Shortest exact period of the whole history, up to a second.
+
+    The 30 ms around the last change are sought further back; each find gives a period to try. (Without the
+    change a quiet history would offer thousands.)
+    """
+    changes = np.flatnonzero(np.diff(history))
+    key_end = min(int(changes[-1]) + _KEY // 2, len(history))
+    key_start = max(0, key_end - _KEY)
+    raw, key = history.tobytes(), history[key_start:key_end].tobytes()
+    earliest = 2 * max(0, key_start - _LONGEST_PERIOD)
+    found = 2 * key_start
+    while (found := raw.rfind(key, earliest, found + len(key) - 1)) >= 0:
+        period, odd = divmod(2 * key_start - found, 2)
+        if not odd and np.array_equal(history[period:], history[:-period]):
+            return period
+    return None
