@@ -62,5 +62,7 @@ def probability(features: Mapping[str, float], weights: Mapping[str, float]) -> 
         features: value per feature name.
         weights: weight per feature name, and `bias`; fitted on real speech, stored in the bundle.
     """
-    logit = weights["bias"] + sum(weights[name] * value for name, value in features.items() if name in weights)
+    logit = weights["bias"] + sum(
+        weights[name] * value for name, value in features.items() if name in weights
+    )
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))

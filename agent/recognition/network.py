@@ -64,7 +64,14 @@ def build_network(graph: Graph, enabled: NDArray[np.bool_] | None = None) -> Net
     first = np.flatnonzero(graph.starts & usable)
 
     leaves = np.concatenate(
-        [2 * node, 2 * node, 2 * node + 1, 2 * source[changes_sound], 2 * source + 1, np.full(len(first), 2 * nodes)]
+        [
+            2 * node,
+            2 * node,
+            2 * node + 1,
+            2 * source[changes_sound],
+            2 * source + 1,
+            np.full(len(first), 2 * nodes),
+        ]
     )
     enters = np.concatenate(
         [2 * node, 2 * node + 1, 2 * node + 1, 2 * destination[changes_sound], 2 * destination, 2 * first]

@@ -96,7 +96,11 @@ def test_finds_what_an_exhaustive_search_finds(
 def test_path_is_as_long_as_the_sentence_and_scores_what_it_claims(seed: int) -> None:
     frames = log_softmax(np.random.default_rng(seed).normal(0, 3, (20, len(TOKENS))))
     decoder = Decoder(
-        build_network(chain_graph(SENTENCES)), blank_penalty=0, loop_penalty=2, entry_penalty=0, limits=UNLIMITED
+        build_network(chain_graph(SENTENCES)),
+        blank_penalty=0,
+        loop_penalty=2,
+        entry_penalty=0,
+        limits=UNLIMITED,
     )
     for frame in frames:
         decoder.step(frame)
@@ -137,7 +141,11 @@ def test_a_disabled_command_cannot_be_heard() -> None:
 
 def test_looking_ahead_changes_nothing() -> None:
     decoder = Decoder(
-        build_network(chain_graph(SENTENCES)), blank_penalty=0, loop_penalty=2, entry_penalty=0, limits=UNLIMITED
+        build_network(chain_graph(SENTENCES)),
+        blank_penalty=0,
+        loop_penalty=2,
+        entry_penalty=0,
+        limits=UNLIMITED,
     )
     twin = decoder.copy()
     rng = np.random.default_rng(3)

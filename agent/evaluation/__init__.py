@@ -1,0 +1,1 @@
+"""How well a bundle and a grammar work on recordings: the figures a person decides by."""

@@ -1,0 +1,174 @@
+"""How many labelled commands are heard exactly, how many are refused, and how many are heard wrong.
+
+A wrong command is worse than a rejected one, so the two are never added up.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from agent.audio.file import read_audio
+from agent.errors import VoxlineError
+from agent.evaluation.listening import Ear, in_room
+from agent.evaluation.statistics import Share
+from agent.recognition.hypothesis import Hypothesis
+
+SlotValue = str | int | float
+
+
+class Label(BaseModel):
+    """What was said in a clip."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: str
+    slots: dict[str, SlotValue] = {}
+
+
+class Verdict(StrEnum):
+    """What became of a clip."""
+
+    EXACT = "exact"
+    WRONG = "wrong"
+    """Something else was accepted, or more than was said."""
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One clip under one condition."""
+
+    file: str
+    snr_db: float | None
+    """None: without added noise."""
+    label: Label
+    heard: tuple[Hypothesis, ...]
+
+    @property
+    def accepted(self) -> list[Hypothesis]:
+        """The utterances that would have become commands."""
+        return [hypothesis for hypothesis in self.heard if hypothesis.reject is None]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Exact only if the label, and nothing else, was accepted."""
+        if not self.accepted:
+            return Verdict.REJECTED
+        exact = [(h.command, dict(h.slots)) for h in self.accepted] == [
+            (self.label.command, self.label.slots)
+        ]
+        return Verdict.EXACT if exact else Verdict.WRONG
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The figures of one condition."""
+
+    snr_db: float | None
+    exact: Share
+    wrong: Share
+    rejected: Share
+    slots: Share
+    """Slots with the right value, among all slots of the labels."""
+    numbers: Share
+    """The same among slots whose value is a number."""
+    reasons: Mapping[str, int]
+    """Rejected clips by reason; `unheard` where nothing was noticed at all."""
+
+
+class LabelsError(VoxlineError):
+    """The labels do not say what was spoken."""
+
+    code = "labels"
+
+
+def read_labels(path: Path) -> dict[str, Label]:
+    """Read `{"file.wav": {"command": "...", "slots": {...}}}`.
+
+    Raises:
+        LabelsError: names the clip and the field.
+    """
+    try:
+        return TypeAdapter(dict[str, Label]).validate_json(path.read_bytes())
+    except OSError as error:
+        raise LabelsError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise LabelsError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def run_trials(
+    ear: Ear,
+    labels: Mapping[str, Label],
+    audio: Path,
+    noise: NDArray[np.int16] | None,
+    snrs_db: Sequence[float | None],
+    progress: Callable[[Trial], None] = lambda _trial: None,
+) -> list[Trial]:
+    """Hear every clip under every condition.
+
+    Raises:
+        AudioError: a clip of the labels is missing or damaged.
+    """
+    trials = []
+    for index, (file, label) in enumerate(sorted(labels.items())):
+        speech = read_audio(audio / file)
+        for snr_db in snrs_db:
+            heard = ear.listen(in_room(speech, noise, snr_db, seed=index))
+            trials.append(Trial(file, snr_db, label, tuple(heard)))
+            progress(trials[-1])
+    return trials
+
+
+def score(trials: Sequence[Trial], snr_db: float | None) -> Score:
+    """Count one condition."""
+    chosen = [trial for trial in trials if trial.snr_db == snr_db]
+    verdicts = [trial.verdict for trial in chosen]
+    slots = [
+        (value, _heard_slot(trial, name)) for trial in chosen for name, value in trial.label.slots.items()
+    ]
+    numbers = [(value, heard) for value, heard in slots if not isinstance(value, str)]
+    rejected = [trial for trial in chosen if trial.verdict is Verdict.REJECTED]
+    reasons = [_reason(trial) for trial in rejected]
+    return Score(
+        snr_db=snr_db,
+        exact=Share.of(verdicts.count(Verdict.EXACT), len(chosen)),
+        wrong=Share.of(verdicts.count(Verdict.WRONG), len(chosen)),
+        rejected=Share.of(len(rejected), len(chosen)),
+        slots=Share.of(sum(value == heard for value, heard in slots), len(slots)),
+        numbers=Share.of(sum(value == heard for value, heard in numbers), len(numbers)),
+        reasons={reason: reasons.count(reason) for reason in sorted(set(reasons))},
+    )
+
+
+def _heard_slot(trial: Trial, name: str) -> SlotValue | None:
+    return next((h.slots[name] for h in trial.accepted if name in h.slots), None)
+
+
+def _reason(trial: Trial) -> str:
+    return str(trial.heard[-1].reject) if trial.heard else "unheard"
+
+
+def to_json(trials: Sequence[Trial], scores: Sequence[Score]) -> str:
+    """Write scores, and every clip that was not exact with all that was heard in it."""
+    faults: list[dict[str, Any]] = [
+        {
+            "file": trial.file,
+            "snr_db": trial.snr_db,
+            "verdict": trial.verdict,
+            "said": trial.label.model_dump(),
+            "heard": [{**asdict(h), "text": h.text} for h in trial.heard],
+        }
+        for trial in trials
+        if trial.verdict is not Verdict.EXACT
+    ]
+    return json.dumps(
+        {"scores": [asdict(s) for s in scores], "not_exact": faults}, ensure_ascii=False, indent=1
+    )

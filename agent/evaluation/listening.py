@@ -1,0 +1,63 @@
+"""Recordings heard as the station hears: streamed, window by window, with whatever noise is asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.acoustics.bundle import Bundle
+from agent.acoustics.engines.engine import Engine
+from agent.acoustics.manifest import Calibration
+from agent.acoustics.stream import AcousticStream
+from agent.audio.mixing import mix
+from agent.grammar.graph import Graph
+from agent.recognition.hypothesis import Hypothesis
+from agent.recognition.listener import Listener
+from agent.recognition.recognizer import Recognizer
+
+LEAD_S, TAIL_S = 1.0, 1.5
+"""A station hears the room before and after a command, so a clip does as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """Everything that hearing takes but the sound."""
+
+    bundle: Bundle
+    engine: Engine
+    graph: Graph
+    calibration: Calibration
+
+    def listen(self, samples: NDArray[np.int16]) -> list[Hypothesis]:
+        """Return every utterance of a recording; time 0 is its first sample."""
+        listener = self.listener()
+        block = self.bundle.manifest.hop_samples
+        heard = []
+        for start in range(0, len(samples), block):
+            heard += listener.hear(samples[start : start + block], start / 16_000)
+        return heard
+
+    def listener(self) -> Listener:
+        """Return a fresh listener, ready for a stream of its own."""
+        manifest = self.bundle.manifest
+        recognizer = Recognizer(self.graph, self.calibration, manifest.frame_samples / 16_000)
+        return Listener(AcousticStream(manifest, self.engine), recognizer)
+
+
+def in_room(
+    speech: NDArray[np.int16], noise: NDArray[np.int16] | None, snr_db: float | None, seed: int
+) -> NDArray[np.int16]:
+    """Put a clip into a stream: a second of room before it, a second and a half after, noise under all.
+
+    Args:
+        speech: shape [n].
+        noise: shape [m], repeated as needed, from a random place; None leaves the room as quiet as it gets.
+        snr_db: see `agent.audio.mixing.mix`.
+        seed: of the place in the noise.
+    """
+    rng = np.random.default_rng(seed)
+    padded = np.pad(speech, (round(LEAD_S * 16_000), round(TAIL_S * 16_000)))
+    if noise is not None and snr_db is not None:
+        return mix(padded, noise, snr_db, offset=int(rng.integers(len(noise))))
+    hiss = rng.normal(0, 3, len(padded))  # -80 dBFS: the quietest microphone there is
+    return np.clip(padded + hiss, -32768, 32767).astype(np.int16)

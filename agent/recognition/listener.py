@@ -1,0 +1,58 @@
+"""Sound in, hypotheses out: the acoustic model, the search and the level meter as one ear.
+
+The microphone, a file, an evaluation and the trial of a new bundle all hear through this same path.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.acoustics.stream import AcousticStream
+from agent.audio.levels import LevelMeter, Levels
+from agent.recognition.hypothesis import Hypothesis, Reject
+from agent.recognition.recognizer import Recognizer
+
+MAX_CLIPPING_RATIO = 0.01
+MIN_PEAK_DBFS = -50.0
+_BLURRED = {Reject.BACKGROUND, Reject.WEAK_WORD, Reject.AMBIGUOUS}
+"""Rejects that bad sound explains better than bad speech."""
+
+
+class Listener:
+    """Not thread-safe: one thread feeds it."""
+
+    def __init__(self, stream: AcousticStream, recognizer: Recognizer) -> None:
+        self.recognizer = recognizer
+        self._stream = stream
+        self._meter = LevelMeter()
+
+    @property
+    def levels(self) -> Levels:
+        """Levels of the last seconds."""
+        return self._meter.levels()
+
+    def hear(self, samples: NDArray[np.int16], time_s: float) -> list[Hypothesis]:
+        """Take more sound and return the utterances that ended.
+
+        Args:
+            samples: shape [n], 16 kHz mono, any n.
+            time_s: monotonic time of the first one.
+
+        Raises:
+            EngineError: the engine failed; the listener may go on with the next samples.
+        """
+        self._meter.update(samples)
+        hypotheses = []
+        for emission in self._stream.push(samples, time_s):
+            hypotheses += self.recognizer.push(emission)
+        return [self._with_levels(hypothesis) for hypothesis in hypotheses]
+
+    def _with_levels(self, hypothesis: Hypothesis) -> Hypothesis:
+        levels = self.levels
+        reject = hypothesis.reject
+        if reject in _BLURRED and levels.clipping_ratio > MAX_CLIPPING_RATIO:
+            reject = Reject.CLIPPED
+        elif reject in _BLURRED and levels.peak_dbfs < MIN_PEAK_DBFS:
+            reject = Reject.TOO_QUIET
+        return replace(hypothesis, snr_db=levels.snr_db, reject=reject)

@@ -1,0 +1,179 @@
+"""Frames of log-probabilities in, hypotheses out: the pure middle of Voxline.
+
+Time enters as an argument, so a recording sent in from a plant is heard exactly as the microphone was.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.acoustics.manifest import Calibration
+from agent.acoustics.stream import Emission, Frames
+from agent.grammar.graph import Graph
+from agent.recognition.confidence import WordFit, fit_words, probability
+from agent.recognition.decoder import Decoder, Finish, SearchLimits
+from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
+from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Reject
+from agent.recognition.network import build_network
+
+MARGIN_CAP = 15.0
+"""Nats: a runner-up further away than this is no rival, and features must be finite."""
+MIN_SECONDS_PER_SOUND = 0.028
+"""Nobody speaks faster; a sentence squeezed below this was found in a noise."""
+MIN_SOUNDS = 3
+"""Fewer sounds than this that fit nothing are a click, not speech, and pass in silence."""
+LEAD_S = 0.2
+"""A command follows a pause; speech running into it from before speaks against it."""
+
+
+class Recognizer:
+    """Listens for the sentences of one grammar. Not thread-safe."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        calibration: Calibration,
+        frame_s: float,
+        *,
+        enabled: NDArray[np.bool_] | None = None,
+        limits: SearchLimits | None = None,
+    ) -> None:
+        self.graph = graph
+        self.calibration = calibration
+        self.frame_s = frame_s
+        self._patience = Patience.for_frame(frame_s)
+        self._decoder = Decoder(
+            build_network(graph, enabled),
+            blank_penalty=calibration.blank_penalty,
+            loop_penalty=calibration.loop_penalty,
+            entry_penalty=calibration.entry_penalty,
+            limits=limits,
+        )
+        self._deaf_until_s = -np.inf
+        """Sound before this belongs to an utterance that has been reported."""
+
+    def enable(self, enabled: NDArray[np.bool_]) -> None:
+        """Change which nodes may be used; half-heard sentences are dropped.
+
+        Args:
+            enabled: shape [N], see `Graph.enabled`.
+        """
+        self._decoder.network = build_network(self.graph, enabled)
+        self._decoder.reset()
+
+    def push(self, heard: Emission) -> list[Hypothesis]:
+        """Take one hop of frames and return the utterances that ended in it, in order."""
+        hypotheses = []
+        for frame, time_s in _timed_frames(heard.committed):
+            self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
+            endpoint = find_endpoint(self._decoder, self._patience)
+            if endpoint:
+                hypothesis = self._describe(self._decoder, endpoint, time_s)
+                if hypothesis:
+                    hypotheses.append(hypothesis)
+                self._finish(time_s - endpoint.quiet * self.frame_s)
+        early = self._look_ahead(heard.provisional)
+        if early:
+            hypotheses.append(early)
+            self._finish(early.end_s)
+        return hypotheses
+
+    def _finish(self, end_s: float) -> None:
+        self._deaf_until_s = end_s
+        self._decoder.reset()
+
+    def _look_ahead(self, provisional: Frames) -> Hypothesis | None:
+        """End a sentence early where the provisional frames are already sure of it."""
+        score = self._decoder.tokens.score
+        if not len(score) or score.max() <= 0:
+            return None
+        ahead = self._decoder.copy()
+        for frame, time_s in _timed_frames(provisional):
+            ahead.step(frame, may_begin=False)
+            endpoint = find_endpoint(ahead, self._patience)
+            if endpoint:
+                hypothesis = self._describe(ahead, endpoint, time_s)
+                return hypothesis if hypothesis and hypothesis.reject is None else None
+        return None
+
+    def _describe(self, decoder: Decoder, endpoint: Endpoint, time_s: float) -> Hypothesis | None:
+        end_s = time_s - (endpoint.quiet - 1) * self.frame_s
+        if endpoint.finish is None:
+            if endpoint.ending is Ending.BACKGROUND and decoder.background.sounds < MIN_SOUNDS:
+                return None
+            reject = Reject.INCOMPLETE if endpoint.ending is Ending.INCOMPLETE else Reject.BACKGROUND
+            return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=reject)
+        return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
+
+    def _weigh(self, decoder: Decoder, ending: Ending, finish: Finish, time_s: float) -> Hypothesis:
+        states = decoder.states(finish.token)
+        frames = np.array(decoder.frames)
+        heard = fit_words(decoder.network, states, frames[-finish.age :])
+        meaning = self.graph.interpret(decoder.nodes(finish.token))
+        rival, margin = self._runner_up(decoder, meaning.command, meaning.slots, finish)
+        start_s = time_s - (finish.age - 1) * self.frame_s
+        end_s = start_s + heard[-1].end_frame * self.frame_s
+        sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
+        lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
+        features = {
+            "worst_word": min(word.score for word in heard),
+            "mean_word": float(np.mean([word.score for word in heard])),
+            "margin": MARGIN_CAP if margin is None else min(margin, MARGIN_CAP),
+            "gain_per_sound": finish.score / sounds,
+            "sounds": min(sounds, 30) / 10,
+            "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
+        }
+        sure = probability(features, self.calibration.weights)
+        reject = self._objection(ending, features, sure, (end_s - start_s) / sounds)
+        return Hypothesis(
+            start_s=start_s,
+            end_s=end_s,
+            snr_db=None,
+            command=meaning.command,
+            slots=meaning.slots,
+            words=tuple(self._timed(word, start_s) for word in heard),
+            probability=sure,
+            margin=margin,
+            runner_up=rival,
+            reject=reject,
+        )
+
+    def _timed(self, word: WordFit, start_s: float) -> HeardWord:
+        return HeardWord(
+            text=word.text,
+            start_s=start_s + word.first_frame * self.frame_s,
+            end_s=start_s + word.end_frame * self.frame_s,
+            score=word.score,
+        )
+
+    def _runner_up(
+        self, decoder: Decoder, command: str, slots: Mapping[str, object], finish: Finish
+    ) -> tuple[Alternative | None, float | None]:
+        for other in decoder.finishes():
+            if other.token == finish.token:
+                continue
+            meaning = self.graph.interpret(decoder.nodes(other.token))
+            if (meaning.command, meaning.slots) != (command, slots):
+                return Alternative(meaning.command, meaning.slots), finish.score - other.score
+        return None, None
+
+    def _objection(
+        self, ending: Ending, features: Mapping[str, float], sure: float, seconds_per_sound: float
+    ) -> Reject | None:
+        limits = self.calibration
+        if ending is not Ending.COMPLETE:
+            return Reject.INCOMPLETE if ending is Ending.INCOMPLETE else Reject.BACKGROUND
+        if seconds_per_sound < MIN_SECONDS_PER_SOUND:
+            return Reject.TOO_SHORT
+        if features["margin"] < limits.min_margin:
+            return Reject.AMBIGUOUS
+        if features["worst_word"] < limits.min_word_score:
+            return Reject.WEAK_WORD
+        if sure < limits.min_probability:
+            return Reject.BACKGROUND
+        return None
+
+
+def _timed_frames(frames: Frames) -> Iterator[tuple[NDArray[np.float32], float]]:
+    return zip(frames.log_probs, map(float, frames.times_s), strict=True)
