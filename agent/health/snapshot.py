@@ -1,0 +1,111 @@
+"""What a station knows about itself at one moment, as values: the parts of the health report.
+
+Names follow Prometheus: base units, `_total` for what only grows. `None` means the machine does not show it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """The inference engine that is at work, and how fast."""
+
+    name: str
+    """`onnx` or `rknn`."""
+    reason: str
+    """Why this one: asked for, or why the other was not taken."""
+    fallback: bool
+    """The NPU should be at work and is not."""
+    inferences_total: int = 0
+    inference_p50_seconds: float | None = None
+    inference_p95_seconds: float | None = None
+    inference_max_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHealth:
+    """What the microphone delivers."""
+
+    source: str
+    """The device or file that is open, as it names itself; empty while there is none."""
+    frames_total: int = 0
+    silent_for_seconds: float = 0.0
+    """Since the last frame arrived."""
+    stuck: bool = False
+    """Frames arrive but hold digital silence, a constant, or the same sound again and again."""
+    overruns_total: int = 0
+    level_dbfs: float | None = None
+    peak_dbfs: float | None = None
+    noise_floor_dbfs: float | None = None
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerHealth:
+    """What was heard, and whether the recognizer keeps up."""
+
+    real_time_factor: float | None = None
+    """Computing time per second of sound; above 1 it falls behind."""
+    accepts_total: int = 0
+    rejects_total: Mapping[str, int] = field(default_factory=dict)
+    """By reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHealth:
+    """The connection to the broker."""
+
+    connected: bool
+    since_seconds: float
+    """How long it has been so."""
+    reason: str
+    """Why it is down, or was the last time; empty if never."""
+    connects_total: int = 0
+    published_total: int = 0
+    dropped_total: Mapping[str, int] = field(default_factory=dict)
+    """Messages that never left, by reason."""
+    refused_total: Mapping[str, int] = field(default_factory=dict)
+    """Inbound messages that were not obeyed, by reason."""
+    handler_failures_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SystemHealth:
+    """The machine."""
+
+    cpu_ratio: float
+    """Of all cores, 0 to 1."""
+    process_resident_bytes: int
+    memory_available_bytes: int
+    disk_free_bytes: int
+    """Where the agent keeps its state."""
+    npu_load_ratio: float | None = None
+    npu_frequency_hertz: float | None = None
+    temperature_celsius: Mapping[str, float] = field(default_factory=dict)
+    """By thermal zone."""
+    clock_synchronized: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What runs."""
+
+    agent: str
+    bundle: str
+    """name@version"""
+    grammar: str
+    """name@content hash"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at once."""
+
+    uptime_seconds: float
+    versions: Versions
+    engine: EngineHealth
+    audio: AudioHealth
+    recognizer: RecognizerHealth
+    link: LinkHealth
+    system: SystemHealth

@@ -1,0 +1,318 @@
+"""The supervised link to the broker: it comes back by itself, and what it says about itself is true.
+
+One thread owns the connection; others hand it messages through bounded queues. Commands are never kept for
+later: each is sent at once over a live link or not at all, and its fate is known within its time to live.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+import tenacity
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.health.snapshot import LinkHealth
+from agent.messaging.contract import INBOUND, Command, Fate, Message, Namespace, Payload, State, Status
+from agent.messaging.inbound import Arrival, Refusal, judge
+from agent.messaging.session import NO_MATCHING_SUBSCRIBERS, LinkDownError, Session
+from agent.settings import Mqtt
+
+QUEUE_LENGTH = 256
+"""Events that may wait for the link's thread; the oldest goes first."""
+WINDOW = 16
+"""Unacknowledged messages under way; half of them are kept free for commands."""
+FAREWELL_S = 1.0
+FIRST_PAUSE_S = 1.0
+_IDLE_S = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command."""
+
+    fate: Fate
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A command on its way."""
+
+    message: Message
+    deadline_s: float
+    outcome: "Future[Outcome]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Underway:
+    """A message that left and is not acknowledged."""
+
+    deadline_s: float
+    order: _Order | None
+
+
+class Link:
+    """The station's connection to its broker.
+
+    Args:
+        settings: the broker.
+        namespace: the station's topics.
+        on_inbound: called in the link's thread with each message that may be obeyed.
+        on_change: called in the link's thread when the link comes up (True) or goes down, with the reason.
+
+    """
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        namespace: Namespace,
+        on_inbound: Callable[[Payload], None] = lambda _: None,
+        on_change: Callable[[bool, str], None] = lambda _up, _reason: None,
+    ) -> None:
+        self._settings = settings
+        self._namespace = namespace
+        self._on_inbound = on_inbound
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._orders: deque[_Order] = deque()
+        self._events: deque[Message] = deque()
+        self._retained: dict[str, Message] = {}
+        self._underway: dict[int, _Underway] = {}
+        self._session: Session | None = None
+        self._ceiling_s = FIRST_PAUSE_S
+        self._connected = False
+        self._changed_s = time.monotonic()
+        self._reason = "not yet connected"
+        self._counts: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._stopping = threading.Event()
+        self._wake, self._waker = socket.socketpair()
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Publish `offline`, disconnect and end the thread; what could not leave within 1 s is dropped."""
+        self._stopping.set()
+        self._nudge()
+        self._thread.join(timeout_s)
+
+    def publish(self, payload: Payload) -> None:
+        """Publish a state, report or event.
+
+        Of a retained kind the latest is kept and published again after an outage. An event without a link is
+        dropped and counted.
+        """
+        message = self._namespace.message(payload)
+        with self._lock:
+            if message.retain:
+                self._retained[message.topic] = message
+            if not self._connected:
+                self._dropped["no_link"] += not message.retain
+                return
+            if len(self._events) >= QUEUE_LENGTH:
+                self._events.popleft()
+                self._dropped["queue_full"] += 1
+            self._events.append(message)
+        self._nudge()
+
+    def command(self, command: Command, suffix: str, deadline_s: float) -> "Future[Outcome]":
+        """Publish a command below `suffix`.
+
+        The future tells its fate, at the latest at `deadline_s` (monotonic), when its time to live ends.
+        """
+        outcome: Future[Outcome] = Future()
+        order = _Order(self._namespace.message(command, suffix), deadline_s, outcome)
+        with self._lock:
+            connected = self._connected
+            if connected:
+                self._orders.append(order)
+        if connected:
+            self._nudge()
+        else:
+            outcome.set_result(Outcome(Fate.NOT_SENT, "no link to the broker"))
+        return outcome
+
+    def health(self) -> LinkHealth:
+        """Describe the link."""
+        with self._lock:
+            return LinkHealth(
+                connected=self._connected,
+                since_seconds=time.monotonic() - self._changed_s,
+                reason=self._reason,
+                connects_total=self._counts["connects"],
+                published_total=self._counts["published"],
+                dropped_total=dict(self._dropped),
+                refused_total=dict(self._refused),
+                handler_failures_total=self._counts["handler_failures"],
+            )
+
+    def _nudge(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full of wake-ups already
+            self._waker.send(b"\0")
+
+    def _run(self) -> None:
+        supervised = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Exception),
+            wait=self._pause,
+            before_sleep=self._report_loss,
+            sleep=tenacity.sleep_using_event(self._stopping),
+            stop=tenacity.stop_when_event_set(self._stopping),
+            retry_error_callback=lambda _: None,
+        )
+        supervised(self._serve)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        """Full jitter: up to 1 s, 2 s, 4 s ...; the whole spread at once if all stations lost the broker."""
+        error = state.outcome and state.outcome.exception()
+        spread_s = self._settings.reconnect_spread_s
+        if isinstance(error, LinkDownError) and error.by_broker:
+            self._ceiling_s = spread_s
+        pause_s = tenacity.wait_random(0, min(self._ceiling_s, spread_s))(state)
+        self._ceiling_s *= 2
+        return pause_s
+
+    def _report_loss(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome and state.outcome.exception()
+        reason = str(error) or type(error).__name__
+        unexpected = error if not isinstance(error, LinkDownError) else None
+        log.warning(
+            "link_down", reason=reason, retry_in_s=round(state.upcoming_sleep, 1), exc_info=unexpected
+        )
+        self._reason = reason
+        self._guard(self._on_change, False, reason)
+
+    def _serve(self) -> None:
+        """Connect and stay connected until told to stop; a lost link raises."""
+        session = Session(
+            self._settings,
+            client_id=self._namespace.base.replace("/", ":"),
+            will=self._namespace.last_will(datetime.now(UTC)),
+            subscriptions=[self._namespace.topic(kind) for kind in INBOUND],
+            deliver=self._receive,
+            acknowledge=self._settle,
+        )
+        self._ceiling_s = FIRST_PAUSE_S
+        with self._lock:
+            self._counts["connects"] += 1
+            self._set_connected(True)
+            self._events.extend(self._retained.values())
+        log.info("link_up", host=self._settings.host, port=self._settings.port)
+        try:
+            self._guard(self._on_change, True, "")
+            while not self._stopping.is_set():
+                self._turn(session)
+            self._farewell(session)
+        finally:
+            self._forget()
+
+    def _turn(self, session: Session) -> None:
+        """Send what waits, keep the deadlines, then wait for the network."""
+        now_s = time.monotonic()
+        window = min(WINDOW, session.receive_maximum)
+        self._send_orders(session, now_s, window)
+        self._send_events(session, now_s, max(1, window // 2))
+        nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
+        if nearest_s <= now_s:
+            session.abort()
+            raise LinkDownError("the broker did not acknowledge in time", by_broker=False)
+        session.step(self._wake, min(_IDLE_S, nearest_s - now_s))
+        with contextlib.suppress(BlockingIOError):
+            self._wake.recv(4096)
+
+    def _send_orders(self, session: Session, now_s: float, window: int) -> None:
+        while self._orders:
+            order = self._orders[0]
+            remaining_s = order.deadline_s - now_s
+            if remaining_s > 0 and len(self._underway) >= window:
+                return
+            self._orders.popleft()
+            if remaining_s <= 0:
+                order.outcome.set_result(Outcome(Fate.NOT_SENT, "its time to live ended before it left"))
+                continue
+            try:
+                # Whole seconds: rounded down, since `expires` in the payload says it exactly.
+                message_id = session.publish(order.message, expiry_s=max(1, int(remaining_s)))
+            except ValueError as error:
+                order.outcome.set_result(Outcome(Fate.REFUSED, str(error)))
+            except LinkDownError as error:
+                order.outcome.set_result(Outcome(Fate.UNCONFIRMED, error.reason))
+                raise
+            else:
+                self._underway[message_id] = _Underway(order.deadline_s, order)
+
+    def _send_events(self, session: Session, now_s: float, window: int) -> None:
+        while self._events and len(self._underway) < window:
+            message_id = session.publish(self._events.popleft())
+            self._underway[message_id] = _Underway(now_s + self._settings.keepalive_s / 2, None)
+
+    def _settle(self, message_id: int, code: ReasonCode) -> None:
+        underway = self._underway.pop(message_id)
+        self._counts["published"] += not code.is_failure
+        if underway.order is None:
+            self._dropped["refused_by_broker"] += code.is_failure
+        elif code.is_failure:
+            underway.order.outcome.set_result(Outcome(Fate.REFUSED, str(code)))
+        elif code.value == NO_MATCHING_SUBSCRIBERS:
+            underway.order.outcome.set_result(Outcome(Fate.NOBODY_LISTENS))
+        else:
+            underway.order.outcome.set_result(Outcome(Fate.ACKNOWLEDGED))
+
+    def _farewell(self, session: Session) -> None:
+        state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason="shutdown")
+        self._events.append(self._namespace.message(state))
+        deadline_s = time.monotonic() + FAREWELL_S
+        while (self._events or self._underway) and time.monotonic() < deadline_s:
+            self._turn(session)
+        session.close()
+
+    def _forget(self) -> None:
+        """Settle every command and keep none, now that the connection is gone; count what else is lost."""
+        with self._lock:
+            self._set_connected(False)
+            orders, underway = list(self._orders), list(self._underway.values())
+            retained = set(self._retained)
+            self._dropped["link_lost"] += sum(message.topic not in retained for message in self._events)
+            self._dropped["link_lost"] += sum(item.order is None for item in underway)
+            self._orders.clear()
+            self._events.clear()
+            self._underway.clear()
+        for order in orders:
+            order.outcome.set_result(Outcome(Fate.NOT_SENT, "the link broke before it left"))
+        for item in underway:
+            if item.order:
+                item.order.outcome.set_result(Outcome(Fate.UNCONFIRMED, "no acknowledgement"))
+
+    def _set_connected(self, connected: bool) -> None:
+        self._connected = connected
+        self._changed_s = time.monotonic()
+
+    def _receive(self, arrival: Arrival) -> None:
+        verdict = judge(arrival, self._namespace, datetime.now(UTC))
+        if isinstance(verdict, Refusal):
+            self._refused[verdict.value] += 1
+            log.warning("message_refused", reason=verdict.value, topic=arrival.topic[:200])
+        else:
+            self._guard(self._on_inbound, verdict)
+
+    def _guard(self, handler: Callable[..., None], *arguments: object) -> None:
+        """Call a handler; its failure is its own and never the link's."""
+        try:
+            handler(*arguments)
+        except Exception:
+            self._counts["handler_failures"] += 1
+            log.exception("handler_failed", handler=getattr(handler, "__qualname__", repr(handler)))

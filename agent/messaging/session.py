@@ -1,0 +1,207 @@
+"""One MQTT 5 connection, from CONNECT to its end, driven by one thread; never used again afterwards.
+
+Why not paho's own loop and reconnection: an exception in its thread kills it unseen, and what it has not
+sent it sends again after the outage, with its time to live as new. A connection that is thrown away whole
+has nothing to send again.
+"""
+
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.messaging.contract import CONTENT_TYPE, MAX_INBOUND_BYTES, Message
+from agent.messaging.inbound import Arrival
+from agent.settings import Mqtt, Tls
+
+CONNECT_TIMEOUT_S = 5.0
+NO_MATCHING_SUBSCRIBERS = 0x10
+_KEEP_ALIVE_TIMEOUT = 0x8D
+_PACKET_OVERHEAD_BYTES = 4096
+"""For topic and properties, beside the payload."""
+
+
+class LinkDownError(Exception):
+    """The connection is over, or never came to be."""
+
+    def __init__(self, reason: str, *, by_broker: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.by_broker = by_broker
+        """The broker ended a standing connection: then all its stations lost theirs at the same moment."""
+
+
+class Session:
+    """A connection to the broker.
+
+    Args:
+        settings: the broker.
+        client_id: unique at the broker: a second client with the same one pushes the first out.
+        will: what the broker publishes if the connection breaks.
+        subscriptions: topics to listen on.
+        deliver: called with each message that arrives.
+        acknowledge: called with the message id and the broker's reason code of each QoS 1 message it took.
+
+    Raises:
+        LinkDownError: from every method, once the connection is gone.
+
+    """
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        will: Message,
+        subscriptions: Sequence[str],
+        deliver: Callable[[Arrival], None],
+        acknowledge: Callable[[int, ReasonCode], None],
+    ) -> None:
+        self.receive_maximum = 65535
+        """How many unacknowledged messages the broker allows."""
+        self._connected = False
+        self._end: LinkDownError | None = None
+        self._deliver = deliver
+        self._acknowledge = acknowledge
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5
+        )
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(0)  # we keep to the broker's own limit
+        will_properties = _properties(will, PacketTypes.WILLMESSAGE)
+        client.will_set(will.topic, will.payload, will.qos, will.retain, will_properties)
+        if settings.username is not None:
+            password = settings.password.get_secret_value() if settings.password else None
+            client.username_pw_set(settings.username, password)
+        self._open(settings, subscriptions)
+
+    def publish(self, message: Message, expiry_s: int | None = None) -> int:
+        """Send a message and give its id; `expiry_s` is its time to live at the broker."""
+        properties = _properties(message, PacketTypes.PUBLISH)
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        self._check(info.rc)
+        return info.mid
+
+    def step(self, wake: socket.socket, timeout_s: float) -> None:
+        """Wait for the network or `wake`, at most `timeout_s`, and do what there is to do."""
+        sock = self._client.socket()
+        if sock is None:
+            raise self._end or LinkDownError("connection closed", by_broker=True)
+        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        poll = select.poll()
+        poll.register(sock, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        poll.register(wake, select.POLLIN)
+        events = dict(poll.poll(0 if buffered else max(0.0, timeout_s) * 1000))
+        happened = events.get(sock.fileno(), 0)
+        if buffered or happened & ~select.POLLOUT:
+            self._check(self._client.loop_read())
+        if happened & select.POLLOUT:
+            self._check(self._client.loop_write())
+        self._check(self._client.loop_misc())
+
+    def close(self) -> None:
+        """Say goodbye: the broker then keeps the will to itself."""
+        self._client.disconnect()
+
+    def abort(self) -> None:
+        """Drop the connection with everything in it that has not left this machine."""
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+    def _open(self, settings: Mqtt, subscriptions: Sequence[str]) -> None:
+        wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        wanted.MaximumPacketSize = MAX_INBOUND_BYTES + _PACKET_OVERHEAD_BYTES
+        try:
+            if settings.tls:
+                # Built anew each time: a certificate that was renewed on disk is taken without a restart.
+                self._client.tls_set_context(_tls_context(settings.tls))
+            # paho notices a dead broker after twice its keepalive; we promise once.
+            self._client.connect(settings.host, settings.port, settings.keepalive_s // 2, properties=wanted)
+        except OSError as error:
+            raise LinkDownError(f"cannot connect: {error}", by_broker=False) from error
+        never, silent = socket.socketpair()
+        with never, silent:
+            deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
+            while not self._connected:
+                if time.monotonic() > deadline_s:
+                    self.abort()
+                    raise LinkDownError("the broker does not answer", by_broker=False)
+                self.step(silent, 0.1)
+        if subscriptions:
+            code, _ = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in subscriptions])
+            self._check(code)
+
+    def _check(self, code: MQTTErrorCode) -> None:
+        if self._end:
+            raise self._end
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkDownError(paho.error_string(code), by_broker=code == MQTTErrorCode.MQTT_ERR_CONN_LOST)
+
+    def _on_connect(
+        self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, extra: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._end = LinkDownError(f"the broker refuses this station: {code}", by_broker=False)
+        self._connected = not code.is_failure
+        self.receive_maximum = getattr(extra, "ReceiveMaximum", self.receive_maximum)
+
+    def _on_disconnect(
+        self, _client: Any, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _extra: Any
+    ) -> None:
+        if self._end:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self._end = LinkDownError(f"the broker closed the connection: {code}", by_broker=True)
+        elif code.value == _KEEP_ALIVE_TIMEOUT:
+            self._end = LinkDownError("no sign of life from the broker", by_broker=False)
+        else:
+            self._end = LinkDownError("connection lost", by_broker=True)
+
+    def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        self._deliver(
+            Arrival(
+                topic=message.topic,
+                payload=bytes(message.payload),
+                retain=message.retain,
+                expiry_s=getattr(message.properties, "MessageExpiryInterval", None),
+            )
+        )
+
+    def _on_publish(self, _client: Any, _data: Any, message_id: int, code: ReasonCode, _extra: Any) -> None:
+        self._acknowledge(message_id, code)
+
+
+def _properties(message: Message, packet: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call]
+    properties.ContentType = CONTENT_TYPE
+    properties.PayloadFormatIndicator = 1
+    properties.UserProperty = list(message.user_properties)
+    if message.response_topic is not None:
+        properties.ResponseTopic = message.response_topic
+    if message.correlation_data is not None:
+        properties.CorrelationData = message.correlation_data
+    return properties
+
+
+def _tls_context(settings: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca)
+    if settings.certificate:
+        context.load_cert_chain(settings.certificate, settings.key)
+    return context
