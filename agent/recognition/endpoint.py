@@ -55,8 +55,9 @@ class Endpoint:
     """Frames since the last sound."""
 
 
-MIN_SOUNDS = 3
-"""Fewer sounds than this are a click, not speech, and are passed over in silence."""
+SLACK = 8.0
+"""Nats: a sentence counts as finished although stopping one swallowed sound earlier would fit better, since
+people swallow last sounds. Two missing sounds cost more than this."""
 
 
 def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
@@ -64,7 +65,7 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     finish = next(iter(decoder.finishes()), None)
     tokens, background = decoder.tokens, decoder.background
     best = int(tokens.score.argmax()) if len(tokens.score) else None
-    if finish and best is not None and finish.score > 0 and finish.score >= tokens.score[best]:
+    if finish and best is not None and finish.score > 0 and finish.score >= tokens.score[best] - SLACK:
         wait = patience.may_continue if finish.may_continue else patience.final
         if finish.quiet >= wait:
             return Endpoint(Ending.COMPLETE, finish, finish.quiet)

@@ -58,7 +58,7 @@ class Hypothesis:
     probability: float = 0.0
     """Calibrated probability, 0 to 1, that command and all slots are what was said."""
     margin: float | None = None
-    """Nats by which the best sentence beats `runner_up`; None when nothing else was close enough to survive."""
+    """Nats by which the best sentence beats `runner_up`; None when nothing else came close."""
     runner_up: Alternative | None = None
     reject: Reject | None = None
     """Set when the recognizer itself refuses, whatever the probability."""
