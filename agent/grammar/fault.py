@@ -1,0 +1,54 @@
+"""What is wrong with a grammar, where, and what to do about it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from agent.errors import GrammarError
+
+
+class Severity(StrEnum):
+    """How bad a fault is."""
+
+    ERROR = "error"
+    """The grammar is refused."""
+    WARNING = "warning"
+    """The grammar runs, worse than it could."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One fault at one place."""
+
+    file: str
+    line: int
+    """Counted from 1, like `column`."""
+    column: int
+    severity: Severity
+    code: str
+    """Stable name of the kind of fault, such as `undefined_list`."""
+    message: str
+    advice: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.severity} [{self.code}] {self.message}. {self.advice}"
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The fault as plain JSON values."""
+        return asdict(self)
+
+
+class FaultyGrammarError(GrammarError):
+    """A grammar is refused; `faults` says why, one entry per place."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+def refuse_errors(faults: Iterable[Fault]) -> None:
+    """Raise FaultyGrammarError if any of `faults` is an error."""
+    errors = sorted({fault for fault in faults if fault.severity is Severity.ERROR})
+    if errors:
+        raise FaultyGrammarError(errors)

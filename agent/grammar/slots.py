@@ -1,0 +1,162 @@
+"""What a slot may hold: the automaton of its spoken values, and the mapping from spoken words to values."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import cached_property
+
+from agent.errors import GrammarError
+from agent.grammar.automaton import NOTHING
+from agent.grammar.graph import SlotValue
+from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, parse, spelled_digit, split
+from agent.grammar.schema import NamedValues, NumberRange, Reading, Spelled
+from agent.grammar.spelling import LETTERS
+from agent.grammar.template import parse as parse_template
+from agent.grammar.words import TemplateStates, WordStates
+
+SlotDefinition = NamedValues | NumberRange | Spelled
+
+MAX_PHRASES = 200_000
+"""Spoken forms of all values of one list."""
+_END = 0
+
+
+def phrases(definition: SlotDefinition, store: WordStates, after: int) -> int:
+    """The state in `store` in which any spoken value of `definition` comes first, then `after`."""
+    if isinstance(definition, NamedValues):
+        templates = TemplateStates(store, {}, lambda reference, state: NOTHING)
+        return store.union([templates.before(parse_template(v.spoken), after) for v in definition.values])
+    if isinstance(definition, Spelled):
+        return _spelled(definition, store, after)
+    return _number(definition, store, after)
+
+
+def values(definition: SlotDefinition, language: str) -> Mapping[str, SlotValue]:
+    """Spoken words, joined by single spaces, to value.
+
+    Raises:
+        GrammarError: one phrase stands for two values, or a list has too many phrases.
+    """
+    if not isinstance(definition, NamedValues):
+        return SpokenValues(definition, language)
+    store = WordStates(language)
+    templates = TemplateStates(store, {}, lambda reference, state: NOTHING)
+    result: dict[str, SlotValue] = {}
+    end = store.automata.state({}, _END)
+    for named in definition.values:
+        start = templates.before(parse_template(named.spoken), end)
+        for phrase in _sentences(store, start):
+            known = result.setdefault(phrase, named.value)
+            if known != named.value or type(known) is not type(named.value):
+                raise GrammarError(f"`{phrase}` stands for both {known!r} and {named.value!r}")
+            if len(result) > MAX_PHRASES:
+                raise GrammarError(f"a list has more than {MAX_PHRASES} spoken forms")
+    return result
+
+
+class SpokenValues(Mapping[str, SlotValue]):
+    """The values of a range or of spelled characters, worked out from the words when asked for."""
+
+    def __init__(self, definition: NumberRange | Spelled, language: str) -> None:
+        self.definition = definition
+        self.language = language
+
+    def __getitem__(self, spoken: str) -> SlotValue:
+        try:
+            return self._spelled(spoken.split()) if isinstance(self.definition, Spelled) else self._number(spoken)
+        except (ValueError, ArithmeticError):
+            raise KeyError(spoken) from None
+
+    def __iter__(self) -> Iterator[str]:
+        store, start = self._automaton
+        return _sentences(store, start)
+
+    def __len__(self) -> int:
+        store, start = self._automaton
+        return store.automata.counts(start)[start]
+
+    @cached_property
+    def _automaton(self) -> tuple[WordStates, int]:
+        store = WordStates(self.language)
+        return store, phrases(self.definition, store, store.automata.state({}, _END))
+
+    @cached_property
+    def _units(self) -> list[str]:
+        """Spoken units, longest first."""
+        unit = getattr(self.definition, "unit", None)
+        if unit is None:
+            return [""]
+        store = WordStates(self.language)
+        start = TemplateStates(store, {}, lambda reference, state: NOTHING).before(
+            parse_template(unit), store.automata.state({}, _END)
+        )
+        return sorted(_sentences(store, start), key=len, reverse=True)
+
+    def _spelled(self, words: list[str]) -> str:
+        return "".join(word if word in LETTERS else spelled_digit(word) for word in words)
+
+    def _number(self, spoken: str) -> SlotValue:
+        unit = next(unit for unit in self._units if not unit or spoken.endswith(" " + unit))
+        number = Decimal(parse(spoken.removesuffix(unit).split()))
+        definition = self.definition
+        if not isinstance(definition, NumberRange) or not definition.minimum <= number <= definition.maximum:
+            raise ValueError("out of range")
+        if (number - definition.minimum) % definition.step:
+            raise ValueError("between two steps")
+        return float(number) if definition.decimals else int(number)
+
+
+def _sentences(store: WordStates, start: int) -> Iterator[str]:
+    for symbols, _ in store.automata.sentences(start):
+        yield " ".join(store.words[symbol].text for symbol in symbols)
+
+
+def _spelled(definition: Spelled, store: WordStates, after: int) -> int:
+    words: list[str] = []
+    if definition.spell != "letters":
+        words += [word for group in DIGITS[store.language] for word in group]
+    if definition.spell != "digits":
+        words += LETTERS
+    return store.number_words.spelled(words, definition.min_length, definition.max_length, after)
+
+
+def _number(definition: NumberRange, store: WordStates, after: int) -> int:
+    if definition.unit is not None:
+        templates = TemplateStates(store, {}, lambda reference, state: NOTHING)
+        after = templates.before(parse_template(definition.unit), after)
+    scale = 10**definition.decimals
+    low, high, step = (int(bound * scale) for bound in (definition.minimum, definition.maximum, definition.step))
+    every = range(low, high + 1, step)
+    options = []
+    below = [value for value in (range(every[0], min(0, every[-1] + 1), step)) if value < 0] if low < 0 else []
+    if below:
+        magnitude = _magnitude(range(-below[-1], -below[0] + 1, step), definition, store, after)
+        options += [store.say(word, magnitude) for word in MINUS[store.language]]
+    options.append(_magnitude(every[len(below) :], definition, store, after))
+    return store.union(options)
+
+
+def _magnitude(every: range, definition: NumberRange, store: WordStates, after: int) -> int:
+    """Any of `every`, integers >= 0 that count units of the last decimal."""
+    numbers = store.number_words
+    places = definition.decimals
+    if not places:
+        return _whole(every, definition, store, after)
+    options = []
+    for fraction, whole in split(every, 10**places).items():
+        spoken = store.say(POINT[store.language], numbers.fraction(fraction, places, after))
+        ends = [spoken, after] if 0 in fraction else [spoken]
+        options.append(_whole(whole, definition, store, store.union(ends)))
+        if 0 in whole and store.language == "en":  # point five
+            some = fraction[1:] if 0 in fraction else fraction
+            options.append(store.say(POINT["en"], numbers.fraction(some, places, after)))
+    return store.union(options)
+
+
+def _whole(whole: Values, definition: NumberRange, store: WordStates, after: int) -> int:
+    numbers = store.number_words
+    options = []
+    if Reading.CARDINAL in definition.read:
+        options.append(numbers.cardinal(whole, after))
+    if Reading.DIGITS in definition.read:
+        options.append(numbers.digits(whole, after))
+    return store.union(options)
