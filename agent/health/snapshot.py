@@ -60,7 +60,7 @@ class LinkHealth:
     since_seconds: float
     """How long it has been so."""
     reason: str
-    """Why it is down, or was the last time; empty if never."""
+    """Why it went down last; empty if never."""
     connects_total: int = 0
     published_total: int = 0
     dropped_total: Mapping[str, int] = field(default_factory=dict)

@@ -91,7 +91,7 @@ class Link:
         self._ceiling_s = FIRST_PAUSE_S
         self._connected = False
         self._changed_s = time.monotonic()
-        self._reason = "not yet connected"
+        self._reason = ""
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()

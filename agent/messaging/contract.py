@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from uuid_utils.compat import uuid7
 
+from agent.grammar.schema import Risk, Scalar
 from agent.health.snapshot import (
     AudioHealth,
     EngineHealth,
@@ -62,14 +63,6 @@ class Status(StrEnum):
     DEGRADED = "degraded"
     """It works with less than it should have; the faults say what is missing."""
     OFFLINE = "offline"
-
-
-class Risk(StrEnum):
-    """How much harm a wrong command does, as the grammar says."""
-
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
 
 
 class Fate(StrEnum):
@@ -121,7 +114,7 @@ class Meaning(Part):
     """A command with its slots."""
 
     command: str
-    slots: Mapping[str, str | int | float] = Field(default_factory=dict)
+    slots: Mapping[str, Scalar] = Field(default_factory=dict)
 
 
 class Heard(Part):

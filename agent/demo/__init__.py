@@ -1,0 +1,1 @@
+"""The demonstration: recordings played through the whole agent, with a broker of its own."""

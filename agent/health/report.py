@@ -1,0 +1,45 @@
+"""Judge a snapshot: what is wrong with the station. Pure."""
+
+from enum import StrEnum
+
+from agent.health.snapshot import Snapshot
+
+FRAMES_LATE_S = 5.0
+DISK_LOW_BYTES = 100 * 2**20
+MEMORY_LOW_BYTES = 100 * 2**20
+HOT_CELSIUS = 95.0
+"""RK3568 throttles from about 95 degrees and stops at 115."""
+
+
+class Fault(StrEnum):
+    """What a station lacks, worst first. Each leaves the rest running."""
+
+    NO_AUDIO = "no_audio"
+    """No frame for 5 s: nothing can be heard."""
+    AUDIO_STUCK = "audio_stuck"
+    """Frames arrive but no sound: nothing can be heard."""
+    NO_LINK = "no_link"
+    """No broker: nothing can be commanded."""
+    TOO_SLOW = "too_slow"
+    """The recognizer takes longer than the sound lasts."""
+    ENGINE_FALLBACK = "engine_fallback"
+    """The NPU should be at work and is not."""
+    MEMORY_LOW = "memory_low"
+    DISK_LOW = "disk_low"
+    HOT = "hot"
+
+
+def assess(snapshot: Snapshot) -> tuple[Fault, ...]:
+    """List the faults, worst first; none means the station is well."""
+    audio, system = snapshot.audio, snapshot.system
+    present = {
+        Fault.NO_AUDIO: audio.silent_for_seconds > FRAMES_LATE_S or not audio.source,
+        Fault.AUDIO_STUCK: audio.stuck,
+        Fault.NO_LINK: not snapshot.link.connected,
+        Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > 1.0,
+        Fault.ENGINE_FALLBACK: snapshot.engine.fallback,
+        Fault.MEMORY_LOW: system.memory_available_bytes < MEMORY_LOW_BYTES,
+        Fault.DISK_LOW: system.disk_free_bytes < DISK_LOW_BYTES,
+        Fault.HOT: max(system.temperature_celsius.values(), default=0.0) > HOT_CELSIUS,
+    }
+    return tuple(fault for fault in Fault if present[fault])
