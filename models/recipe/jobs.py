@@ -1,0 +1,123 @@
+"""Jobs for a synthesizer: who says what, how fast, and which tokens a recognizer should answer.
+
+A jobs file is TSV, most useful first, so that it may be cut anywhere. Everything that needs dictionaries
+happens when it is planned; whoever speaks the jobs needs only Kokoro.
+"""
+
+import csv
+import gzip
+import io
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import IO, Literal
+
+from models.recipe.voices import HELD_OUT, Mix, draw_mix
+
+SPEECH_HZ = 16_000
+"""Sample rate of all speech here."""
+MAX_LETTERS = 110
+"""Longest phone string of a job; about 7 s of speech."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One utterance: `spoken` for Kokoro, `targets` for the acoustic model (words apart by |)."""
+
+    name: str
+    language: str
+    kind: str
+    mix: str
+    speed: float
+    text: str
+    spoken: str
+    targets: str
+
+    @property
+    def phones(self) -> str:
+        """Targets without word boundaries."""
+        return self.targets.replace("| ", "")
+
+
+def plan(
+    seed: int,
+    count: int,
+    voices: list[str],
+    mandarin: float = 0.25,
+    kinds: Collection[str] = (),
+    avoid: Collection[Path] = (),
+) -> Iterator[Job]:
+    """Yield `count` jobs, `mandarin` (0 to 1) of them Mandarin, none with a text of the jobs files `avoid`.
+
+    With `kinds` (such as chatter or near) only sentences of these kinds are taken. Sentences with a word on
+    which the dictionaries disagree are left out, so are sentences beyond `MAX_LETTERS`.
+    """
+    from models.recipe.phones import (  # dictionaries: only where jobs are planned
+        UnknownWordError,
+        spoken,
+        targets,
+    )
+    from models.recipe.texts import Text, sentences
+
+    rng = Random(f"jobs-{seed}")
+    streams = {"en": sentences("en", seed), "zh": sentences("zh", seed)}
+    used = {(job.language, job.text) for path in avoid for job in read(path)}
+
+    def job(number: int) -> Job | None:
+        text: Text = next(streams["zh" if rng.random() < mandarin else "en"])
+        if (text.language, text.words) in used or (kinds and text.kind not in kinds):
+            return None
+        mix = draw_mix(text.language, voices, rng)
+        try:
+            phones = targets(text.language, text.words)
+        except UnknownWordError:
+            return None
+        # A full stop makes short commands end naturally; a question mark now and then varies the tune.
+        end = rng.choices([".", "!", "?", ""], [0.7, 0.1, 0.05, 0.15])[0]
+        letters = spoken(text.language, text.words, british=mix.british) + end
+        if len(letters) > MAX_LETTERS:
+            return None
+        speed = round(rng.triangular(0.8, 1.3, 1.0), 2)
+        return Job(
+            f"{seed:02d}-{number:06d}", text.language, text.kind, str(mix), speed, text.words, letters, phones
+        )
+
+    numbered = (job(number) for number in range(20 * count))
+    yield from islice((one for one in numbered if one is not None), count)
+
+
+def _open(path: Path, mode: Literal["r", "w"]) -> IO[str]:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.GzipFile(path, mode), encoding="utf-8", newline="")
+    return path.open(mode, encoding="utf-8", newline="")
+
+
+def write(jobs: Iterable[Job], path: Path) -> int:
+    """Write jobs as TSV (gzipped if the name ends so); returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with _open(path, "w") as file:
+        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
+        rows.writerow([field.name for field in fields(Job)])
+        for job in jobs:
+            rows.writerow(astuple(job))
+            count += 1
+    return count
+
+
+def read(path: Path) -> Iterator[Job]:
+    """Read a jobs file.
+
+    Raises:
+        ValueError: a voice that is held out is asked for.
+    """
+    with _open(path, "r") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            job = Job(**{**row, "speed": float(row["speed"])})  # type: ignore[arg-type]
+            if held := HELD_OUT.intersection(Mix.parse(job.mix).voices):
+                raise ValueError(
+                    f"{path}: job {job.name} asks for {sorted(held)[0]}, a voice that is held out"
+                )
+            yield job

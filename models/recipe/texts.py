@@ -1,0 +1,127 @@
+"""Sentences for synthetic speech: drawn from the templates in `sentences/`, distinct, in a fixed order.
+
+A draw depends only on the seed, so that a corpus can be made again, continued, or made once more with another
+seed for sentences that no training has seen.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+import yaml
+from hassil.expression import Alternative, Expression, Group, ListReference, TextChunk
+from hassil.parse_expression import parse_sentence
+
+from models.recipe import numbers
+from models.recipe.phones import near_words, plain_words
+
+Language = Literal["en", "zh"]
+TEMPLATES = Path(__file__).parent / "sentences"
+
+_DRAWS: dict[Language, dict[str, Callable[[Random], str]]] = {
+    "en": {
+        "number": numbers.number,
+        "small": numbers.small,
+        "decimal": numbers.decimal,
+        "digits": numbers.digits,
+        "letter": numbers.letter,
+        "letters": numbers.letters,
+        "nato": numbers.nato,
+        "code": numbers.code,
+        "date": numbers.date,
+        "clock": numbers.clock,
+        "word": lambda rng: rng.choice(plain_words()),
+    },
+    "zh": {
+        "number": numbers.zh_number,
+        "small": numbers.zh_small,
+        "decimal": numbers.zh_decimal,
+        "digits": numbers.zh_digits,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """One sentence to be spoken; `kind` is a key of the template file, or `near`."""
+
+    language: Language
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True)
+class _Kind:
+    weight: float
+    templates: list[Expression]
+
+
+@cache
+def _load(language: Language) -> tuple[dict[str, _Kind], dict[str, list[str]]]:
+    content = yaml.safe_load((TEMPLATES / f"{language}.yaml").read_text(encoding="utf-8"))
+    kinds = {
+        name: _Kind(kind["weight"], [parse_sentence(template).expression for template in kind["templates"]])
+        for name, kind in content["kinds"].items()
+    }
+    # YAML 1.1 reads a bare yes, no, on or off as a truth value and a bare number as a number.
+    lists = {
+        name: [item if isinstance(item, str) else _refuse(name, item) for item in items]
+        for name, items in content["lists"].items()
+    }
+    return kinds, lists
+
+
+def _refuse(name: str, item: object) -> str:
+    raise ValueError(f"sentences: list {name!r} holds {item!r}, which is no text: put it in quotes")
+
+
+def _draw(expression: Expression, language: Language, rng: Random) -> str:
+    """Walk a hassil template once, choosing at random wherever it leaves a choice."""
+    if isinstance(expression, TextChunk):
+        return expression.original_text
+    if isinstance(expression, ListReference):
+        draw = _DRAWS[language].get(expression.list_name)
+        return draw(rng) if draw else rng.choice(_load(language)[1][expression.list_name])
+    if isinstance(expression, Alternative):
+        return _draw(rng.choice(expression.items), language, rng)
+    if isinstance(expression, Group):
+        return "".join(_draw(item, language, rng) for item in expression.items)
+    raise ValueError(f"sentences: a template holds {expression!r}, which is not supported here")
+
+
+def near_miss(words: str, rng: Random) -> str | None:
+    """Change one word of an English sentence into another real word one sound away; None if none is known."""
+    parts = words.split()
+    for place in rng.sample(range(len(parts)), len(parts)):
+        if others := near_words(parts[place].lower()):
+            return " ".join([*parts[:place], rng.choice(others), *parts[place + 1 :]])
+    return None
+
+
+def sentences(language: Language, seed: int, near_share: float = 0.08) -> Iterator[Text]:
+    """Yield distinct sentences without end; `near_share` (0 to 1) of the English ones are near misses."""
+    kinds, _ = _load(language)
+    rng = Random(f"{language}-{seed}")
+    seen: set[str] = set()
+    while True:
+        name = rng.choices(list(kinds), [kind.weight for kind in kinds.values()])[0]
+        words = " ".join(_draw(rng.choice(kinds[name].templates), language, rng).split())
+        if language == "en" and name in ("command", "order") and rng.random() < near_share * 2:
+            name, words = "near", near_miss(words, rng) or words
+        # A short text is drawn again and again; that is wanted a few times (more voices), not more.
+        copy = next(
+            (text for text in (words, *(f"{words}\n{n}" for n in range(_copies(words)))) if text not in seen),
+            None,
+        )
+        if words and copy is not None:
+            seen.add(copy)
+            yield Text(language, name, words)
+
+
+def _copies(words: str) -> int:
+    """How often a text may come again: short commands need many voices, long sentences only one."""
+    length = len(words.split()) if words.isascii() else len(words) / 2
+    return 20 if length <= 1 else 6 if length <= 2 else 0
