@@ -61,7 +61,7 @@ def find_audio(folder: Path) -> list[Path]:
 def hear_negatives(
     ear: Ear, files: Iterable[Path], progress: Callable[[Path, float], None] = lambda _file, _hours: None
 ) -> Negatives:
-    """Hear all files as one endless stream, as a microphone would: a sentence may begin in one and end in the next.
+    """Hear all files as one endless stream, as a microphone would: what begins in one may end in the next.
 
     Raises:
         AudioError: a file is damaged.
@@ -72,8 +72,8 @@ def hear_negatives(
     heard = []
     for file in files:
         for samples in _blocks(read_audio(file), block):
-            for hypothesis in listener.hear(samples, samples_heard / 16_000):
-                heard.append(FalseAccept(str(file), hypothesis))
+            hypotheses = listener.hear(samples, samples_heard / 16_000)
+            heard += [FalseAccept(str(file), hypothesis) for hypothesis in hypotheses]
             samples_heard += len(samples)
         progress(file, samples_heard / 16_000 / 3600)
     return Negatives(samples_heard / 16_000 / 3600, tuple(heard))

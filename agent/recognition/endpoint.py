@@ -8,6 +8,8 @@ the next pause. Silence is counted on the sentence's own path, so steady noise c
 from dataclasses import dataclass
 from enum import Enum, auto
 
+import numpy as np
+
 from agent.recognition.decoder import Decoder, Finish
 
 
@@ -56,8 +58,8 @@ class Endpoint:
 
 
 SLACK = 8.0
-"""Nats: a sentence counts as finished although stopping one swallowed sound earlier would fit better, since
-people swallow last sounds. Two missing sounds cost more than this."""
+"""Nats that one missing sound costs. A sentence this far behind its own first half may be finished, since people
+swallow last sounds; twice as far, a last word was wrong; further, it was never said."""
 
 
 def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
@@ -65,15 +67,15 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     finish = next(iter(decoder.finishes()), None)
     tokens, background = decoder.tokens, decoder.background
     best = int(tokens.score.argmax()) if len(tokens.score) else None
-    if finish and best is not None and finish.score > 0 and finish.score >= tokens.score[best] - SLACK:
-        wait = patience.may_continue if finish.may_continue else patience.final
-        if finish.quiet >= wait:
-            return Endpoint(Ending.COMPLETE, finish, finish.quiet)
-        return None
     if best is not None and tokens.score[best] > 0:
-        if tokens.quiet[best] >= patience.incomplete:
-            return Endpoint(Ending.INCOMPLETE, finish, int(tokens.quiet[best]))
-        return None
+        behind = tokens.score[best] - finish.score if finish and finish.score > 0 else np.inf
+        if finish and behind <= SLACK:
+            wait = patience.may_continue if finish.may_continue else patience.final
+            return Endpoint(Ending.COMPLETE, finish, finish.quiet) if finish.quiet >= wait else None
+        if tokens.quiet[best] < patience.incomplete:
+            return None
+        ending = Ending.COMPLETE if behind <= 2 * SLACK else Ending.INCOMPLETE
+        return Endpoint(ending, finish, int(tokens.quiet[best]))
     if background.sounds and background.quiet_frames >= patience.background:
         return Endpoint(Ending.BACKGROUND, finish, background.quiet_frames)
     return None

@@ -99,9 +99,9 @@ class Recognizer:
 
     def _describe(self, decoder: Decoder, endpoint: Endpoint, time_s: float) -> Hypothesis | None:
         end_s = time_s - (endpoint.quiet - 1) * self.frame_s
+        if endpoint.ending is Ending.BACKGROUND and decoder.background.sounds < MIN_SOUNDS:
+            return None
         if endpoint.finish is None:
-            if endpoint.ending is Ending.BACKGROUND and decoder.background.sounds < MIN_SOUNDS:
-                return None
             reject = Reject.INCOMPLETE if endpoint.ending is Ending.INCOMPLETE else Reject.BACKGROUND
             return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=reject)
         return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
@@ -118,7 +118,7 @@ class Recognizer:
         lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
         features = {
             "worst_word": min(word.score for word in heard),
-            "mean_word": float(np.mean([word.score for word in heard])),
+            "other_words": _mean_but_worst([word.score for word in heard]),
             "margin": MARGIN_CAP if margin is None else min(margin, MARGIN_CAP),
             "gain_per_sound": finish.score / sounds,
             "sounds": min(sounds, 30) / 10,
@@ -169,7 +169,8 @@ class Recognizer:
         if features["margin"] < limits.min_margin:
             return Reject.AMBIGUOUS
         if features["worst_word"] < limits.min_word_score:
-            return Reject.WEAK_WORD
+            rest_fits = features["other_words"] >= limits.min_word_score
+            return Reject.WEAK_WORD if rest_fits else Reject.BACKGROUND
         if sure < limits.min_probability:
             return Reject.BACKGROUND
         return None
@@ -177,3 +178,8 @@ class Recognizer:
 
 def _timed_frames(frames: Frames) -> Iterator[tuple[NDArray[np.float32], float]]:
     return zip(frames.log_probs, map(float, frames.times_s), strict=True)
+
+
+def _mean_but_worst(scores: list[float]) -> float:
+    """A sentence of one word has no other words: its only one stands for them."""
+    return (sum(scores) - min(scores)) / (len(scores) - 1) if len(scores) > 1 else scores[0]

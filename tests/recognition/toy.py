@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.grammar.graph import Graph, Word
 from agent.grammar.schema import Command
@@ -49,3 +50,23 @@ def chain_graph(sentences: Sequence[tuple[str, Sequence[Spoken]]]) -> Graph:
         commands=tuple(Command(name=name, sentences=("x",), topic="t") for name in names),
         slot_values=values,
     )
+
+
+def speak(sounds: str, *, seed: int = 0, lead: int = 10, tail: int = 60) -> NDArray[np.float32]:
+    """Make log-probabilities [T, V] of somebody saying `sounds`: a peak each, two blanks between.
+
+    A space is a pause of 100 ms, `?` a sound that could be any.
+    """
+    rng = np.random.default_rng(seed)
+    rows: list[int | None] = [0] * lead
+    for sound in sounds:
+        rows += [0] * 4 if sound == " " else [None if sound == "?" else TOKENS.index(sound)] + [0, 0]
+    rows += [0] * tail
+    logits = rng.normal(0, 0.5, (len(rows), len(TOKENS)))
+    for frame, token in enumerate(rows):
+        if token is not None:
+            logits[frame, token] += 8.0
+    log_probs: NDArray[np.float32] = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    return log_probs

@@ -1,0 +1,127 @@
+"""`voxline evaluate`: figures from recordings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from agent.acoustics.bundle import load_bundle
+from agent.acoustics.engines.onnx import OnnxEngine
+from agent.audio.file import read_audio
+from agent.errors import VoxlineError
+from agent.evaluation import commands, pictures, rejects
+from agent.evaluation.listening import Ear
+from agent.grammar import compile_grammar, load_grammar
+
+app = typer.Typer(help="Measure a bundle and a grammar on recordings.", no_args_is_help=True)
+
+Grammar = Annotated[Path, typer.Option(help="Grammar file.")]
+Audio = Annotated[Path, typer.Option(help="Folder with the recordings.")]
+BundleFolder = Annotated[Path, typer.Option("--bundle", help="Model bundle.")]
+Point = Annotated[str, typer.Option("--operating-point", help="low, normal or high.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Picture = Annotated[Path | None, typer.Option(help="Write a picture (PNG or SVG) here.")]
+Labels = Annotated[
+    Path, typer.Option(help='What was said: {"file.wav": {"command": "...", "slots": {...}}}.')
+]
+
+DEFAULT_BUNDLE = Path("models/bundles/voxline-en-zh")
+_console = Console()
+_progress_console = Console(stderr=True)
+
+
+def _open_ear(bundle_folder: Path, grammar_file: Path, operating_point: str) -> Ear:
+    bundle = load_bundle(bundle_folder)
+    calibration = getattr(bundle.manifest.operating_points, operating_point, None)
+    if calibration is None:
+        raise VoxlineError(f"--operating-point {operating_point}: must be low, normal or high")
+    graph = compile_grammar(load_grammar(grammar_file), bundle.manifest.tokens)
+    return Ear(bundle, OnnxEngine(bundle), graph, calibration)
+
+
+@app.command("commands")
+def evaluate_commands(
+    grammar: Grammar,
+    labels: Labels,
+    audio: Audio,
+    noise: Annotated[
+        list[Path] | None, typer.Option(help="Noise to mix in; may be given several times.")
+    ] = None,
+    snr: Annotated[
+        list[float] | None, typer.Option(help="Signal-to-noise ratio in dB; several times.")
+    ] = None,
+    bundle: BundleFolder = DEFAULT_BUNDLE,
+    operating_point: Point = "normal",
+    picture: Picture = None,
+    json: Json = False,
+) -> None:
+    """Exact, wrong and rejected commands, clean and at each SNR (ratio of the largest 2048-sample frame energies)."""
+    if bool(noise) != bool(snr):
+        raise VoxlineError("--noise and --snr come together: give both or neither")
+    bed = np.concatenate([read_audio(file) for file in noise]) if noise else None
+    conditions: list[float | None] = [None, *sorted(snr or [], reverse=True)]
+    ear, said = _open_ear(bundle, grammar, operating_point), commands.read_labels(labels)
+    with Progress(console=_progress_console, transient=True) as progress:
+        task = progress.add_task("hearing", total=len(said) * len(conditions))
+        trials = commands.run_trials(ear, said, audio, bed, conditions, lambda _: progress.advance(task))
+    scores = [commands.score(trials, condition) for condition in conditions]
+    if picture:
+        pictures.accuracy_against_snr({ear.bundle.manifest.name: scores}, picture)
+    if json:
+        print(commands.to_json(trials, scores))  # noqa: T201
+    else:
+        _console.print(_score_table(scores))
+
+
+def _score_table(scores: list[commands.Score]) -> Table:
+    table = Table("SNR dB", "exact", "wrong", "rejected", "slots", "numbers", "reasons")
+    for score in scores:
+        table.add_row(
+            "clean" if score.snr_db is None else f"{score.snr_db:g}",
+            *map(str, (score.exact, score.wrong, score.rejected, score.slots, score.numbers)),
+            ", ".join(f"{reason} {count}" for reason, count in score.reasons.items()),
+        )
+    return table
+
+
+@app.command("rejects")
+def evaluate_rejects(
+    grammar: Grammar,
+    audio: Audio,
+    bundle: BundleFolder = DEFAULT_BUNDLE,
+    operating_point: Point = "normal",
+    labels: Annotated[Path | None, typer.Option(help="Labelled commands, for the trade-off curve.")] = None,
+    labelled_audio: Annotated[Path | None, typer.Option(help="Folder of the labelled commands.")] = None,
+    picture: Picture = None,
+    json: Json = False,
+) -> None:
+    """False accepts per hour in speech and noise that hold no command; with labels, against false rejects."""
+    if bool(labels) != bool(labelled_audio):
+        raise VoxlineError("--labels and --labelled-audio come together: give both or neither")
+    ear = _open_ear(bundle, grammar, operating_point)
+    files = rejects.find_audio(audio)
+    if not files:
+        raise VoxlineError(f"--audio {audio}: holds no recordings")
+    with Progress(console=_progress_console, transient=True) as progress:
+        task = progress.add_task("hearing", total=len(files))
+        negatives = rejects.hear_negatives(ear, files, lambda _file, _hours: progress.advance(task))
+        trials = []
+        if labels and labelled_audio:
+            said = commands.read_labels(labels)
+            task = progress.add_task("hearing commands", total=len(said))
+            trials = commands.run_trials(
+                ear, said, labelled_audio, None, [None], lambda _: progress.advance(task)
+            )
+    curve = rejects.trade_off(negatives, trials, [*np.linspace(0, 0.95, 20), 0.97, 0.98, 0.99, 0.995, 0.999])
+    if picture:
+        pictures.trade_off_curve(curve, ear.calibration.min_probability, picture)
+    if json:
+        print(rejects.to_json(negatives, curve))  # noqa: T201
+    else:
+        _console.print(f"false accepts: {negatives.rate}")
+        for item in negatives.accepted:
+            _console.print(f"  {item.file}: {item.hypothesis.text} ({item.hypothesis.probability:.2f})")

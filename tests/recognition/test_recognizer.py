@@ -1,0 +1,127 @@
+"""Utterances from spoken-looking posteriors: what is heard, how sure, and when it is over."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.acoustics.manifest import Calibration
+from agent.acoustics.stream import Emission, Frames
+from agent.grammar.graph import Word
+from agent.recognition.hypothesis import Hypothesis, Reject
+from agent.recognition.recognizer import Recognizer
+from tests.recognition.toy import chain_graph, speak
+
+FRAME_S = 0.024
+SENTENCES = [
+    ("light", [(Word("abc"), "ABC"), (Word("on", opens="s", closes="s"), "AD")]),
+    ("light", [(Word("abc"), "ABC"), (Word("off", opens="s", closes="s"), "AB")]),
+    ("stop", [(Word("cdcd"), "CDCD")]),
+]
+CALIBRATION = Calibration(
+    blank_penalty=0,
+    loop_penalty=3,
+    entry_penalty=0,
+    min_word_score=-2.0,
+    min_margin=2.0,
+    min_probability=0.5,
+    weights={"bias": 3.0, "worst_word": 1.0},
+)
+
+
+def emissions(frames: NDArray[np.float32], hop: int = 10, ahead: int = 12) -> list[Emission]:
+    times = np.arange(len(frames)) * FRAME_S
+    return [
+        Emission(
+            Frames(frames[start : start + hop], times[start : start + hop]),
+            Frames(frames[start + hop : start + hop + ahead], times[start + hop : start + hop + ahead]),
+        )
+        for start in range(0, len(frames), hop)
+    ]
+
+
+def hear(frames: NDArray[np.float32], ahead: int = 12) -> list[tuple[int, Hypothesis]]:
+    recognizer = Recognizer(chain_graph(SENTENCES), CALIBRATION, FRAME_S)
+    return [
+        (hop, hypothesis)
+        for hop, emission in enumerate(emissions(frames, ahead=ahead))
+        for hypothesis in recognizer.push(emission)
+    ]
+
+
+@pytest.mark.parametrize("ahead", [0, 12])
+def test_hears_a_sentence_once_with_slots_words_and_times(ahead: int) -> None:
+    [(_, heard)] = hear(speak("ABC AD"), ahead)
+    assert (heard.reject, heard.command, dict(heard.slots), heard.text) == (
+        None,
+        "light",
+        {"s": "on"},
+        "abc on",
+    )
+    assert heard.probability > 0.9
+    assert heard.runner_up is not None
+    assert dict(heard.runner_up.slots) == {"s": "off"}
+    assert heard.margin is not None
+    assert heard.margin > 5
+    assert heard.start_s == pytest.approx(10 * FRAME_S, abs=2 * FRAME_S)
+    assert heard.end_s == pytest.approx(27 * FRAME_S, abs=2 * FRAME_S)
+    for before, after in pairwise(heard.words):
+        assert before.end_s <= after.start_s
+
+
+def test_one_wrong_sound_is_found_in_its_word() -> None:
+    [(_, heard)] = hear(speak("ABC AC"))
+    assert heard.reject in {Reject.WEAK_WORD, Reject.AMBIGUOUS}
+    assert heard.worst_word is not None
+    assert heard.worst_word.text in {"on", "off"}
+    assert heard.words[0].score > -0.5
+
+
+def test_a_sound_that_could_be_either_is_ambiguous() -> None:
+    [(_, heard)] = hear(speak("ABC A?"))
+    assert heard.reject is Reject.AMBIGUOUS
+
+
+def test_other_speech_is_background_and_reported_once() -> None:
+    [(_, heard)] = hear(speak("BDBDB DBBDB"))
+    assert heard.reject is Reject.BACKGROUND
+
+
+def test_half_a_sentence_times_out_as_incomplete() -> None:
+    [(hop, heard)] = hear(speak("ABC", tail=120))
+    assert heard.reject is Reject.INCOMPLETE
+    assert hop * 10 * FRAME_S < 19 * FRAME_S + 1.2 + 1.0
+
+
+def test_a_click_and_silence_are_nothing() -> None:
+    assert hear(speak("B", tail=200)) == []
+    assert hear(speak("", tail=2000)) == []
+
+
+def test_looking_ahead_ends_a_sentence_earlier_and_changes_nothing_else() -> None:
+    [(late, heard_late)] = hear(speak("CDCD"), ahead=0)
+    [(early, heard_early)] = hear(speak("CDCD"), ahead=12)
+    assert early < late
+    assert (heard_early.command, heard_early.text) == (heard_late.command, heard_late.text)
+
+
+def test_a_sentence_is_heard_again_after_itself() -> None:
+    frames = np.concatenate([speak("CDCD", tail=30), speak("CDCD", seed=1)])
+    assert [heard.command for _, heard in hear(frames)] == ["stop", "stop"]
+
+
+def test_steady_noise_ends_a_sentence_all_the_same() -> None:
+    frames = speak("CDCD", tail=0)
+    rng = np.random.default_rng(5)
+    hum = np.log(rng.dirichlet(np.ones(frames.shape[1]) * 5, 200)).astype(np.float32)
+    assert len(hear(np.concatenate([frames, hum]))) >= 1
+
+
+def test_commands_that_are_off_are_not_heard() -> None:
+    graph = chain_graph(SENTENCES)
+    recognizer = Recognizer(graph, CALIBRATION, FRAME_S)
+    recognizer.enable(np.arange(len(graph.label)) < 10)
+    heard = [h for emission in emissions(speak("CDCD")) for h in recognizer.push(emission)]
+    assert all(h.command != "stop" for h in heard)
+    assert all(h.reject for h in heard)
