@@ -29,6 +29,7 @@ FRAME_SAMPLES = 600
 """Samples at 24 kHz of one duration frame."""
 _POOL = 4096  # utterances sorted by length at a time
 _BATCH_FRAMES = 12_000  # frames (of 25 ms) of one batch of the decoder
+_LIKE = 0.95  # shortest of a batch against its longest: more silence would shift the instance norms
 _BERT = {
     "vocab_size": 178, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 2048,
     "max_position_embeddings": 512, "num_hidden_layers": 12,
@@ -115,8 +116,9 @@ class KokoroTorch:
             ]
         timed.sort(key=lambda one: one.frames)
         while timed:
-            count = max(1, _BATCH_FRAMES // timed[-1].frames)
-            batch, timed = timed[-count:], timed[:-count]
+            longest = timed[-1].frames
+            batch = [one for one in timed[-max(1, _BATCH_FRAMES // longest) :] if one.frames >= _LIKE * longest]
+            timed = timed[: -len(batch)]
             with torch.inference_mode():
                 sounds = self._decode(batch)
             yield from zip((one.job for one in batch), sounds, strict=True)
