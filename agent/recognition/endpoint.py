@@ -58,8 +58,8 @@ class Endpoint:
 
 
 SLACK = 8.0
-"""Nats that one missing sound costs. A sentence this far behind its own first half may be finished, since people
-swallow last sounds; twice as far, a last word was wrong; further, it was never said."""
+"""Nats that one missing sound costs. A sentence this far behind its own first half may be finished, since
+people swallow last sounds; twice as far, its last word was wrong; further, it was never said."""
 
 
 def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:

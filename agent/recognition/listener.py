@@ -23,9 +23,14 @@ class Listener:
     """Not thread-safe: one thread feeds it."""
 
     def __init__(self, stream: AcousticStream, recognizer: Recognizer) -> None:
+        self.stream = stream
         self.recognizer = recognizer
-        self._stream = stream
         self._meter = LevelMeter()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is in the middle of a sentence."""
+        return self.recognizer.idle
 
     @property
     def levels(self) -> Levels:
@@ -44,7 +49,7 @@ class Listener:
         """
         self._meter.update(samples)
         hypotheses = []
-        for emission in self._stream.push(samples, time_s):
+        for emission in self.stream.push(samples, time_s):
             hypotheses += self.recognizer.push(emission)
         return [self._with_levels(hypothesis) for hypothesis in hypotheses]
 

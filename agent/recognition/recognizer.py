@@ -53,6 +53,12 @@ class Recognizer:
         self._deaf_until_s = -np.inf
         """Sound before this belongs to an utterance that has been reported."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether no sentence fits better than the background now."""
+        score = self._decoder.tokens.score
+        return not len(score) or float(score.max()) <= 0
+
     def enable(self, enabled: NDArray[np.bool_]) -> None:
         """Change which nodes may be used; half-heard sentences are dropped.
 

@@ -23,7 +23,10 @@ UNLIMITED = SearchLimits(beam=1e6, margin=1e6, max_tokens=10**6, max_frames=64)
 
 
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+    normalized: NDArray[np.float32] = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    return normalized
 
 
 def exhaustive(

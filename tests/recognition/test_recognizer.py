@@ -31,7 +31,7 @@ CALIBRATION = Calibration(
 
 
 def emissions(frames: NDArray[np.float32], hop: int = 10, ahead: int = 12) -> list[Emission]:
-    times = np.arange(len(frames)) * FRAME_S
+    times = np.arange(len(frames), dtype=np.float64) * FRAME_S
     return [
         Emission(
             Frames(frames[start : start + hop], times[start : start + hop]),

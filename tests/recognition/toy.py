@@ -17,7 +17,12 @@ Spoken = tuple[Word, str]
 def chain_graph(sentences: Sequence[tuple[str, Sequence[Spoken]]]) -> Graph:
     """Build a graph from (command name, words) pairs."""
     names = list(dict.fromkeys(name for name, _ in sentences))
-    label, source, first_arc, starts, word, final = [], [], [0], [], [], []
+    label: list[int] = []
+    source: list[int] = []
+    first_arc = [0]
+    starts: list[bool] = []
+    word: list[int] = []
+    final: list[int] = []
     words: list[Word] = []
     values: dict[tuple[str, str], dict[str, str | int | float]] = {}
     for name, spoken in sentences:
@@ -60,7 +65,7 @@ def speak(sounds: str, *, seed: int = 0, lead: int = 10, tail: int = 60) -> NDAr
     rng = np.random.default_rng(seed)
     rows: list[int | None] = [0] * lead
     for sound in sounds:
-        rows += [0] * 4 if sound == " " else [None if sound == "?" else TOKENS.index(sound)] + [0, 0]
+        rows += [0] * 4 if sound == " " else [None if sound == "?" else TOKENS.index(sound), 0, 0]
     rows += [0] * tail
     logits = rng.normal(0, 0.5, (len(rows), len(TOKENS)))
     for frame, token in enumerate(rows):
