@@ -1,0 +1,170 @@
+"""From samples to log-probabilities: the model as a stateless window that slides over a stream.
+
+Every hop the engine hears the last window. Frames whose look-ahead is filled are *committed*: each is given
+out exactly once, in order. Newer ones are *provisional*: the next hop gives them again, better.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.acoustics.engines.engine import Engine
+from agent.acoustics.features import front_end
+from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+
+GAP_TOLERANCE_S = 0.03
+"""Block times may be off by this much before sound counts as lost."""
+CLOCK_TIME_CONSTANT_S = 10.0
+"""How slowly frame times follow the drift between the sound card's clock and ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Consecutive frames of log-probabilities."""
+
+    log_probs: NDArray[np.float32]
+    """Shape [n, tokens]."""
+    times_s: NDArray[np.float64]
+    """Shape [n]: monotonic time of each frame's centre."""
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """What one run of the engine tells."""
+
+    committed: Frames
+    provisional: Frames
+    gap_s: float = 0.0
+    """Jump of time before these frames: lost sound of up to one window reads as silence; after a longer jump,
+    or one back in time (negative), the stream has started anew."""
+
+
+class AcousticStream:
+    """Turns samples of any block size into log-probabilities; what comes out does not depend on the blocks.
+
+    Args:
+        manifest: of the bundle that `engine` runs.
+        engine: not closed by the stream.
+    """
+
+    def __init__(self, manifest: Manifest, engine: Engine) -> None:
+        self._manifest, self._engine = manifest, engine
+        self._front_end = front_end(manifest)
+        self._pending_gap_s = 0.0
+        self._start_s: float | None
+        """Time of sample 0, None before the first block; follows the drift between the clocks."""
+        self._restart()
+
+    def push(self, samples: NDArray[np.int16], time_s: float) -> list[Emission]:
+        """Hear more sound.
+
+        Args:
+            samples: shape [n], 16 kHz mono.
+            time_s: monotonic time of the first one. A jump against the last block means that sound was lost.
+
+        Returns:
+            One emission per hop that became full, often none.
+
+        Raises:
+            EngineError: the engine failed. The stream may go on: frames that are still in the window at the
+                next hop are given out then.
+        """
+        emissions: list[Emission] = []
+        if self._start_s is None:
+            self._start_s = time_s
+        jump_s = time_s - self._time_s(self._heard + len(self._waiting))
+        if abs(jump_s) <= GAP_TOLERANCE_S:
+            self._start_s += jump_s * min(1.0, len(samples) / SAMPLE_RATE_HZ / CLOCK_TIME_CONSTANT_S)
+        else:
+            lost = round(jump_s * SAMPLE_RATE_HZ)
+            if 0 < lost <= self._manifest.window_samples:
+                self._pending_gap_s += jump_s
+                emissions += self._feed(np.zeros(lost, np.int16))
+            else:
+                emissions += self.finish()
+                self._start_s = time_s
+                self._pending_gap_s += jump_s
+        return emissions + self._feed(samples)
+
+    def finish(self) -> list[Emission]:
+        """End the stream: silence is appended until all its frames are committed. The next push starts anew.
+
+        Raises:
+            EngineError: the engine failed; the stream starts anew all the same.
+        """
+        end, emissions = self._heard + len(self._waiting), []
+        try:
+            while self._committed < end:
+                emissions += self._feed(
+                    np.zeros(max(0, self._manifest.hop_samples - len(self._waiting)), np.int16)
+                )
+        finally:
+            self._restart()
+        return emissions
+
+    def _restart(self) -> None:
+        self._front_end.reset()
+        self._waiting = np.empty(0, np.int16)  # less than a hop
+        self._heard = 0  # samples that the front end has had: where the window ends
+        self._committed = 0  # frames with their centre before this sample were given out
+        self._start_s = None
+
+    def _time_s(self, sample: int) -> float:
+        return (self._start_s or 0.0) + sample / SAMPLE_RATE_HZ
+
+    def _feed(self, samples: NDArray[np.int16]) -> list[Emission]:
+        self._waiting = np.concatenate((self._waiting, samples))
+        emissions: list[Emission] = []
+        while len(self._waiting) >= self._manifest.hop_samples:
+            hop, self._waiting = np.split(self._waiting, [self._manifest.hop_samples])
+            self._heard += len(hop)
+            emissions.append(self._run(self._front_end.push(hop)))
+        return emissions
+
+    def _run(self, rows: NDArray[np.float32]) -> Emission:
+        m = self._manifest
+        logits = self._engine.run(rows)
+        first_centre = self._heard - m.window_samples + m.first_frame_samples
+        centres = first_centre + m.frame_samples * np.arange(m.frames)
+        first = int(np.searchsorted(centres, self._committed))
+        self._committed = int(centres[m.usable_frames - 1]) + 1
+        gap_s, self._pending_gap_s = self._pending_gap_s, 0.0
+        return Emission(
+            committed=self._frames(logits, centres, slice(first, m.usable_frames)),
+            provisional=self._frames(logits, centres, slice(m.usable_frames, m.frames)),
+            gap_s=gap_s,
+        )
+
+    def _frames(self, logits: NDArray[np.float32], centres: NDArray[np.int64], part: slice) -> Frames:
+        return Frames(log_softmax(logits[part]), self._time_s(0) + centres[part] / SAMPLE_RATE_HZ)
+
+
+def offline(manifest: Manifest, engine: Engine, samples: NDArray[np.int16]) -> Frames:
+    """Return the frames of a whole recording, by the very path that streaming takes.
+
+    Args:
+        manifest: of the bundle that `engine` runs.
+        engine: as for `AcousticStream`.
+        samples: shape [n], 16 kHz mono; time 0 is the first one.
+
+    Raises:
+        EngineError: the engine failed.
+    """
+    stream = AcousticStream(manifest, engine)
+    emissions = stream.push(samples, 0.0) + stream.finish()
+    empty = np.empty((0, len(manifest.tokens)), np.float32)
+    return Frames(
+        np.concatenate([empty, *(emission.committed.log_probs for emission in emissions)]),
+        np.concatenate([np.empty(0), *(emission.committed.times_s for emission in emissions)]),
+    )
+
+
+def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return log-probabilities over the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True, initial=-np.inf)
+    result: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
