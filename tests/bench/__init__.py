@@ -1,0 +1,1 @@
+"""Benchmarks: figures, as JSON, never asserted upon, since machines are noisy. Compare ratios of one run."""
