@@ -13,8 +13,10 @@ from pydantic.types import StringConstraints
 
 SAMPLE_RATE_HZ = 16_000
 ONNX_FILE = "model.onnx"
-CANARY_SAMPLES_FILE = "canary.samples.npy"
-CANARY_LOGITS_FILE = "canary.logits.npy"
+CANARY_SAMPLES_FILE = "canary.samples.i16"
+"""Raw little-endian int16 [window_samples]."""
+CANARY_LOGITS_FILE = "canary.logits.f32"
+"""Raw little-endian float32 [frames, tokens]."""
 
 MEL_BANDS = 80
 MEL_WINDOW_SAMPLES = 400
@@ -270,6 +272,14 @@ class Manifest(_Strict):
             need(
                 {CANARY_SAMPLES_FILE, CANARY_LOGITS_FILE} <= self.files.keys(),
                 f"files: a .rknn file needs {CANARY_SAMPLES_FILE} and {CANARY_LOGITS_FILE} to be trusted",
+            )
+        for name, size in (
+            (CANARY_SAMPLES_FILE, 2 * self.window_samples),
+            (CANARY_LOGITS_FILE, 4 * self.frames * len(self.tokens)),
+        ):
+            need(
+                name not in self.files or self.files[name].size_bytes == size,
+                f"files: {name} must have {size} bytes",
             )
         if self.npu is not None:
             need(
