@@ -1,0 +1,48 @@
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from pydantic import ValidationError
+
+from agent.messaging.contract import INBOUND, OUTBOUND, Command, Namespace, Payload, State, Status
+from tests.messaging.examples import NAMESPACE, STATION, command
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+
+def test_topics_follow_the_plant() -> None:
+    assert Namespace.of(STATION).base == "acme/lyon/assembly/l3/c7/voice/press-2"
+    assert NAMESPACE.topic(Command, "line/speed") == f"{NAMESPACE.base}/command/line/speed"
+    assert NAMESPACE.topic(State) == f"{NAMESPACE.base}/state"
+
+
+def test_every_kind_of_payload_has_a_channel_of_its_own() -> None:
+    kinds = (*OUTBOUND, *INBOUND)
+    assert set(kinds) == set(Payload.__subclasses__())
+    assert len({kind.channel.name for kind in kinds}) == len(kinds)
+
+
+def test_commands_are_never_retained_and_states_always_are() -> None:
+    assert {kind.channel.name for kind in OUTBOUND if kind.channel.retain} == {"state", "health"}
+    assert not any(kind.channel.retain for kind in INBOUND)
+
+
+def test_times_travel_as_utc_and_without_zone_not_at_all() -> None:
+    paris = NOW.astimezone(timezone(timedelta(hours=1)))
+    message = NAMESPACE.message(State(time=paris, status=Status.ONLINE))
+    assert json.loads(message.payload)["time"] == "2026-11-23T08:00:00Z"
+    assert dict(message.user_properties)["time"] == "2026-11-23T08:00:00Z"
+    with pytest.raises(ValidationError):
+        State(time=NOW.replace(tzinfo=None), status=Status.ONLINE)
+
+
+def test_only_commands_ask_for_an_answer() -> None:
+    order = command()
+    message = NAMESPACE.message(order, "line/speed")
+    assert message.correlation_data == order.id.bytes
+    assert message.response_topic == f"{NAMESPACE.base}/response"
+    assert NAMESPACE.last_will(NOW).response_topic is None
+
+
+def test_every_command_has_an_id_of_its_own() -> None:
+    assert len({command().id for _ in range(1000)}) == 1000
