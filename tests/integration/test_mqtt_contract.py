@@ -1,0 +1,143 @@
+"""Live traffic, recorded at a real broker, against the published AsyncAPI document."""
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from agent.demo.broker import broker
+from agent.messaging.client import Link
+from agent.messaging.compose import health
+from agent.messaging.contract import (
+    OUTBOUND,
+    Accept,
+    Audio,
+    Delivery,
+    Engine,
+    Fate,
+    Grammar,
+    Meaning,
+    Payload,
+    Reject,
+    Response,
+    State,
+    Status,
+)
+from tests.health.test_report import WELL
+from tests.integration.brokers import Mosquitto, Received, Scada, mosquitto, needs_mosquitto
+from tests.messaging.examples import NAMESPACE, command, mqtt
+
+__all__ = ["mosquitto"]
+DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "docs" / "asyncapi.yaml").read_text())
+
+
+def one_of_each() -> list[Payload]:
+    now, order = datetime.now(UTC), command()
+    return [
+        State(time=now, status=Status.ONLINE, text="listening"),
+        health(WELL, now),
+        Accept(time=now, command_id=order.id, meaning=order.meaning, heard=order.heard),
+        Reject(time=now, reason="background", heard=order.heard, meaning=Meaning(command="stop")),
+        Delivery(time=now, command_id=order.id, fate=Fate.ACKNOWLEDGED, latency_seconds=0.3),
+        Engine(time=now, engine="onnx", reason="no NPU on this machine", fallback=True),
+        Audio(time=now, event="stuck", source="USB microphone", reason="digital silence"),
+        Grammar(time=now, event="loaded", grammar="demo@0123"),
+    ]
+
+
+def record(port: int) -> list[Received]:
+    with Scada(port) as scada:
+        link = Link(mqtt(port), NAMESPACE)
+        payloads = one_of_each()
+        link.publish(payloads[0])
+        link.start()
+        scada.wait_for("/state")
+        for payload in payloads[1:]:
+            link.publish(payload)
+        for suffix in ("speed", "line/speed"):
+            link.command(command(), suffix, time.monotonic() + 2).result(3)
+        scada.wait_for("/event/grammar")
+        link.stop()
+        scada.wait_for("/state", 2)
+        return list(scada.received)
+
+
+def check(received: Received, keeps_retain_flag: bool = True) -> str:
+    """Validate a message as an integrator's tool would, from the document alone; gives its channel."""
+    (name,) = (
+        name for name, channel in DOCUMENT["channels"].items() if matches(channel["address"], received.topic)
+    )
+    (operation,) = (
+        o for o in DOCUMENT["operations"].values() if o["channel"]["$ref"] == f"#/channels/{name}"
+    )
+    binding = operation["bindings"]["mqtt"]
+    assert received.qos == binding["qos"]
+    assert received.retain == (binding["retain"] and keeps_retain_flag)
+    (message_name,) = DOCUMENT["channels"][name]["messages"]
+    message = DOCUMENT["components"]["messages"][message_name]
+    validate(json.loads(received.payload), message["payload"])
+    validate(dict(received.properties["UserProperty"]), message["headers"])
+    assert received.properties["ContentType"] == message["contentType"]
+    return str(name)
+
+
+def matches(address: str, topic: str) -> bool:
+    pattern = re.escape(address).replace(r"\{topic\}", ".+")
+    return re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", pattern), topic) is not None
+
+
+def validate(value: object, schema: dict[str, Any]) -> None:
+    jsonschema.validate(
+        value,
+        {**DOCUMENT, **schema},
+        cls=jsonschema.Draft202012Validator,
+        format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER,
+    )
+
+
+@needs_mosquitto
+def test_mosquitto_traffic_keeps_the_contract(mosquitto: Mosquitto) -> None:
+    seen = {check(received) for received in record(mosquitto.port)}
+    assert len(seen) == len(OUTBOUND)
+
+
+def test_demo_broker_traffic_keeps_the_contract() -> None:
+    """rumqttd retains, but does not know the subscription option `retain as published`."""
+    with broker() as port:
+        seen = {check(received, keeps_retain_flag=False) for received in record(port)}
+    assert len(seen) == len(OUTBOUND)
+
+
+def test_the_document_would_catch_a_wrong_message() -> None:
+    good = NAMESPACE.message(State(time=datetime.now(UTC), status=Status.ONLINE))
+    schema = DOCUMENT["components"]["messages"]["State"]["payload"]
+    validate(json.loads(good.payload), schema)
+    for change in ({"status": "fine"}, {"time": "yesterday"}, {"surprise": 1}):
+        with_fault = json.loads(good.payload) | change
+        try:
+            validate(with_fault, schema)
+        except jsonschema.ValidationError:
+            continue
+        raise AssertionError(change)
+
+
+def test_an_answer_made_from_the_document_is_obeyed() -> None:
+    schema = DOCUMENT["components"]["schemas"]["Response"]
+    assert set(schema["required"]) <= set(Response.model_fields)
+    answer = {"time": datetime.now(UTC).isoformat(), "command_id": str(command().id), "outcome": "done"}
+    validate(answer, DOCUMENT["components"]["messages"]["Response"]["payload"])
+    heard: list[Payload] = []
+    with broker() as port, Scada(port) as scada:
+        link = Link(mqtt(port), NAMESPACE, on_inbound=heard.append)
+        link.start()
+        deadline_s = time.monotonic() + 5
+        while not heard and time.monotonic() < deadline_s:
+            scada.publish(NAMESPACE.topic(Response), json.dumps(answer))
+            time.sleep(0.1)
+        link.stop()
+    assert isinstance(heard[0], Response)
