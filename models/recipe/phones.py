@@ -159,12 +159,24 @@ def spoken(language: str, text: str, british: bool = False) -> str:
     return re.sub(" +", " ", said.replace(chr(815), "")).strip()
 
 
+def _read_out(text: str) -> str:
+    """Write figures so that espeak-ng reads them whole: 1,250.5 mm as 1250 point 5 millimeters."""
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+    text = re.sub(r"(?<=\d)\.(\d+)", lambda match: " point " + " ".join(match[1]), text)
+    text = (
+        re.sub(r"(?<=\d)\s*mm\b", " millimeters", text)
+        .replace("%", " percent")
+        .replace("°c", " degrees celsius")
+    )
+    return re.sub(r"[^a-z0-9'$:/ -]+", " ", text)
+
+
 def sound_distance(said: str, heard: str) -> float:
     """Share of the sounds of an English sentence that another text has wrong.
 
     0 is the same, 1 and more nothing alike.
     """
-    one, other = (_arpabet(_english(text.lower(), british=False)) for text in (said, heard))
+    one, other = (_arpabet(_english(_read_out(text.lower()), british=False)) for text in (said, heard))
     return _distance(one, other) / max(1, len(one))
 
 

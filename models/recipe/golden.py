@@ -1,0 +1,85 @@
+"""The golden set of the demo grammar, spoken by Kokoro: one speaker a clip, some in machine noise."""
+
+import json
+import re
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import yaml
+
+from models.recipe.jobs import SPEECH_HZ, Job
+from models.recipe.kokoro_onnx import KokoroOnnx
+from models.recipe.listen import WORST, Listener
+from models.recipe.noise import synthesize
+from models.recipe.phones import sound_distance, spoken
+from models.recipe.voices import draw_mix, load_styles
+
+SCRIPT = Path(__file__).with_name("golden.yaml")
+_TRIES = 5
+_WELL = 0.08  # share of sounds heard wrong with which a speaker is good enough at once
+_SILENCE_S = 0.3
+
+
+def make(kokoro: Path, out: Path) -> None:
+    """Speak the script into Opus files in `out`; `labels.json` names commands, `rejects.json` the rest.
+
+    A speaker whom the listener does not understand well gives way to another, the best of a few.
+
+    Raises:
+        ValueError: no speaker was understood.
+    """
+    script = yaml.safe_load(SCRIPT.read_text(encoding="utf-8"))
+    out.mkdir(parents=True, exist_ok=True)
+    voice, listener, names = KokoroOnnx(kokoro), Listener(), list(load_styles(kokoro / "voices"))
+    labels: dict[str, Any] = {}
+    rejects: dict[str, str] = {}
+    for number, item in enumerate([*script["commands"], *script["rejects"]]):
+        rng = Random(f"golden-{number}")
+        audio = _understood(item["say"], voice, listener, names, rng)
+        if "noise" in item:
+            audio = _mix(audio, synthesize(item["noise"], number, len(audio) / SPEECH_HZ + 1), item["snr_db"])
+        name = f"{number:02d}-{re.sub('[^a-z]+', '-', item['say'].lower())}.opus"
+        soundfile.write(out / name, audio, SPEECH_HZ, format="OGG", subtype="OPUS", compression_level=0.8)
+        if "command" in item:
+            labels[name] = {"command": item["command"], "slots": item["slots"]}
+        else:
+            rejects[name] = item["say"]
+    for file, content in (("labels.json", labels), ("rejects.json", rejects)):
+        (out / file).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _understood(
+    words: str, voice: KokoroOnnx, listener: Listener, names: list[str], rng: Random
+) -> npt.NDArray[np.int16]:
+    best, heard_wrong = np.zeros(0, np.int16), WORST
+    for _ in range(_TRIES):
+        mix = draw_mix("en", names, rng)
+        letters = spoken("en", words, british=mix.british) + "."
+        speed = round(rng.uniform(0.9, 1.15), 2)
+        audio = voice.speak(Job("", "en", "golden", str(mix), speed, words, letters, ""))
+        wrong = sound_distance(words, listener.hear(audio))
+        if wrong < heard_wrong:
+            best, heard_wrong = audio, wrong
+        if wrong <= _WELL:
+            break
+    if not len(best):
+        raise ValueError(f"golden: no speaker of {_TRIES} was understood saying {words!r}")
+    silence = np.zeros(round(_SILENCE_S * SPEECH_HZ), np.int16)
+    return np.concatenate([silence, best, silence])
+
+
+def _mix(speech: npt.NDArray[np.int16], noise: npt.NDArray[np.int16], snr_db: float) -> npt.NDArray[np.int16]:
+    """Add noise; the SNR is the ratio of the largest energies of 2048-sample frames."""
+
+    def loudest(signal: npt.NDArray[np.float64]) -> float:
+        frames = signal[: len(signal) // 2048 * 2048].reshape(-1, 2048)
+        return float((frames**2).sum(1).max())
+
+    clean, added = speech.astype(np.float64), noise[: len(speech)].astype(np.float64)
+    mixed = clean + added * np.sqrt(loudest(clean) / loudest(added) / 10 ** (snr_db / 10))
+    samples: npt.NDArray[np.int16] = np.round(mixed * min(1.0, 32767 / np.abs(mixed).max())).astype(np.int16)
+    return samples
