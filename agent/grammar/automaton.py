@@ -58,7 +58,9 @@ class Automata:
             if length > self._max_length:
                 raise GrammarError(f"a sentence has more than {self._max_length} words. Shorten it")
             if number > MAX_STATES or self._arc_count > MAX_ARCS:
-                raise GrammarError("the grammar has too many alternatives to compile. Split or simplify its sentences")
+                raise GrammarError(
+                    "the grammar has too many alternatives to compile. Split or simplify its sentences"
+                )
         return number
 
     def union(self, states: Iterable[int]) -> int:
@@ -109,7 +111,9 @@ class Automata:
         """How many sentences follow from each state reachable from `start`."""
         result: dict[int, int] = {}
         for state in self.reachable(start):
-            result[state] = (self.outcomes[state] >= 0) + sum(result[target] for _, target in self.arcs[state])
+            result[state] = (self.outcomes[state] >= 0) + sum(
+                result[target] for _, target in self.arcs[state]
+            )
         return result
 
     def sentences(self, start: int) -> Iterator[tuple[tuple[int, ...], int]]:

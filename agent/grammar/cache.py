@@ -1,7 +1,7 @@
 """Compiled graphs on disk, found by content.
 
-One file per graph: the SHA-256 of what follows, then a NumPy archive with the arrays and, as JSON, the words and slot
-values. Damaged files are not believed and rebuilt. Nothing in a file is ever executed.
+One file per graph: the SHA-256 of what follows, then a NumPy archive with the arrays and, as JSON, the words
+and slot values. Damaged files are not believed and rebuilt. Nothing in a file is ever executed.
 """
 
 import hashlib
@@ -68,7 +68,8 @@ class GraphCache:
             words=tuple(Word(*word) for word in about["words"]),
             commands=self._grammar.all_commands(),
             slot_values={
-                (command, slot): _from_json(held, self._grammar.language) for command, slot, held in about["slots"]
+                (command, slot): _from_json(held, self._grammar.language)
+                for command, slot, held in about["slots"]
             },
             **arrays,
         )
@@ -106,7 +107,9 @@ def _write_atomically(path: Path, content: bytes) -> None:
 def _to_json(held: Mapping[str, SlotValue]) -> list[object]:
     maps = held.maps if isinstance(held, ChainMap) else [held]
     return [
-        {"definition": part.definition.model_dump(mode="json")} if isinstance(part, SpokenValues) else dict(part)
+        {"definition": part.definition.model_dump(mode="json")}
+        if isinstance(part, SpokenValues)
+        else dict(part)
         for part in maps
     ]
 

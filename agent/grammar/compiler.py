@@ -1,8 +1,8 @@
 """A grammar to the phone graph that the decoder walks.
 
-Words become their sounds inside the word automaton: pronunciations stand in parallel, share what they begin with, and
-the node of a word's last sound carries the word. The result is minimal again: sounds after which the same follows are
-one node.
+Words become their sounds inside the word automaton: pronunciations stand in parallel, share what they begin
+with, and the node of a word's last sound carries the word. The result is minimal again: sounds after which
+the same follows are one node.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ import structlog
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata
 from agent.grammar.cache import GraphCache
+from agent.grammar.checks import refused, spoken_claims
+from agent.grammar.fault import refuse_errors
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon, Sounds
 from agent.grammar.schema import Grammar
@@ -41,12 +43,27 @@ def compile_grammar(grammar: Grammar, tokens: Sequence[str], cache_dir: Path | N
     cache = GraphCache(cache_dir, grammar, tokens) if cache_dir else None
     graph = cache.load() if cache else None
     if graph is None:
-        sentences = build_sentences(parse_templates(grammar))
+        sentences = accepted_sentences(grammar)
         graph = build_graph(sentences, Lexicon(grammar.pronounce), tokens)
-        _log.info("grammar_compiled", grammar=grammar.name, sentences=sentences.count(), nodes=len(graph.label))
+        _log.info(
+            "grammar_compiled", grammar=grammar.name, sentences=sentences.count(), nodes=len(graph.label)
+        )
         if cache:
             cache.save(graph)
     return graph
+
+
+def accepted_sentences(grammar: Grammar) -> Sentences:
+    """Build the sentences of a grammar that has no error.
+
+    Raises:
+        FaultyGrammarError: it has.
+    """
+    templates = parse_templates(grammar)
+    refuse_errors(refused(templates))
+    sentences = build_sentences(templates)
+    refuse_errors(spoken_claims(grammar, sentences))
+    return sentences
 
 
 def build_graph(sentences: Sentences, lexicon: Lexicon, tokens: Sequence[str]) -> Graph:
@@ -55,7 +72,11 @@ def build_graph(sentences: Sentences, lexicon: Lexicon, tokens: Sequence[str]) -
     Raises:
         GrammarError: `tokens` lacks sounds, or a word has none.
     """
-    used = {symbol for state in sentences.automata.reachable(sentences.start) for symbol, _ in sentences.automata.arcs[state]}
+    used = {
+        symbol
+        for state in sentences.automata.reachable(sentences.start)
+        for symbol, _ in sentences.automata.arcs[state]
+    }
     spoken = {symbol: lexicon[sentences.words[symbol].text].variants for symbol in used}
     _check_sounds(sentences, spoken, tokens)
     number = {token: index for index, token in enumerate(tokens)}
@@ -83,7 +104,9 @@ def build_graph(sentences: Sentences, lexicon: Lexicon, tokens: Sequence[str]) -
 
 
 def _add(sounds: Automata, trie: _Trie, outcome: int = -1) -> int:
-    arcs = {step: branch if isinstance(branch, int) else _add(sounds, branch) for step, branch in trie.items()}
+    arcs = {
+        step: branch if isinstance(branch, int) else _add(sounds, branch) for step, branch in trie.items()
+    }
     return sounds.state(arcs, outcome)
 
 
@@ -92,17 +115,21 @@ def _number_nodes(sounds: Automata, start: int, sentences: Sentences, tokens: tu
     width = len(tokens)
     outcomes = np.asarray(sounds.outcomes, np.int32)
     arcs = np.asarray(
-        [(state, symbol, target) for state in sounds.reachable(start) for symbol, target in sounds.arcs[state]],
+        [
+            (state, symbol, target)
+            for state in sounds.reachable(start)
+            for symbol, target in sounds.arcs[state]
+        ],
         np.int64,
     ).reshape(-1, 3)
     if not len(arcs):
         raise GrammarError("the grammar holds no sentence")
-    # States that lead to others have larger numbers, so descending order of the state after it is topological.
+    # States that lead to others have larger numbers: descending order of the state after it is topological.
     span = width * (len(sentences.words) + 1)
     key = (len(outcomes) - arcs[:, 2]) * span + arcs[:, 1]
     nodes, node_of_arc = np.unique(key, return_inverse=True)
     after, symbol = len(outcomes) - nodes // span, nodes % span
-    # The sources of an arc from state s into node d are all nodes after which comes s: a run, since `after` descends.
+    # An arc from state s into node d stands for arcs from all nodes after which comes s: one run of nodes.
     by_node = np.argsort(node_of_arc, kind="stable")
     state, node = arcs[by_node, 0], node_of_arc[by_node]
     low = np.searchsorted(-after, -state, side="left")
@@ -126,6 +153,12 @@ def _number_nodes(sounds: Automata, start: int, sentences: Sentences, tokens: tu
         commands=sentences.commands,
         slot_values=sentences.slot_values,
     )
+
+
+def sounds_of(sentences: Sentences, lexicon: Lexicon) -> tuple[str, ...]:
+    """A token table of just the sounds that `sentences` need, for graphs that no model walks."""
+    variants = (variant for word in sentences.words for variant in lexicon[word.text].variants)
+    return ("<blank>", "<noise>", *sorted({sound for variant in variants for sound in variant}))
 
 
 def _check_sounds(sentences: Sentences, spoken: dict[int, tuple[Sounds, ...]], tokens: Sequence[str]) -> None:

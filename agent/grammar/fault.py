@@ -32,7 +32,8 @@ class Fault:
     """What to do about it."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.severity} [{self.code}] {self.message}. {self.advice}"
+        place = f"{self.file}:{self.line}:{self.column}"
+        return f"{place}: {self.severity} [{self.code}] {self.message}. {self.advice}"
 
     def as_dict(self) -> dict[str, str | int]:
         """The fault as plain JSON values."""

@@ -88,8 +88,8 @@ class Graph:
     def enabled(self, commands: Collection[str]) -> NDArray[np.bool_]:
         """Shape [N]: from which nodes can a sentence still end in one of `commands`?
 
-        A decoder that walks only these nodes, and lets sentences end only where `final` names one of `commands`,
-        cannot hear the others. Built-in commands count like any other: name them to keep them.
+        A decoder that walks only these nodes, and lets sentences end only where `final` names one of
+        `commands`, cannot hear the others. Built-in commands count like any other: name them to keep them.
         """
         wanted = [index for index, command in enumerate(self.commands) if command.name in commands]
         alive = np.isin(self.final, wanted)

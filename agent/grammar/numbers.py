@@ -1,7 +1,7 @@
 """Numbers as they are said: automata of number words, and the way back from words to values.
 
-A range is never listed. Its values are split by thousands, hundreds and tens (in Mandarin by 10,000, 1,000, ...),
-and parts that go on in the same way share their states: 0 to 999,999 takes a few hundred.
+A range is never listed. Its values are split by thousands, hundreds and tens (in Mandarin by 10,000,
+1,000, ...), and parts that go on in the same way share their states: 0 to 999,999 takes a few hundred.
 """
 
 from bisect import bisect_left
@@ -12,11 +12,29 @@ from agent.grammar.automaton import NOTHING
 Values = range | tuple[int, ...]
 """Ascending integers >= 0."""
 
-_UNITS_EN = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-_TENS_EN = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS_EN = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS_EN = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _DIGITS_ZH = "零一二三四五六七八九"
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6}
 _SCALES_ZH = {"十": 10, "百": 100, "千": 1000, "万": 10**4}
@@ -29,7 +47,9 @@ DIGITS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """Per language and digit: the words for it when digits are said one by one."""
 
-_DIGIT_OF = {word: str(digit) for words in DIGITS.values() for digit, group in enumerate(words) for word in group}
+_DIGIT_OF = {
+    word: str(digit) for words in DIGITS.values() for digit, group in enumerate(words) for word in group
+}
 _DIGIT_OF["两"] = "2"
 _NUMBER_OF = {word: value for value, word in enumerate(_UNITS_EN)} | {
     word: value * 10 for value, word in enumerate(_TENS_EN) if value > 1
@@ -45,7 +65,9 @@ class NumberWords:
         language: `en` or `zh`.
     """
 
-    def __init__(self, say: Callable[[str, int], int], union: Callable[[list[int]], int], language: str) -> None:
+    def __init__(
+        self, say: Callable[[str, int], int], union: Callable[[list[int]], int], language: str
+    ) -> None:
         self._say = say
         self._union = union
         self._language = language
@@ -105,7 +127,9 @@ class NumberWords:
         if leading:  # fifteen hundred and fifty
             for low, high in split(_between(values, 1100, 10_000), 100).items():
                 odd = tuple(value for value in high if value % 10)
-                options.append(self.cardinal(odd, self._say("hundred", self._rest(low, after, "and")), leading=False))
+                options.append(
+                    self.cardinal(odd, self._say("hundred", self._rest(low, after, "and")), leading=False)
+                )
         return options
 
     def _rest(self, low: Values, after: int, joint: str) -> int:
@@ -126,11 +150,12 @@ class NumberWords:
             top = scale * 10 if scale < 10**4 else 10**8
             for low, high in split(_between(values, scale, top), scale).items():
                 rest = self._say(word, self._rest_mandarin(low, scale, after))
-                options.append(self.cardinal(high, rest, leading=False))
                 if 2 in high and scale > 10:
                     options.append(self._say("两", rest))
-                if scale == 10 and leading and 1 in high:
+                if scale == 10 and leading and 1 in high:  # 十五, not 一十五
                     options.append(rest)
+                    high = tuple(value for value in high if value != 1)
+                options.append(self.cardinal(high, rest, leading=False))
         for low, high in split(_between(values, 10**8, None), 10**8).items():
             rest = self._say("亿", self._rest_mandarin(low, 10**8, after))
             options.append(self.cardinal(high, rest, leading=False))
@@ -141,7 +166,9 @@ class NumberWords:
         if scale == 10:
             options = [self.cardinal(_between(low, 1, None), after, leading=False)]
         else:  # a place is skipped: 一千零五
-            options.append(self._say("零", self.cardinal(_between(low, 1, scale // 10), after, leading=False)))
+            options.append(
+                self._say("零", self.cardinal(_between(low, 1, scale // 10), after, leading=False))
+            )
         if low and low[0] == 0:
             options.append(after)
         return self._union(options)

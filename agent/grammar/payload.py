@@ -26,8 +26,8 @@ def slots_in(template: JsonValue) -> Iterator[str]:
 def render(template: JsonValue, slots: Mapping[str, SlotValue]) -> JsonValue:
     """Fill a payload template.
 
-    "{slot}" alone keeps the type of the value; within a longer text it is written out. A list item or object member
-    that names a slot which was not said is left out; a whole payload that does becomes None.
+    "{slot}" alone keeps the type of the value; within a longer text it is written out. A list item or object
+    member that names a slot which was not said is left out; a whole payload that does becomes None.
     """
     filled = _render(template, slots)
     return None if filled is _ABSENT else filled  # type: ignore[return-value]

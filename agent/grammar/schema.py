@@ -1,10 +1,9 @@
 """What a grammar file may hold: the models behind `grammar.schema.json`.
 
-These are plain values. `agent.grammar.load` reads them from a file, `agent.grammar.compiler` makes the decoding
-graph, and the command policy reads what a command risks and requires.
+These are plain values. `agent.grammar.load` reads them from a file, `agent.grammar.compiler` makes the
+decoding graph, and the command policy reads what a command risks and requires.
 """
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
@@ -36,8 +35,8 @@ WAKE = BUILTIN + "wake"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Phrase = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Template = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-"""A sentence in hassil syntax: `(a|b)` alternatives, `[a]` optional, `(a;b)` any order, `{list}` or `{list:slot}`,
-`<rule>`, `{0..100,5:slot}` a range in place."""
+"""A sentence in hassil syntax: `(a|b)` alternatives, `[a]` optional, `(a;b)` any order, `{list}` or
+`{list:slot}`, `<rule>`, `{0..100,5:slot}` a range in place."""
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=200)]
 Scalar: TypeAlias = bool | int | float | str
 
@@ -55,7 +54,9 @@ class Strict(BaseModel):
             for key in data:
                 if key not in names and key not in cls._hidden:
                     raise PydanticCustomError(
-                        "unknown_key", "unknown key `{key}`|{advice}", {"key": key, "advice": nearest(key, names)}
+                        "unknown_key",
+                        "unknown key `{key}`|{advice}",
+                        {"key": key, "advice": nearest(key, names)},
                     )
         return data
 
@@ -92,14 +93,14 @@ class Reading(StrEnum):
 
 
 class NumberRange(Strict):
-    """Every `step` from `minimum` to `maximum`. Published as an integer, or as a number if `step` has decimals."""
+    """Every `step` from `minimum` to `maximum`. Published as an integer, or a float if there are decimals."""
 
     minimum: Decimal
     maximum: Decimal
     step: Annotated[Decimal, Field(gt=0)] = Decimal(1)
     """Its decimals are those that can be said: 0.5 allows `twelve point five`."""
     unit: Template | None = None
-    """What is said after the number: `percent`, `(degree|degrees)`, or `[percent]` where it may be left out."""
+    """Said after the number: `percent`, `(degree|degrees)`, or `[percent]` where it may be left out."""
     read: Annotated[tuple[Reading, ...], Field(min_length=1)] = (Reading.CARDINAL,)
 
     @model_validator(mode="after")
@@ -120,9 +121,11 @@ class NumberRange(Strict):
 
 
 class Spelled(Strict):
-    """Characters said one by one: `one two five zero` is "1250", `A B four` is "AB4". Published as a string."""
+    """Characters said one by one: `one two five zero` is "1250", `J O E` is "JOE". Published as text."""
 
-    spell: Literal["digits", "letters", "alphanumeric"]
+    spell: Literal["digits", "letters", "icao"]
+    """`icao`: letters as `alfa bravo charlie`, and digits. (Plain letters and digits are not mixed: `A T` and
+    `eight E` are the same sounds.)"""
     min_length: Annotated[int, Field(ge=1, le=32)] = 1
     max_length: Annotated[int, Field(ge=1, le=32)]
 
@@ -140,14 +143,16 @@ def _decimals(number: Decimal) -> int:
 def _kind(value: object) -> str:
     if isinstance(value, Mapping):
         return "values" if "values" in value else "spell" if "spell" in value else "range"
-    return {NumberRange: "range", Spelled: "spell"}.get(type(value), "values")
+    return "range" if isinstance(value, NumberRange) else "spell" if isinstance(value, Spelled) else "values"
 
 
 SlotList = Annotated[
     Annotated[
         NamedValues,
-        BeforeValidator(lambda value: {"values": value} if isinstance(value, list) else value,
-                        json_schema_input_type=list[Scalar | NamedValue] | NamedValues),
+        BeforeValidator(
+            lambda value: {"values": value} if isinstance(value, list) else value,
+            json_schema_input_type=list[Scalar | NamedValue] | NamedValues,
+        ),
         Tag("values"),
     ]
     | Annotated[NumberRange, Tag("range")]
@@ -176,12 +181,13 @@ class Condition(Strict):
         limits = self.minimum is not None or self.maximum is not None
         if (self.equals is not None) + (self.one_of is not None) + limits != 1:
             raise PydanticCustomError(
-                "condition", "a condition needs exactly one test|Give `equals`, `one_of`, or `minimum` and `maximum`"
+                "condition",
+                "a condition needs exactly one test|Give `equals`, `one_of`, or `minimum` and `maximum`",
             )
         return self
 
     def holds(self, value: object) -> bool:
-        """Whether `value`, as the machine reported it, meets the condition. A value of another type does not."""
+        """Whether `value`, as the machine reported it, meets the condition; one of another type does not."""
         if self.equals is not None:
             return _same(value, self.equals)
         if self.one_of is not None:
@@ -218,8 +224,8 @@ class Command(Strict):
     topic: Topic
     """Suffix of the command's topic."""
     payload: JsonValue = Field(default_factory=dict)
-    """What is published. "{slot}" becomes the slot's value with its type; within a longer text, its text. A member
-    whose slot was not spoken is left out."""
+    """What is published. "{slot}" becomes the slot's value with its type; within a longer text, its text. A
+    member whose slot was not spoken is left out."""
     requires: tuple[Condition, ...] = ()
     """All must hold; else the command leaves the decoding graph."""
     time_to_live_s: Annotated[float, Field(gt=0, le=60)] = 2.0
@@ -239,7 +245,6 @@ _PHRASES = {
     "zh": {"confirm": ("确认", "确定执行"), "cancel": ("取消", "取消操作")},
 }
 
-_PRONUNCIATION = re.compile(r"\S+( \S+)*")
 Sounds = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
@@ -262,7 +267,7 @@ class Grammar(Strict):
     rules: dict[Name, Template] = Field(default_factory=dict)
     """Parts of sentences, for all commands and rules."""
     pronounce: dict[Phrase, Sounds | tuple[Sounds, ...]] = Field(default_factory=dict)
-    """Word to sounds, separated by spaces: ARPAbet without stress, or pinyin initials and finals without tone."""
+    """Word to sounds, separated by spaces: ARPAbet without stress, or pinyin parts without tone."""
     commands: Annotated[dict[Name, Command], Field(min_length=1)]
 
     _source: Source = PrivateAttr(default_factory=Source)
@@ -305,7 +310,9 @@ def _with_name(name: object, body: object) -> object:
     if "name" in body and body["name"] != name:
         names = [key for key in Command.model_fields if key != "name"]
         raise PydanticCustomError(
-            "unknown_key", "unknown key `{key}`|{advice}", {"key": "name", "at": name, "advice": nearest("name", names)}
+            "unknown_key",
+            "unknown key `{key}`|{advice}",
+            {"key": "name", "at": name, "advice": nearest("name", names)},
         )
     return {**body, "name": name}
 

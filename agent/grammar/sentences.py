@@ -1,15 +1,16 @@
 """A grammar to the automaton of all its sentences, word by word."""
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 
 from hassil.expression import Expression, ListReference, RuleReference
 
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata, ConflictError
-from agent.grammar.fault import Fault, FaultyGrammarError, refuse_errors
+from agent.grammar.fault import Fault, FaultyGrammarError
 from agent.grammar.graph import SlotValue, Word
 from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange
 from agent.grammar.slots import SlotDefinition, phrases, values
@@ -52,23 +53,17 @@ class Templates:
         inline = reference.get_inline_range()
         if inline:
             try:
-                return NumberRange(minimum=inline[0], maximum=inline[1], step=inline[2])
+                low, high, step = map(Decimal, inline)
+                return NumberRange(minimum=low, maximum=high, step=step)
             except ValueError:
                 return None
         name = reference.list_name
         return command.slots.get(name) or self.grammar.lists.get(name)
 
-    def references(self, expression: Expression) -> Iterator[ListReference]:
-        """Every list that `expression` leads to, through rules too. Rules must hold no cycle."""
-        seen: set[str] = set()
-        stack = [expression]
-        while stack:
-            for reference in references(stack.pop()):
-                if isinstance(reference, ListReference):
-                    yield reference
-                elif reference.rule_name not in seen and reference.rule_name in self.rules:
-                    seen.add(reference.rule_name)
-                    stack.append(self.rules[reference.rule_name])
+    def slots(self, command: Command) -> set[str]:
+        """Slots that a sentence of `command` may fill."""
+        expressions = [expression for owner, _, expression in self.sentences if owner.name == command.name]
+        return {slot for expression in expressions for slot in slot_counts(expression, self.counts)}
 
 
 def parse_templates(grammar: Grammar) -> Templates:
@@ -94,13 +89,12 @@ def parse_templates(grammar: Grammar) -> Templates:
 
 
 def build_sentences(templates: Templates) -> Sentences:
-    """Build the automaton of all sentences.
+    """Build the automaton of all sentences; no template may be faulty.
 
     Raises:
-        FaultyGrammarError: a template is wrong, or one sentence belongs to two commands.
+        FaultyGrammarError: one sentence belongs to two commands, or is empty.
         GrammarError: the grammar is too large.
     """
-    refuse_errors(templates.faults)
     return _Builder(templates).build()
 
 
@@ -119,7 +113,8 @@ class _Builder:
     def build(self) -> Sentences:
         outcomes = {command.name: index for index, command in enumerate(self.commands)}
         builders = [
-            TemplateStates(self.store, self.templates.rules, partial(self.fill, command)) for command in self.commands
+            TemplateStates(self.store, self.templates.rules, partial(self.fill, command))
+            for command in self.commands
         ]
         starts = []
         for command, path, expression in self.templates.sentences:
@@ -133,8 +128,13 @@ class _Builder:
         start = self.union(starts)
         if self.store.automata.outcomes[start] >= 0:
             name = self.commands[self.store.automata.outcomes[start]].name
-            message, advice = f"`{name}` has a sentence without words", "Make one word of each sentence obligatory"
-            raise FaultyGrammarError([self.grammar.source.fault(self.path(name), "empty_sentence", message, advice)])
+            message, advice = (
+                f"`{name}` has a sentence without words",
+                "Make one word of each sentence obligatory",
+            )
+            raise FaultyGrammarError(
+                [self.grammar.source.fault(self.path(name), "empty_sentence", message, advice)]
+            )
         merged = {key: _chained(held) for key, held in self.slot_values.items()}
         return Sentences(self.store.automata, start, tuple(self.store.words), self.commands, merged)
 
@@ -158,7 +158,7 @@ class _Builder:
         return self.mark(state, reference.slot_name, after)
 
     def mark(self, state: int, slot: str, after: int, *, first: bool = True) -> int:
-        """`state` of a slot's values, with the marks of the slot on its first and last words, then `after`."""
+        """`state` of a slot's values, with the marks of the slot on its first and last word, then `after`."""
         key = state, after, slot, first
         if key not in self.marked:
             automata = self.store.automata
@@ -178,7 +178,10 @@ class _Builder:
         except ConflictError as error:
             first, second = (self.commands[outcome].name for outcome in error.outcomes)
             sentence = " ".join(self.store.words[symbol].text for symbol in error.symbols)
-            message, advice = f"`{sentence}` belongs to both `{first}` and `{second}`", "Change one of the two"
+            message, advice = (
+                f"`{sentence}` belongs to both `{first}` and `{second}`",
+                "Change one of the two",
+            )
             fault = self.grammar.source.fault(self.path(second), "same_sentence", message, advice)
             raise FaultyGrammarError([fault]) from None
 
@@ -215,7 +218,7 @@ def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
 def _check_references(
     templates: Templates, command: Command | None, expression: Expression, path: Path, text: str
 ) -> None:
-    """Note what `expression` names and the grammar lacks. `command` is None in a rule, which any command may use."""
+    """Note what `expression` names and the grammar lacks. `command` is None in a rule: any may use it."""
     grammar = templates.grammar
     source = grammar.source
     for reference in references(expression):
@@ -253,11 +256,15 @@ def _order_rules(templates: Templates) -> None:
             elif name in open_rules:
                 cycle = " -> ".join([*open_rules[open_rules.index(name) :], name])
                 advice = "A rule may not lead back to itself"
-                templates.faults.append(source.fault(("rules", name), "cycle", f"rules form a cycle: {cycle}", advice))
+                templates.faults.append(
+                    source.fault(("rules", name), "cycle", f"rules form a cycle: {cycle}", advice)
+                )
             elif name not in done:
                 open_rules.append(name)
                 stack.append((name, True))
-                named = (r.rule_name for r in references(templates.rules[name]) if isinstance(r, RuleReference))
+                named = (
+                    r.rule_name for r in references(templates.rules[name]) if isinstance(r, RuleReference)
+                )
                 stack.extend((child, False) for child in named if child in templates.rules)
     for name, expression in templates.rules.items():
         _check_references(templates, None, expression, ("rules", name), templates.grammar.rules[name])
@@ -274,7 +281,9 @@ def _check_slots_once(templates: Templates, expression: Expression, path: Path) 
 def _check_values(templates: Templates) -> None:
     """Check the templates within lists: they may name no list and no rule, and mean one value."""
     grammar = templates.grammar
-    lists: list[tuple[Path, SlotDefinition]] = [(("lists", name), entry) for name, entry in grammar.lists.items()]
+    lists: list[tuple[Path, SlotDefinition]] = [
+        (("lists", name), entry) for name, entry in grammar.lists.items()
+    ]
     for command in grammar.commands.values():
         lists += [(("commands", command.name, "slots", name), entry) for name, entry in command.slots.items()]
     for path, definition in lists:

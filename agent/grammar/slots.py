@@ -1,5 +1,6 @@
 """What a slot may hold: the automaton of its spoken values, and the mapping from spoken words to values."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -9,11 +10,13 @@ from agent.grammar.automaton import NOTHING
 from agent.grammar.graph import SlotValue
 from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, parse, spelled_digit, split
 from agent.grammar.schema import NamedValues, NumberRange, Reading, Spelled
-from agent.grammar.spelling import LETTERS
+from agent.grammar.spelling import ICAO, LETTERS
 from agent.grammar.template import parse as parse_template
 from agent.grammar.words import TemplateStates, WordStates
 
 SlotDefinition = NamedValues | NumberRange | Spelled
+
+_LETTER_OF = ICAO | {letter: letter for letter in LETTERS}
 
 MAX_PHRASES = 200_000
 """Spoken forms of all values of one list."""
@@ -23,7 +26,7 @@ _END = 0
 def phrases(definition: SlotDefinition, store: WordStates, after: int) -> int:
     """The state in `store` in which any spoken value of `definition` comes first, then `after`."""
     if isinstance(definition, NamedValues):
-        templates = TemplateStates(store, {}, lambda reference, state: NOTHING)
+        templates = _plain(store)
         return store.union([templates.before(parse_template(v.spoken), after) for v in definition.values])
     if isinstance(definition, Spelled):
         return _spelled(definition, store, after)
@@ -39,7 +42,7 @@ def values(definition: SlotDefinition, language: str) -> Mapping[str, SlotValue]
     if not isinstance(definition, NamedValues):
         return SpokenValues(definition, language)
     store = WordStates(language)
-    templates = TemplateStates(store, {}, lambda reference, state: NOTHING)
+    templates = _plain(store)
     result: dict[str, SlotValue] = {}
     end = store.automata.state({}, _END)
     for named in definition.values:
@@ -62,7 +65,11 @@ class SpokenValues(Mapping[str, SlotValue]):
 
     def __getitem__(self, spoken: str) -> SlotValue:
         try:
-            return self._spelled(spoken.split()) if isinstance(self.definition, Spelled) else self._number(spoken)
+            return (
+                self._spelled(spoken.split())
+                if isinstance(self.definition, Spelled)
+                else self._number(spoken)
+            )
         except (ValueError, ArithmeticError):
             raise KeyError(spoken) from None
 
@@ -86,13 +93,11 @@ class SpokenValues(Mapping[str, SlotValue]):
         if unit is None:
             return [""]
         store = WordStates(self.language)
-        start = TemplateStates(store, {}, lambda reference, state: NOTHING).before(
-            parse_template(unit), store.automata.state({}, _END)
-        )
+        start = _plain(store).before(parse_template(unit), store.automata.state({}, _END))
         return sorted(_sentences(store, start), key=len, reverse=True)
 
     def _spelled(self, words: list[str]) -> str:
-        return "".join(word if word in LETTERS else spelled_digit(word) for word in words)
+        return "".join(_LETTER_OF.get(word) or spelled_digit(word) for word in words)
 
     def _number(self, spoken: str) -> SlotValue:
         unit = next(unit for unit in self._units if not unit or spoken.endswith(" " + unit))
@@ -105,29 +110,33 @@ class SpokenValues(Mapping[str, SlotValue]):
         return float(number) if definition.decimals else int(number)
 
 
+def _plain(store: WordStates) -> TemplateStates:
+    """A builder of templates that name no list and no rule."""
+    return TemplateStates(store, {}, lambda *_: NOTHING)
+
+
 def _sentences(store: WordStates, start: int) -> Iterator[str]:
     for symbols, _ in store.automata.sentences(start):
         yield " ".join(store.words[symbol].text for symbol in symbols)
 
 
 def _spelled(definition: Spelled, store: WordStates, after: int) -> int:
-    words: list[str] = []
-    if definition.spell != "letters":
-        words += [word for group in DIGITS[store.language] for word in group]
-    if definition.spell != "digits":
-        words += LETTERS
+    digits = [word for group in DIGITS[store.language] for word in group]
+    words = {"digits": digits, "letters": list(LETTERS), "icao": [*ICAO, *digits]}[definition.spell]
     return store.number_words.spelled(words, definition.min_length, definition.max_length, after)
 
 
 def _number(definition: NumberRange, store: WordStates, after: int) -> int:
     if definition.unit is not None:
-        templates = TemplateStates(store, {}, lambda reference, state: NOTHING)
+        templates = _plain(store)
         after = templates.before(parse_template(definition.unit), after)
     scale = 10**definition.decimals
-    low, high, step = (int(bound * scale) for bound in (definition.minimum, definition.maximum, definition.step))
+    low, high, step = (
+        int(bound * scale) for bound in (definition.minimum, definition.maximum, definition.step)
+    )
     every = range(low, high + 1, step)
     options = []
-    below = [value for value in (range(every[0], min(0, every[-1] + 1), step)) if value < 0] if low < 0 else []
+    below = every[: bisect_left(every, 0)]
     if below:
         magnitude = _magnitude(range(-below[-1], -below[0] + 1, step), definition, store, after)
         options += [store.say(word, magnitude) for word in MINUS[store.language]]

@@ -1,21 +1,21 @@
 """YAML text to plain values, with the place of every value.
 
-Stricter than plain YAML, because a grammar decides what a machine does: only `true` and `false` are booleans (so
-`on`, `off`, `yes` and `no` stay the words they are), a key stands once, and anchors, aliases and tags are refused.
-Size and depth are bounded, so that no file can hang the agent.
+Stricter than plain YAML, because a grammar decides what a machine does: only `true` and `false` are
+booleans (so `on`, `off`, `yes` and `no` stay the words they are), a key stands once, and anchors, aliases
+and tags are refused. Size and depth are bounded, so that no file can hang the agent.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
 
-Plain: TypeAlias = "str | int | float | bool | None | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
 Path: TypeAlias = tuple[str | int, ...]
 
 MAX_BYTES = 8_000_000
@@ -84,7 +84,8 @@ def read(text: str, file: str) -> tuple[Plain, Source]:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise reader.refusal(mark, "yaml", f"not valid YAML: {error.problem}") from None
+        advice = "Put a text that holds any of [ ] { } : # in quotes, and indent with spaces"
+        raise reader.refusal(mark, "yaml", f"not valid YAML: {error.problem}", advice) from None
     except (yaml.YAMLError, ValueError) as error:
         raise reader.refusal(None, "yaml", f"not valid YAML: {error}") from None
     value = reader.value(node, ()) if node else None
@@ -98,7 +99,7 @@ class _Reader:
         self.keys: dict[Path, Place] = {}
 
     def refusal(
-        self, mark: "yaml.Mark | None", code: str, message: str, advice: str = "Correct the file"
+        self, mark: Any, code: str, message: str, advice: str = "Correct the file"
     ) -> FaultyGrammarError:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return FaultyGrammarError([Fault(self.file, line, column, Severity.ERROR, code, message, advice)])
@@ -111,14 +112,20 @@ class _Reader:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise self.refusal(
-                    event.start_mark, "anchor", "anchors and aliases are not allowed", "Use `rules:` or `lists:`"
+                    event.start_mark,
+                    "anchor",
+                    "anchors and aliases are not allowed",
+                    "Use `rules:` or `lists:`",
                 )
-            if getattr(event, "tag", None):
-                raise self.refusal(event.start_mark, "tag", f"tag {event.tag} is not allowed", "Remove the tag")
+            tag = getattr(event, "tag", None)
+            if tag:
+                raise self.refusal(event.start_mark, "tag", f"tag {tag} is not allowed", "Remove the tag")
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    raise self.refusal(event.start_mark, "too_deep", f"nested deeper than {MAX_DEPTH}", "Flatten it")
+                    raise self.refusal(
+                        event.start_mark, "too_deep", f"nested deeper than {MAX_DEPTH}", "Flatten it"
+                    )
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
 
@@ -130,13 +137,16 @@ class _Reader:
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
-        return str(node.value) if node.style else _scalar(node.value)
+        style = getattr(node, "style", None)
+        return str(node.value) if style else _scalar(node.value)
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Plain]:
         result: dict[str, Plain] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise self.refusal(key_node.start_mark, "key", "a key must be a plain word", "Correct the key")
+                raise self.refusal(
+                    key_node.start_mark, "key", "a key must be a plain word", "Correct the key"
+                )
             key = str(key_node.value)
             if key in result:
                 raise self.refusal(

@@ -1,35 +1,45 @@
 """A guess at how an English word that no dictionary has is said.
 
-Letter-to-sound rules, the longest first. Right for perhaps half of all words, so whoever uses a guess reports it.
+Letter-to-sound rules, the longest first. Often wrong, so whoever uses a guess reports it.
 """
 
 import re
 
 LETTERS = {
-    "A": "EY", "B": "B IY", "C": "S IY", "D": "D IY", "E": "IY", "F": "EH F", "G": "JH IY", "H": "EY CH", "I": "AY",
-    "J": "JH EY", "K": "K EY", "L": "EH L", "M": "EH M", "N": "EH N", "O": "OW", "P": "P IY", "Q": "K Y UW",
-    "R": "AA R", "S": "EH S", "T": "T IY", "U": "Y UW", "V": "V IY", "W": "D AH B AH L Y UW", "X": "EH K S",
-    "Y": "W AY", "Z": "Z IY",
+    "A": "EY", "B": "B IY", "C": "S IY", "D": "D IY", "E": "IY", "F": "EH F", "G": "JH IY", "H": "EY CH",
+    "I": "AY", "J": "JH EY", "K": "K EY", "L": "EH L", "M": "EH M", "N": "EH N", "O": "OW", "P": "P IY",
+    "Q": "K Y UW", "R": "AA R", "S": "EH S", "T": "T IY", "U": "Y UW", "V": "V IY",
+    "W": "D AH B AH L Y UW", "X": "EH K S", "Y": "W AY", "Z": "Z IY",
 }  # fmt: skip
 """The names of the letters."""
 
+ICAO = {
+    "alpha": "A", "bravo": "B", "charlie": "C", "delta": "D", "echo": "E", "foxtrot": "F", "golf": "G",
+    "hotel": "H", "india": "I", "juliet": "J", "kilo": "K", "lima": "L", "mike": "M", "november": "N",
+    "oscar": "O", "papa": "P", "quebec": "Q", "romeo": "R", "sierra": "S", "tango": "T", "uniform": "U",
+    "victor": "V", "whiskey": "W", "x-ray": "X", "yankee": "Y", "zulu": "Z",
+}  # fmt: skip
+"""The words of the international radio alphabet, in the spelling that dictionaries have."""
+
 # Spelling (a regular expression with its context in lookarounds) and sounds.
 _RULES = [
-    ("^kn", "N"), ("^wr", "R"), ("^ps", "S"), ("^x", "Z"), ("tch", "CH"), ("dge", "JH"), ("sch(?=[aou])", "S K"),
-    ("tion", "SH AH N"), ("ssion", "SH AH N"), ("sion", "ZH AH N"), ("cious|tious", "SH AH S"), ("ture", "CH ER"),
-    ("ough", "AO"), ("augh", "AO"), ("eigh", "EY"), ("igh", "AY"), ("ck", "K"), ("ch", "CH"), ("sh", "SH"),
-    ("ph", "F"), ("th", "TH"), ("wh", "W"), ("ng(?=[aeiouy])", "NG G"), ("ng", "NG"), ("nk", "NG K"), ("gh", "G"),
-    ("qu", "K W"), ("x", "K S"), ("sc(?=[eiy])", "S"), ("ee|ea", "IY"), ("oo", "UW"), ("oa", "OW"), ("oi|oy", "OY"),
-    ("ou", "AW"), ("ow$", "OW"), ("ow", "AW"), ("au|aw", "AO"), ("ai|ay", "EY"), ("ei|ey$", "IY"), ("ew|eu", "UW"),
+    ("^kn", "N"), ("^wr", "R"), ("^ps", "S"), ("^x", "Z"), ("tch", "CH"), ("dge", "JH"),
+    ("sch(?=[aou])", "S K"), ("tion", "SH AH N"), ("ssion", "SH AH N"), ("sion", "ZH AH N"),
+    ("cious|tious", "SH AH S"), ("ture", "CH ER"), ("ough", "AO"), ("augh", "AO"), ("eigh", "EY"),
+    ("igh", "AY"), ("ck", "K"), ("ch", "CH"), ("sh", "SH"), ("ph", "F"), ("th", "TH"), ("wh", "W"),
+    ("ng(?=[aeiouy])", "NG G"), ("ng", "NG"), ("nk", "NG K"), ("gh", "G"), ("qu", "K W"), ("x", "K S"),
+    ("sc(?=[eiy])", "S"), ("ee|ea", "IY"), ("oo", "UW"), ("oa", "OW"), ("oi|oy", "OY"), ("ou", "AW"),
+    ("ow$", "OW"), ("ow", "AW"), ("au|aw", "AO"), ("ai|ay", "EY"), ("ei|ey$", "IY"), ("ew|eu", "UW"),
     ("ie$", "IY"), ("ie", "IY"), ("ui", "UW"), ("ar", "AA R"), ("or|ore$", "AO R"), ("er|ir|ur", "ER"),
-    ("a(?=[bcdfgklmnpstvz]e$)", "EY"), ("i(?=[bcdfgklmnpstvz]e$)", "AY"), ("o(?=[bcdfgklmnpstvz]e$)", "OW"),
-    ("u(?=[bcdfgklmnpstvz]e$)", "UW"), ("e(?=[bcdfgklmnpstvz]e$)", "IY"), ("(?<=.[^aeiou])le$", "AH L"),
-    ("(?<=[td])ed$", "AH D"), ("(?<=[pkfsxh])ed$", "T"), ("(?<=.)ed$", "D"), ("(?<=[aeiouy].)e$", ""),
-    ("(?<=..)e$", ""), ("(?<=[^aeiou])y$", "IY"), ("^y", "Y"), ("y", "IH"), ("c(?=[eiy])", "S"), ("g(?=[eiy])", "JH"),
-    ("a$", "AH"), ("o$", "OW"), ("i$", "IY"), ("u$", "UW"), ("a", "AE"), ("e", "EH"), ("i", "IH"), ("o", "AA"),
-    ("u", "AH"), ("b+", "B"), ("c+", "K"), ("d+", "D"), ("f+", "F"), ("g+", "G"), ("h", "HH"), ("j", "JH"),
-    ("k+", "K"), ("l+", "L"), ("m+", "M"), ("n+", "N"), ("p+", "P"), ("q", "K"), ("r+", "R"), ("s+", "S"),
-    ("t+", "T"), ("v+", "V"), ("w", "W"), ("z+", "Z"),
+    ("a(?=[bcdfgklmnpstvz]e$)", "EY"), ("i(?=[bcdfgklmnpstvz]e$)", "AY"),
+    ("o(?=[bcdfgklmnpstvz]e$)", "OW"), ("u(?=[bcdfgklmnpstvz]e$)", "UW"),
+    ("e(?=[bcdfgklmnpstvz]e$)", "IY"), ("(?<=.[^aeiou])le$", "AH L"), ("(?<=[td])ed$", "AH D"),
+    ("(?<=[pkfsxh])ed$", "T"), ("(?<=.)ed$", "D"), ("(?<=[aeiouy].)e$", ""), ("(?<=..)e$", ""),
+    ("(?<=[^aeiou])y$", "IY"), ("^y", "Y"), ("y", "IH"), ("c(?=[eiy])", "S"), ("g(?=[eiy])", "JH"),
+    ("a$", "AH"), ("o$", "OW"), ("i$", "IY"), ("u$", "UW"), ("a", "AE"), ("e", "EH"), ("i", "IH"),
+    ("o", "AA"), ("u", "AH"), ("b+", "B"), ("c+", "K"), ("d+", "D"), ("f+", "F"), ("g+", "G"),
+    ("h", "HH"), ("j", "JH"), ("k+", "K"), ("l+", "L"), ("m+", "M"), ("n+", "N"), ("p+", "P"),
+    ("q", "K"), ("r+", "R"), ("s+", "S"), ("t+", "T"), ("v+", "V"), ("w", "W"), ("z+", "Z"),
 ]  # fmt: skip
 _COMPILED = [(re.compile(pattern), sounds.split()) for pattern, sounds in _RULES]
 
@@ -46,7 +56,11 @@ def guess(word: str) -> list[str]:
     position = 0
     while position < len(word):
         for pattern, phones in _COMPILED:
-            match = pattern.match(word, position) if not pattern.pattern.startswith("^") or position == 0 else None
+            match = (
+                pattern.match(word, position)
+                if not pattern.pattern.startswith("^") or position == 0
+                else None
+            )
             if match:
                 sounds += phones
                 position = match.end()

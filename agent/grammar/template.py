@@ -44,6 +44,7 @@ def slot_counts(expression: Expression, rules: dict[str, "SlotCounts"]) -> "Slot
     """How often each slot may be filled by one sentence: slot to (fewest, most).
 
     Args:
+        expression: template.
         rules: the counts of all rules that `expression` names.
     """
     if isinstance(expression, ListReference):

@@ -1,13 +1,21 @@
 """Templates to word automata: every template is built backwards, in front of the state that follows it.
 
-A piece of text that no space separates from what follows it is kept open until its word is whole, so `light[s]` gives
-the words `light` and `lights`. Such open ends are what `Ends` holds.
+A piece of text that no space separates from what follows it is kept open until its word is whole, so
+`light[s]` gives the words `light` and `lights`. Such open ends are what `Ends` holds.
 """
 
 import re
 from collections.abc import Callable
 
-from hassil.expression import Alternative, Expression, Group, ListReference, Permutation, RuleReference, TextChunk
+from hassil.expression import (
+    Alternative,
+    Expression,
+    Group,
+    ListReference,
+    Permutation,
+    RuleReference,
+    TextChunk,
+)
 
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata
@@ -20,6 +28,8 @@ Ends = tuple[tuple[str, int], ...]
 
 MAX_ENDS = 2_000
 MAX_PERMUTED = 8
+MAX_SEGMENT = 4
+"""Characters of Chinese text that are one word, unless the author puts a space."""
 _MAX_DEPTH = 120
 _TOKEN = re.compile(
     r"(?P<han>[\u3400-\u4dbf\u4e00-\u9fff]+)|(?P<number>(?:(?<!\S)-)?\d+(?:\.\d+)?)|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)*['’]?)"
@@ -73,7 +83,9 @@ class WordStates:
                 after = numbers.digits((int(digit),), after)
         else:
             after = numbers.cardinal((int(whole),), after)
-        return self.union([self.say(word, after) for word in MINUS[self.language]]) if token[0] == "-" else after
+        return (
+            self.union([self.say(word, after) for word in MINUS[self.language]]) if token[0] == "-" else after
+        )
 
 
 class TemplateStates:
@@ -92,7 +104,7 @@ class TemplateStates:
         self._rules = rules
         self._fill = fill
         self._known: dict[tuple[int, Ends], tuple[Expression, Ends]] = {}
-        """Holds the expressions too: their identity is their key, and is given away again once they are gone."""
+        """Holds the expressions too: their identity is their key, and is reused once they are gone."""
         self._depth = 0
 
     def before(self, expression: Expression, after: int) -> int:
@@ -132,7 +144,9 @@ class TemplateStates:
             ends = self._build(item, ends)
         return ends
 
-    def _permutation(self, items: tuple[Expression, ...], ends: Ends, known: dict[tuple[int, ...], Ends]) -> Ends:
+    def _permutation(
+        self, items: tuple[Expression, ...], ends: Ends, known: dict[tuple[int, ...], Ends]
+    ) -> Ends:
         """All of `items` in any order."""
         if not items:
             return ends
@@ -164,7 +178,11 @@ class TemplateStates:
             ends = tuple((tail + joined, state) for joined, state in ends)
         if head is None:
             return ends
-        return (("", self._store.text(head, self._close(ends))),) if _starts_apart(head) else self._open(head, ends)
+        return (
+            (("", self._store.text(head, self._close(ends))),)
+            if _starts_apart(head)
+            else self._open(head, ends)
+        )
 
     def _open(self, head: str, ends: Ends) -> Ends:
         """`head` begins with a word that what stands before it may still be joined to."""
@@ -194,7 +212,17 @@ def _spelling(token: str) -> str:
 
 
 def _segments(text: str) -> list[str]:
-    """Chinese text to words, so that a character is read as its word asks."""
+    """Chinese text to words, so that a character is read as its word asks, and each can be scored."""
+    if len(text) <= MAX_SEGMENT:
+        return [text]
     from pypinyin.seg.mmseg import seg  # 0.2 s to import: only for Chinese
 
-    return [str(word) for word in seg.cut(text)]
+    words: list[str] = []
+    joined = False
+    for piece in map(str, seg.cut(text)):  # pieces that are no word of the dictionary come one by one
+        if joined and len(piece) == 1 and len(words[-1]) < MAX_SEGMENT:
+            words[-1] += piece
+        else:
+            words.append(piece)
+        joined = len(piece) == 1
+    return words

@@ -1,0 +1,135 @@
+"""What the compiler refuses beyond broken templates: false claims, unfillable payloads, unknown sounds."""
+
+import re
+from collections.abc import Iterator
+
+from agent.grammar.fault import Fault
+from agent.grammar.lexicon import inventory
+from agent.grammar.payload import slots_in
+from agent.grammar.schema import Command, Grammar, NamedValues, NumberRange, Risk, SlotList
+from agent.grammar.sentences import Sentences, Templates
+from agent.grammar.source import Path, nearest
+
+_CLAIM = re.compile(
+    r"\b(e ?stops?|emergenc\w*|safety|inter ?locks?|fail ?safe|lock ?outs?)\b|急停|紧急|安全|联锁|互锁"
+)
+_CLAIM_FIRST = re.compile(r"e|inter|fail|lock|[急紧安联互]", re.IGNORECASE)
+_ADVICE = (
+    "Voice is never a safety function: wire it. A spoken stop is a process stop: name it like `stop conveyor`"
+)
+
+
+def refused(templates: Templates) -> Iterator[Fault]:
+    """Everything in a grammar that is refused before its sentences are built."""
+    grammar = templates.grammar
+    yield from templates.faults
+    yield from _pronunciations(grammar)
+    for command in grammar.commands.values():
+        yield from _claims(grammar, command)
+        yield from _payload(templates, command)
+    if not grammar.confirm and any(command.risk is Risk.HIGH for command in grammar.commands.values()):
+        advice = "Give at least one phrase, or leave `confirm:` out for the default"
+        yield grammar.source.fault(
+            ("confirm",), "no_confirm", "commands of high risk need confirm phrases", advice
+        )
+
+
+def spoken_claims(grammar: Grammar, sentences: Sentences) -> Iterator[Fault]:
+    """Sentences that claim a safety function, however their words were put together."""
+    automata, words = sentences.automata, sentences.words
+    claims: dict[str, int] = {}
+    for state in automata.reachable(sentences.start):
+        for symbol, target in automata.arcs[state]:
+            text = words[symbol].text.lower()
+            if _CLAIM.search(text):
+                claims.setdefault(text, symbol)
+            elif _CLAIM_FIRST.match(text):
+                for follower, _ in automata.arcs[target]:
+                    pair = f"{text} {words[follower].text.lower()}"
+                    if _CLAIM.search(pair) or _CLAIM.search(pair.replace(" ", "")):
+                        claims.setdefault(pair, follower)
+    for text, symbol in claims.items():
+        path = place_of_word(grammar, words[symbol].text)
+        yield grammar.source.fault(
+            path[0], "safety_claim", f"`{text}` claims a safety function", _ADVICE, offset=path[1]
+        )
+
+
+def place_of_word(grammar: Grammar, word: str) -> tuple[Path, int]:
+    """Where `word` is first written, as (path, offset in its text); the top of the file if nowhere."""
+    pattern = re.compile(
+        rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word), re.IGNORECASE
+    )
+    for path, text in texts(grammar):
+        match = pattern.search(text)
+        if match:
+            return path, match.start()
+    return (), 0
+
+
+def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
+    """Every text of the grammar that is spoken, with its path in the file."""
+    for key, phrases in (("wake", grammar.wake), ("confirm", grammar.confirm), ("cancel", grammar.cancel)):
+        yield from (((key, index), text) for index, text in enumerate(phrases))
+    for name, command in grammar.commands.items():
+        yield from (
+            (("commands", name, "sentences", index), text) for index, text in enumerate(command.sentences)
+        )
+    yield from ((("rules", name), text) for name, text in grammar.rules.items())
+    lists: list[tuple[Path, SlotList]] = [(("lists", name), entry) for name, entry in grammar.lists.items()]
+    for name, command in grammar.commands.items():
+        lists += [(("commands", name, "slots", slot), entry) for slot, entry in command.slots.items()]
+    for path, entry in lists:
+        if isinstance(entry, NamedValues):
+            inner = (*path, "values") if (*path, "values") in grammar.source.values else path
+            yield from (((*inner, index, "in"), named.spoken) for index, named in enumerate(entry.values))
+        elif isinstance(entry, NumberRange) and entry.unit is not None:
+            yield (*path, "unit"), entry.unit
+
+
+def _claims(grammar: Grammar, command: Command) -> Iterator[Fault]:
+    parts: list[tuple[Path, str]] = [(("commands", command.name), command.name)]
+    parts.append((("commands", command.name, "topic"), command.topic))
+    parts += [
+        (("commands", command.name, "payload", *path), text) for path, text in _payload_texts(command.payload)
+    ]
+    for path, text in parts:
+        plain = re.sub(r"[^\w]|_", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()
+        if _CLAIM.search(plain):
+            key = len(path) == 2 or text == path[-1]
+            yield grammar.source.fault(
+                path, "safety_claim", f"`{text}` claims a safety function", _ADVICE, key=key
+            )
+
+
+def _payload_texts(payload: object) -> Iterator[tuple[Path, str]]:
+    if isinstance(payload, str):
+        yield (), payload
+    elif isinstance(payload, dict):
+        for key, value in payload.items():
+            yield (key,), key
+            yield from (((key, *path), text) for path, text in _payload_texts(value))
+    elif isinstance(payload, list):
+        for index, value in enumerate(payload):
+            yield from (((index, *path), text) for path, text in _payload_texts(value))
+
+
+def _payload(templates: Templates, command: Command) -> Iterator[Fault]:
+    spoken = templates.slots(command)
+    for slot in dict.fromkeys(slots_in(command.payload)):
+        if slot not in spoken:
+            path = next(path for path, text in _payload_texts(command.payload) if slot in slots_in(text))
+            message = f"payload names slot `{slot}`, which no sentence of `{command.name}` has"
+            advice = nearest(slot, sorted(spoken))
+            place = ("commands", command.name, "payload", *path)
+            yield templates.grammar.source.fault(place, "unknown_slot", message, advice)
+
+
+def _pronunciations(grammar: Grammar) -> Iterator[Fault]:
+    for word, texts_ in grammar.pronounce.items():
+        for text in [texts_] if isinstance(texts_, str) else texts_:
+            for sound in text.split():
+                if sound not in inventory():
+                    advice = nearest(sound, sorted(inventory()))
+                    path = ("pronounce", word)
+                    yield grammar.source.fault(path, "unknown_sound", f"`{sound}` is no sound", advice)

@@ -1,0 +1,171 @@
+"""Which commands, and which words of a slot, sound most alike."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from agent.grammar.graph import Graph
+from agent.grammar.homophones import Paths
+from agent.grammar.lexicon import Lexicon
+from agent.grammar.schema import Command, Risk
+from agent.grammar.sentences import Sentences
+from agent.grammar.similarity import distance, dropping, replacing
+
+MAX_STEPS = 3_000_000
+"""Continuations looked at before the search gives up."""
+FAR = 4.0
+"""Sounds; commands further apart than this are not confused."""
+CLOSE = 2.0
+"""Commands nearer than this want other words."""
+CLOSE_WORDS = 1.2
+_MAX_FAN = 300
+
+_START = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPair:
+    """Two commands and their two sentences that sound most alike."""
+
+    commands: tuple[str, str]
+    sentences: tuple[str, str]
+    distance: float
+    """In sounds, weighted by how alike they are: one wholly different sound is 1."""
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class WordPair:
+    """Two words that may stand at the same place of a slot, and sound alike."""
+
+    slot: str
+    words: tuple[str, str]
+    distance: float
+    advice: str
+
+
+def command_pairs(graph: Graph) -> list[CommandPair]:
+    """Pairs of commands by the distance of their most similar sentences, most alike first.
+
+    A search for the cheapest first over pairs of nodes: both go one sound further at the cost of replacing
+    one by the other, or one alone at the cost of dropping it. It ends at `FAR`, after `MAX_STEPS`, or when
+    every pair is found.
+    """
+    paths = Paths(graph)
+    tokens, label = graph.tokens, graph.label.tolist()
+    starts = np.flatnonzero(graph.starts).tolist()
+
+    def following(node: int) -> list[int]:
+        return starts if node == _START else paths.after[node]
+
+    best: dict[tuple[int, int], float] = {(_START, _START): 0.0}
+    origin: dict[tuple[int, int], tuple[int, int]] = {}
+    heap = [(0.0, _START, _START)]
+    found: dict[tuple[int, int], CommandPair] = {}
+    wanted = len(graph.commands) * (len(graph.commands) - 1) // 2
+    steps = 0
+    while heap and steps < MAX_STEPS and len(found) < wanted:
+        cost, one, other = heapq.heappop(heap)
+        if cost > best[one, other]:
+            continue
+        if one != _START and other != _START:
+            ends = int(graph.final[one]), int(graph.final[other])
+            pair = min(ends), max(ends)
+            if min(ends) >= 0 and ends[0] != ends[1] and pair not in found:
+                found[pair] = _command_pair(graph, ends, _walk(origin, (one, other)), cost)
+        options = [(one, n, dropping(tokens[label[n]])) for n in following(other)]
+        options += [(n, other, dropping(tokens[label[n]])) for n in following(one)]
+        options += [
+            (n, m, replacing(tokens[label[n]], tokens[label[m]]))
+            for n in following(one)
+            for m in following(other)
+        ]
+        steps += len(options)
+        for left, right, extra in options:
+            pair = min(left, right), max(left, right)
+            if cost + extra <= FAR and cost + extra < best.get(pair, FAR + 1):
+                best[pair] = cost + extra
+                # Pairs are kept sorted; a swap here is undone by `_walk`, which follows either order.
+                origin[pair] = (one, other) if (left, right) == pair else (other, one)
+                heapq.heappush(heap, (cost + extra, *pair))
+    return sorted(found.values(), key=lambda pair: pair.distance)
+
+
+def word_pairs(sentences: Sentences, lexicon: Lexicon) -> list[WordPair]:
+    """Pairs of words within slots that exchange one value for another and sound alike, most alike first."""
+    automata, words = sentences.automata, sentences.words
+    pairs: dict[tuple[str, tuple[str, str]], float] = {}
+    said: dict[int, tuple[str, ...]] = {}  # per state, words since the slot was opened that it lies in
+    for state in reversed(automata.reachable(sentences.start)):
+        groups: dict[tuple[int, str], list[str]] = {}
+        before = said.get(state, ())
+        for symbol, target in automata.arcs[state]:
+            word = words[symbol]
+            if word.closes:
+                groups.setdefault((target, word.closes), []).append(word.text)
+            elif word.opens or before:
+                said[target] = (*(() if word.opens else before), word.text)
+        for (_, slot), texts in groups.items():
+            for one, other in combinations(texts[:_MAX_FAN], 2):
+                key = slot, (min(one, other), max(one, other))
+                if key not in pairs and _exchange(sentences, slot, before, key[1]):
+                    pairs[key] = _nearest(lexicon, one, other)
+    advice = "Read the value back (`risk: high`), have it said digit by digit, or give it another word"
+    close = [WordPair(slot, texts, round(cost, 2), advice) for (slot, texts), cost in pairs.items() if cost]
+    return sorted((pair for pair in close if pair.distance <= CLOSE_WORDS), key=lambda pair: pair.distance)
+
+
+def _exchange(sentences: Sentences, slot: str, before: tuple[str, ...], ends: tuple[str, str]) -> bool:
+    """Whether two last words of a slot make different values, in any command."""
+    one, other = (" ".join((*before, end)) for end in ends)
+    held = [mapping for (_, name), mapping in sentences.slot_values.items() if name == slot]
+    return any(one in mapping and other in mapping and mapping[one] != mapping[other] for mapping in held)
+
+
+def _nearest(lexicon: Lexicon, one: str, other: str) -> float:
+    return min(
+        (distance(a, b) for a in lexicon[one].variants for b in lexicon[other].variants), default=float("inf")
+    )
+
+
+def _walk(
+    origin: dict[tuple[int, int], tuple[int, int]], pair: tuple[int, int]
+) -> tuple[list[int], list[int]]:
+    """The nodes of both ways to `pair`."""
+    left, right = pair
+    ways: tuple[list[int], list[int]] = ([], [])
+    while (left, right) != (_START, _START):
+        before = origin[min(left, right), max(left, right)]
+        if left > right:
+            before = before[1], before[0]
+        for way, node, last in ((ways[0], left, before[0]), (ways[1], right, before[1])):
+            if node != last:
+                way.append(node)
+        left, right = before
+    ways[0].reverse()
+    ways[1].reverse()
+    return ways
+
+
+def _command_pair(graph: Graph, ends: tuple[int, int], ways: Sequence[list[int]], cost: float) -> CommandPair:
+    one, other = (graph.commands[end] for end in ends)
+    first, second = (
+        " ".join(graph.words[word].text for word in graph.word[np.asarray(way)] if word >= 0) for way in ways
+    )
+    return CommandPair(
+        (one.name, other.name), (first, second), round(cost, 2), _advice(one, other, first, second, cost)
+    )
+
+
+def _advice(one: Command, other: Command, first: str, second: str, cost: float) -> str:
+    if cost > CLOSE:
+        return "Far enough apart"
+    differing = sorted(set(first.split()) ^ set(second.split())) or [first]
+    risky = max(one, other, key=lambda command: list(Risk).index(command.risk))
+    wanted = f"Replace one of {', '.join(f'`{word}`' for word in differing)} by a word that sounds different"
+    if risky.risk is Risk.HIGH or cost > CLOSE / 2:
+        return f"{wanted}, or add a word"
+    return f"{wanted}, add a word, or set `risk: high` on `{risky.name}` so that it is read back"

@@ -1,0 +1,160 @@
+"""`voxline grammar check`: every fault of a grammar file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path as File
+
+from hassil.expression import ListReference, RuleReference
+
+from agent.errors import GrammarError
+from agent.grammar.checks import place_of_word, refused, spoken_claims
+from agent.grammar.compiler import build_graph, sounds_of
+from agent.grammar.fault import Fault, FaultyGrammarError, Severity
+from agent.grammar.homophones import homophones
+from agent.grammar.lexicon import Lexicon, Origin
+from agent.grammar.load import load_grammar
+from agent.grammar.payload import slots_in
+from agent.grammar.schema import Grammar
+from agent.grammar.sentences import Sentences, Templates, build_sentences, parse_templates
+from agent.grammar.source import Path
+from agent.grammar.template import references
+
+MIN_SOUNDS = 4
+"""Shorter phrases are heard in noise where nobody spoke."""
+_MAX_HOMOPHONES = 20
+
+
+def check_file(path: File, tokens: Sequence[str] | None = None) -> list[Fault]:
+    """All faults of the grammar at `path`, in the order of the file.
+
+    Args:
+        path: grammar file.
+        tokens: token table of the model it must fit; None to leave that out.
+    """
+    try:
+        grammar = load_grammar(path)
+    except FaultyGrammarError as error:
+        return list(error.faults)
+    except GrammarError as error:
+        return [Fault(str(path), 1, 1, Severity.ERROR, "unreadable", str(error), "Give a grammar file")]
+    return check(grammar, tokens)
+
+
+def check(grammar: Grammar, tokens: Sequence[str] | None = None) -> list[Fault]:
+    """All faults of `grammar`, in the order of the file."""
+    templates = parse_templates(grammar)
+    faults = [*refused(templates), *_unused(templates), *_unpublished(templates)]
+    if not any(fault.severity is Severity.ERROR for fault in faults):
+        try:
+            sentences = build_sentences(templates)
+        except FaultyGrammarError as error:
+            faults += error.faults
+        else:
+            faults += _spoken(grammar, sentences, tokens)
+    return sorted(set(faults), key=lambda fault: (fault.line, fault.column, fault.code, fault.message))
+
+
+def _unused(templates: Templates) -> Iterator[Fault]:
+    """Lists and rules that no sentence leads to."""
+    grammar = templates.grammar
+    rules: set[str] = set()
+    lists: set[tuple[str, str]] = set()
+    for command, _, expression in templates.sentences:
+        seen: set[str] = set()
+        stack = [expression]
+        while stack:
+            for reference in references(stack.pop()):
+                if isinstance(reference, ListReference):
+                    owner = command.name if reference.list_name in command.slots else ""
+                    lists.add((owner, reference.list_name))
+                elif isinstance(reference, RuleReference) and reference.rule_name not in seen:
+                    seen.add(reference.rule_name)
+                    stack += filter(None, [templates.rules.get(reference.rule_name)])
+        rules |= seen
+    places: list[Path] = [("lists", name) for name in grammar.lists if ("", name) not in lists]
+    places += [("rules", name) for name in grammar.rules if name not in rules]
+    for command in grammar.commands.values():
+        places += [
+            ("commands", command.name, "slots", name)
+            for name in command.slots
+            if (command.name, name) not in lists
+        ]
+    for path in places:
+        kind = "rule" if path[0] == "rules" else "list"
+        message, advice = f"{kind} `{path[-1]}` is never used", "Use it in a sentence, or remove it"
+        yield grammar.source.fault(path, f"unused_{kind}", message, advice, Severity.WARNING, key=True)
+
+
+def _unpublished(templates: Templates) -> Iterator[Fault]:
+    """Slots that are heard but not published."""
+    for command in templates.grammar.commands.values():
+        for slot in sorted(templates.slots(command) - set(slots_in(command.payload))):
+            path: Path = ("commands", command.name, "payload")
+            path = path if path in templates.grammar.source.values else path[:2]
+            message, advice = (
+                f"slot `{slot}` is said but not published",
+                f'Add `{slot}: "{{{slot}}}"` to the payload',
+            )
+            yield templates.grammar.source.fault(path, "unpublished_slot", message, advice, Severity.WARNING)
+
+
+def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None) -> Iterator[Fault]:
+    """Faults of words and sounds."""
+    yield from spoken_claims(grammar, sentences)
+    lexicon = Lexicon(grammar.pronounce)
+    silent = False
+    for text in sorted({word.text for word in sentences.words}):
+        pronunciation = lexicon[text]
+        path, offset = place_of_word(grammar, text)
+        if pronunciation.origin is Origin.GUESS:
+            sounds = " ".join(pronunciation.variants[0])
+            message = f"`{text}` is in no dictionary; guessed `{sounds}`"
+            advice = f"Listen to it, then add `{text}: {sounds}` to `pronounce:`, corrected where it is wrong"
+            yield grammar.source.fault(path, "guessed_word", message, advice, Severity.WARNING, offset=offset)
+        elif pronunciation.origin is Origin.NOBODY:
+            silent = True
+            message, advice = f"nobody knows how `{text}` sounds", "Add it to `pronounce:`"
+            yield grammar.source.fault(path, "unknown_word", message, advice, offset=offset)
+    if silent:
+        return
+    yield from _short(grammar, sentences, lexicon)
+    graph = build_graph(sentences, lexicon, sounds_of(sentences, lexicon))
+    for (one, other), _ in zip(homophones(graph), range(_MAX_HOMOPHONES), strict=False):
+        texts = [
+            " ".join(graph.words[word].text for word in graph.word[list(path)] if word >= 0)
+            for path in (one, other)
+        ]
+        meanings = [graph.interpret(path) for path in (one, other)]
+        said = [f"`{m.command}`{dict(m.slots) or ''}" for m in meanings]
+        names = [meaning.command for meaning in meanings if meaning.command in grammar.commands]
+        message = f"the same sounds mean {said[0]} (`{texts[0]}`) and {said[1]} (`{texts[1]}`)"
+        place: Path = ("commands", names[-1], "sentences") if names else ("confirm",)
+        yield grammar.source.fault(place, "homophones", message, "Use other words for one of them")
+    try:
+        if tokens is not None:
+            build_graph(sentences, lexicon, tokens)
+    except GrammarError as error:
+        message, _, advice = str(error).partition(". ")
+        yield grammar.source.fault((), "missing_sounds", message, advice)
+
+
+def _short(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> Iterator[Fault]:
+    """The shortest sentence of each command, where it is too short to be told from noise."""
+    automata = sentences.automata
+    sounds = [min(map(len, lexicon[word.text].variants)) for word in sentences.words]
+    shortest: dict[int, dict[int, tuple[int, str]]] = {}
+    for state in automata.reachable(sentences.start):
+        best: dict[int, tuple[int, str]] = {}
+        if automata.outcomes[state] >= 0:
+            best[automata.outcomes[state]] = 0, ""
+        for symbol, target in automata.arcs[state]:
+            for outcome, (length, rest) in shortest[target].items():
+                text = f"{sentences.words[symbol].text} {rest}".strip()
+                best[outcome] = min(best.get(outcome, (10**6, "")), (length + sounds[symbol], text))
+        shortest[state] = best
+    for outcome, (length, text) in shortest[sentences.start].items():
+        if length < MIN_SOUNDS:
+            command = sentences.commands[outcome]
+            path = ("commands", command.name, "sentences", 0) if not command.builtin else (command.topic, 0)
+            message = f"`{text}` has only {length} sounds"
+            advice = f"Add a word: phrases under {MIN_SOUNDS} sounds are heard in noise"
+            yield grammar.source.fault(path, "short_phrase", message, advice, Severity.WARNING)
