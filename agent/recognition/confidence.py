@@ -55,14 +55,14 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
     return fits
 
 
-def probability(features: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """Turn features into a calibrated probability by logistic regression (Platt 1999).
+def probability(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Turn evidence into a calibrated probability by logistic regression (Platt 1999).
 
     Args:
-        features: value per feature name.
-        weights: weight per feature name, and `bias`; fitted on real speech, stored in the bundle.
+        evidence: value by name.
+        weights: weight by name, and `bias`; fitted on real speech, stored in the bundle.
     """
     logit = weights["bias"] + sum(
-        weights[name] * value for name, value in features.items() if name in weights
+        weights[name] * value for name, value in evidence.items() if name in weights
     )
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))

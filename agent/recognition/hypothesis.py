@@ -55,6 +55,8 @@ class Hypothesis:
     """None when no sentence of the grammar took part."""
     slots: Mapping[str, SlotValue] = field(default_factory=dict)
     words: tuple[HeardWord, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """What `probability` was computed from; see `agent.recognition.recognizer`."""
     probability: float = 0.0
     """Calibrated probability, 0 to 1, that command and all slots are what was said."""
     margin: float | None = None

@@ -5,6 +5,7 @@ states, and the rule that the same sound twice in a row needs a blank between be
 (Graves et al. 2006, section 4.1). After this expansion decoding is a plain Viterbi search.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -45,16 +46,20 @@ class Network:
         return len(self.emission) - 1
 
 
-def build_network(graph: Graph, enabled: NDArray[np.bool_] | None = None) -> Network:
+def build_network(graph: Graph, commands: Collection[str] | None = None) -> Network:
     """Expand a graph to its CTC states.
 
     Args:
         graph: N nodes.
-        enabled: shape [N], nodes that may be used now; all of them if None. A node that is off cannot be
-            heard at all, which is stronger than refusing it afterwards.
+        commands: names of those that can be said now; all of them if None. The others cannot be heard at all,
+            which is stronger than refusing them afterwards.
     """
     nodes = len(graph.label)
-    usable = np.ones(nodes, bool) if enabled is None else enabled
+    sayable: Sequence[int] = range(len(graph.commands))
+    usable = np.ones(nodes, bool)
+    if commands is not None:
+        sayable = [index for index, command in enumerate(graph.commands) if command.name in commands]
+        usable = graph.enabled(commands)
     destination = np.repeat(np.arange(nodes), np.diff(graph.first_arc))
     source = graph.source.astype(np.intp)
     keep = usable[source] & usable[destination]
@@ -84,7 +89,7 @@ def build_network(graph: Graph, enabled: NDArray[np.bool_] | None = None) -> Net
     emission = np.full(2 * nodes + 1, rest, np.intp)
     emission[0 : 2 * nodes : 2] = graph.label
     command = np.full(2 * nodes + 1, -1, np.int32)
-    command[:-1] = np.repeat(np.where(usable, graph.final, -1), 2)
+    command[:-1] = np.repeat(np.where(np.isin(graph.final, sayable), graph.final, -1), 2)
     goes_on = np.bincount(source, minlength=nodes) > 0
     return Network(
         graph=graph,

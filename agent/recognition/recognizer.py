@@ -3,7 +3,7 @@
 Time enters as an argument, so a recording sent in from a plant is heard exactly as the microphone was.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Rej
 from agent.recognition.network import build_network
 
 MARGIN_CAP = 15.0
-"""Nats: a runner-up further away than this is no rival, and features must be finite."""
+"""Nats: a runner-up further away than this is no rival, and evidence must be finite."""
 MIN_SECONDS_PER_SOUND = 0.028
 """Nobody speaks faster; a sentence squeezed below this was found in a noise."""
 MIN_SOUNDS = 3
@@ -36,7 +36,7 @@ class Recognizer:
         calibration: Calibration,
         frame_s: float,
         *,
-        enabled: NDArray[np.bool_] | None = None,
+        commands: Collection[str] | None = None,
         limits: SearchLimits | None = None,
     ) -> None:
         self.graph = graph
@@ -44,7 +44,7 @@ class Recognizer:
         self.frame_s = frame_s
         self._patience = Patience.for_frame(frame_s)
         self._decoder = Decoder(
-            build_network(graph, enabled),
+            build_network(graph, commands),
             blank_penalty=calibration.blank_penalty,
             loop_penalty=calibration.loop_penalty,
             entry_penalty=calibration.entry_penalty,
@@ -59,13 +59,9 @@ class Recognizer:
         score = self._decoder.tokens.score
         return not len(score) or float(score.max()) <= 0
 
-    def enable(self, enabled: NDArray[np.bool_]) -> None:
-        """Change which nodes may be used; half-heard sentences are dropped.
-
-        Args:
-            enabled: shape [N], see `Graph.enabled`.
-        """
-        self._decoder.network = build_network(self.graph, enabled)
+    def enable(self, commands: Collection[str]) -> None:
+        """Let only these commands be said from now on; half-heard sentences are dropped."""
+        self._decoder.network = build_network(self.graph, commands)
         self._decoder.reset()
 
     def push(self, heard: Emission) -> list[Hypothesis]:
@@ -122,7 +118,7 @@ class Recognizer:
         end_s = start_s + heard[-1].end_frame * self.frame_s
         sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
         lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
-        features = {
+        evidence = {
             "worst_word": min(word.score for word in heard),
             "other_words": _mean_but_worst([word.score for word in heard]),
             "margin": MARGIN_CAP if margin is None else min(margin, MARGIN_CAP),
@@ -130,8 +126,8 @@ class Recognizer:
             "sounds": min(sounds, 30) / 10,
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
         }
-        sure = probability(features, self.calibration.weights)
-        reject = self._objection(ending, features, sure, (end_s - start_s) / sounds)
+        sure = probability(evidence, self.calibration.weights)
+        reject = self._objection(ending, evidence, sure, (end_s - start_s) / sounds)
         return Hypothesis(
             start_s=start_s,
             end_s=end_s,
@@ -139,6 +135,7 @@ class Recognizer:
             command=meaning.command,
             slots=meaning.slots,
             words=tuple(self._timed(word, start_s) for word in heard),
+            evidence=evidence,
             probability=sure,
             margin=margin,
             runner_up=rival,
@@ -165,17 +162,17 @@ class Recognizer:
         return None, None
 
     def _objection(
-        self, ending: Ending, features: Mapping[str, float], sure: float, seconds_per_sound: float
+        self, ending: Ending, evidence: Mapping[str, float], sure: float, seconds_per_sound: float
     ) -> Reject | None:
         limits = self.calibration
         if ending is not Ending.COMPLETE:
             return Reject.INCOMPLETE if ending is Ending.INCOMPLETE else Reject.BACKGROUND
         if seconds_per_sound < MIN_SECONDS_PER_SOUND:
             return Reject.TOO_SHORT
-        if features["margin"] < limits.min_margin:
+        if evidence["margin"] < limits.min_margin:
             return Reject.AMBIGUOUS
-        if features["worst_word"] < limits.min_word_score:
-            rest_fits = features["other_words"] >= limits.min_word_score
+        if evidence["worst_word"] < limits.min_word_score:
+            rest_fits = evidence["other_words"] >= limits.min_word_score
             return Reject.WEAK_WORD if rest_fits else Reject.BACKGROUND
         if sure < limits.min_probability:
             return Reject.BACKGROUND

@@ -1,4 +1,4 @@
-"""The same search by Kaldi: our network and the free loop as one weighted FST, decoded by its FasterDecoder."""
+"""The same search by Kaldi: our network and the free loop as one weighted FST, for its FasterDecoder."""
 
 import kaldi_decoder
 import kaldifst

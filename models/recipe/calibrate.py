@@ -1,0 +1,127 @@
+"""Fit what the decoder needs to know about a model: penalties, the map to a probability, and thresholds.
+
+Labelled commands say what must be heard, hours of other sound say what must not. The acoustic model runs once
+over all of it; its frames are kept in the cache, so that everything after that takes minutes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product, starmap
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.acoustics.bundle import Bundle
+from agent.acoustics.engines.engine import Engine
+from agent.acoustics.manifest import Calibration
+from agent.acoustics.stream import AcousticStream, Emission, Frames
+from agent.evaluation.commands import Label, Trial, Verdict
+from agent.grammar.graph import Graph
+from agent.recognition.hypothesis import Hypothesis
+from agent.recognition.recognizer import Recognizer
+from models.recipe import logistic
+
+BLANK_PENALTIES = (1.0, 2.0, 3.0, 4.0)
+LOOP_PENALTIES = (3.0, 4.5, 6.0)
+
+
+def permissive(blank_penalty: float, loop_penalty: float) -> Calibration:
+    """Return a calibration that refuses nothing for its score."""
+    return Calibration(
+        blank_penalty=blank_penalty,
+        loop_penalty=loop_penalty,
+        entry_penalty=0.0,
+        min_word_score=-1000.0,
+        min_margin=-1000.0,
+        min_probability=0.0,
+        weights={"bias": 0.0},
+    )
+
+
+def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache: Path) -> list[Emission]:
+    """Return all that the model says of a recording, from the cache if it is there."""
+    digest = hashlib.sha256(bundle.manifest.files["model.onnx"].sha256.encode() + samples.tobytes()).hexdigest()
+    path = cache / "emissions" / f"{digest[:32]}.npz"
+    if not path.exists():
+        heard = list(_stream(bundle, engine, samples))
+        parts = [frames for emission in heard for frames in (emission.committed, emission.provisional)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(
+            partial,
+            lengths=[len(frames) for frames in parts],
+            log_probs=np.concatenate([frames.log_probs for frames in parts]).astype(np.float16),
+            times_s=np.concatenate([frames.times_s for frames in parts]),
+        )
+        partial.rename(path)
+    with np.load(path) as stored:
+        cuts = np.cumsum(stored["lengths"])[:-1]
+        log_probs = np.split(stored["log_probs"].astype(np.float32), cuts)
+        times_s = np.split(stored["times_s"], cuts)
+    frames = [Frames(*pair) for pair in zip(log_probs, times_s, strict=True)]
+    return [Emission(*pair) for pair in zip(frames[::2], frames[1::2], strict=True)]
+
+
+def _stream(bundle: Bundle, engine: Engine, samples: NDArray[np.int16]) -> Iterator[Emission]:
+    stream, hop = AcousticStream(bundle.manifest, engine), bundle.manifest.hop_samples
+    for start in range(0, len(samples), hop):
+        yield from stream.push(samples[start : start + hop], start / 16_000)
+
+
+def hear(graph: Graph, calibration: Calibration, frame_s: float, heard: Iterable[Emission]) -> list[Hypothesis]:
+    """Search stored emissions."""
+    recognizer = Recognizer(graph, calibration, frame_s)
+    return [hypothesis for emission in heard for hypothesis in recognizer.push(emission)]
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """A recording of a command."""
+
+    file: str
+    snr_db: float | None
+    label: Label
+    graph: Graph
+    heard: list[Emission]
+
+    def trial(self, calibration: Calibration, frame_s: float) -> Trial:
+        """Hear it with a calibration."""
+        hypotheses = hear(self.graph, calibration, frame_s, self.heard)
+        return Trial(self.file, self.snr_db, self.label, tuple(hypotheses))
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """Sound that holds no command of the graph."""
+
+    graph: Graph
+    heard: list[Emission]
+    hours: float
+
+
+def choose_penalties(positives: Sequence[Positive], frame_s: float, say: Callable[[str], None]) -> Calibration:
+    """Return the grid point that hears the most commands, with nothing refused."""
+    exact = {}
+    for calibration in starmap(permissive, product(BLANK_PENALTIES, LOOP_PENALTIES)):
+        verdicts = [positive.trial(calibration, frame_s).verdict for positive in positives]
+        exact[verdicts.count(Verdict.EXACT)] = calibration
+        say(f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}: {verdicts.count(Verdict.EXACT)}")
+    return exact[max(exact)]
+
+
+def fit_weights(
+    base: Calibration, positives: Sequence[Positive], negatives: Sequence[Negative], frame_s: float
+) -> dict[str, float]:
+    """Fit the map from evidence to the probability of being right."""
+    evidence, right = [], []
+    for positive in positives:
+        for hypothesis in positive.trial(base, frame_s).accepted:
+            evidence.append(hypothesis.evidence)
+            right.append((hypothesis.command, dict(hypothesis.slots)) == (positive.label.command, positive.label.slots))
+    for negative in negatives:
+        accepted = [h for h in hear(negative.graph, base, frame_s, negative.heard) if h.reject is None]
+        evidence += [h.evidence for h in accepted]
+        right += [False] * len(accepted)
+    return logistic.fit(evidence, right, [1.0] * len(right))
