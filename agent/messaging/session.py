@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -70,11 +70,13 @@ class Session:
         """How many unacknowledged messages the broker allows."""
         self._connected = False
         self._end: LinkDownError | None = None
+        self._complaint = ""
         self._deliver = deliver
         self._acknowledge = acknowledge
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5
         )
+        client.on_log = self._on_log
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -172,7 +174,13 @@ class Session:
         elif code.value == _KEEP_ALIVE_TIMEOUT:
             self._end = LinkDownError("no sign of life from the broker", by_broker=False)
         else:
-            self._end = LinkDownError("connection lost", by_broker=True)
+            # Before it stood, its loss is nothing that other stations share.
+            reason = f"connection lost: {self._complaint}" if self._complaint else "connection lost"
+            self._end = LinkDownError(reason, by_broker=self._connected)
+
+    def _on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:  # the only place where paho tells of a TLS alert
+            self._complaint = text
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         self._deliver(
