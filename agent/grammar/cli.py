@@ -125,7 +125,9 @@ def confusions(
         typer.echo(f"        {pair.advice}")
     typer.echo("Words that exchange one value for another:")
     for word in words:
-        typer.echo(f"  {word.distance:4.2f}  {word.slot}: {word.words[0]} / {word.words[1]}. {word.advice}")
+        typer.echo(f"  {word.distance:4.2f}  {' / '.join(word.words):<24}{', '.join(word.slots)}")
+    if words:
+        typer.echo(f"  {words[0].advice}")
 
 
 @app.command()

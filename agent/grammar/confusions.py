@@ -39,9 +39,9 @@ class CommandPair:
 
 @dataclass(frozen=True, slots=True)
 class WordPair:
-    """Two words that may stand at the same place of a slot, and sound alike."""
+    """Two words that exchange one value of a slot for another, and sound alike."""
 
-    slot: str
+    slots: tuple[str, ...]
     words: tuple[str, str]
     distance: float
     advice: str
@@ -97,7 +97,7 @@ def command_pairs(graph: Graph) -> list[CommandPair]:
 def word_pairs(sentences: Sentences, lexicon: Lexicon) -> list[WordPair]:
     """Pairs of words within slots that exchange one value for another and sound alike, most alike first."""
     automata, words = sentences.automata, sentences.words
-    pairs: dict[tuple[str, tuple[str, str]], float] = {}
+    slots: dict[tuple[str, str], set[str]] = {}
     said: dict[int, tuple[str, ...]] = {}  # per state, words since the slot was opened that it lies in
     for state in reversed(automata.reachable(sentences.start)):
         groups: dict[tuple[int, str], list[str]] = {}
@@ -109,13 +109,18 @@ def word_pairs(sentences: Sentences, lexicon: Lexicon) -> list[WordPair]:
             elif word.opens or before:
                 said[target] = (*(() if word.opens else before), word.text)
         for (_, slot), texts in groups.items():
-            for one, other in combinations(texts[:_MAX_FAN], 2):
-                key = slot, (min(one, other), max(one, other))
-                if key not in pairs and _exchange(sentences, slot, before, key[1]):
-                    pairs[key] = _nearest(lexicon, one, other)
+            for pair in combinations(sorted(texts)[:_MAX_FAN], 2):
+                known = slots.setdefault(pair, set())
+                if slot not in known and _exchange(sentences, slot, before, pair):
+                    known.add(slot)
     advice = "Read the value back (`risk: high`), have it said digit by digit, or give it another word"
-    close = [WordPair(slot, texts, round(cost, 2), advice) for (slot, texts), cost in pairs.items() if cost]
-    return sorted((pair for pair in close if pair.distance <= CLOSE_WORDS), key=lambda pair: pair.distance)
+    found = [
+        WordPair(tuple(sorted(names)), pair, round(_nearest(lexicon, *pair), 2), advice)
+        for pair, names in slots.items()
+        if names
+    ]
+    close = (pair for pair in found if 0 < pair.distance <= CLOSE_WORDS)
+    return sorted(close, key=lambda pair: (pair.distance, pair.words))
 
 
 def _exchange(sentences: Sentences, slot: str, before: tuple[str, ...], ends: tuple[str, str]) -> bool:
