@@ -161,7 +161,7 @@ def spoken(language: str, text: str, british: bool = False) -> str:
 
 def _read_out(text: str) -> str:
     """Write figures so that espeak-ng reads them whole: 1,250.5 mm as 1250 point 5 millimeters."""
-    text = re.sub(r"(?<=\d),(?=\d{3})", "", text)
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", text.lower())
     text = re.sub(r"(?<=\d)\.(\d+)", lambda match: " point " + " ".join(match[1]), text)
     text = (
         re.sub(r"(?<=\d)\s*mm\b", " millimeters", text)
@@ -176,8 +176,11 @@ def sound_distance(said: str, heard: str) -> float:
 
     0 is the same, 1 and more nothing alike.
     """
-    one, other = (_arpabet(_english(_read_out(text.lower()), british=False)) for text in (said, heard))
-    return _distance(one, other) / max(1, len(one))
+    one = _arpabet(_english(_read_out(said), british=False))
+    whole = _read_out(heard)
+    digits = re.sub(r"(?<=\d)(?=\d)", " ", whole)  # 1250 may have been read digit by digit
+    readings = [_arpabet(_english(reading, british=False)) for reading in (whole, digits)]
+    return min(_distance(one, reading) for reading in readings) / max(1, len(one))
 
 
 @cache

@@ -110,6 +110,7 @@ def test_every_target_is_a_token(language: str) -> None:
 def test_heard_digits_sound_like_said_words() -> None:
     assert sound_distance("set speed to forty two", "Set speed to 42.") == 0
     assert sound_distance("one thousand two hundred fifty point five millimeters", "1,250.5mm.") == 0
+    assert sound_distance("recipe one two five zero", "Recipe 1250.") == 0
     assert sound_distance("set speed to forty two", "Thank you.") > 0.5
 
 
