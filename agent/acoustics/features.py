@@ -89,6 +89,12 @@ def front_end(manifest: Manifest) -> FrontEnd:
     return WaveformFrontEnd(manifest.front_end, manifest.window_samples)
 
 
+def window_rows(manifest: Manifest, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return the rows [rows, channels] of one whole window, samples of shape [window_samples]."""
+    to_the_grid = np.zeros(-len(samples) % MEL_HOP_SAMPLES, np.int16)
+    return front_end(manifest).push(np.concatenate((to_the_grid, samples)))
+
+
 def log_mel(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the natural logarithm of 80 mel energies per 10 ms.
 

@@ -166,8 +166,8 @@ class Npu(_Strict):
     """The oldest librknnrt.so that these files were made for."""
     input_layout: Literal["nhwc", "nchw"] | None = None
     """What the runtime is handed; None for an input that has not four axes. The ONNX input is `nchw`."""
-    min_agreement: Probability = 0.9
-    """Share of the canary's frames in which the NPU's best token must be that of the ONNX model."""
+    min_correlation: Probability = 0.9
+    """Of the NPU's answer to the canary with that of the ONNX model: about 1 for fp16, less for int8."""
 
 
 class Training(_Strict):

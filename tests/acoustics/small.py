@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from agent.acoustics.bundle import Bundle, seal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
-from agent.acoustics.features import front_end
+from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import Calibration
 
 TOKENS = ["<blank>", "<noise>", "AA", "B", "K"]
@@ -75,7 +75,7 @@ def write_bundle(folder: Path, **changes: Any) -> Bundle:
     write_model(folder / "model.onnx")
     bundle = seal_bundle(folder, manifest(**changes))
     samples = np.random.default_rng(2).integers(-20_000, 20_000, WINDOW, dtype=np.int16)
-    rows = front_end(bundle.manifest).push(samples)
+    rows = window_rows(bundle.manifest, samples)
     samples.tofile(folder / "canary.samples.i16")
     OnnxEngine(bundle).run(rows).tofile(folder / "canary.logits.f32")
     (folder / "model.rk3568.rknn").write_bytes(b"RKNN" + bytes(60))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.acoustics.features import LogMelFrontEnd, WaveformFrontEnd, log_mel, mel_matrix
-from agent.acoustics.manifest import LogMel, Waveform
+from agent.acoustics.features import LogMelFrontEnd, WaveformFrontEnd, log_mel, mel_matrix, window_rows
+from agent.acoustics.manifest import LogMel, Manifest, Waveform
 
 MEAN, DEVIATION = np.linspace(-8, -4, 80), np.linspace(1, 3, 80)
 SPEC = LogMel(kind="logmel", mean=tuple(MEAN), deviation=tuple(DEVIATION))
@@ -83,3 +83,10 @@ def test_waveform_rows_follow_the_window(hops: list[int]) -> None:
     for row in range(14):
         assert np.array_equal(got[row], heard[row * 64 : row * 64 + 127] / np.float32(32768))
     assert abs(got).max() <= 1
+
+
+def test_the_rows_of_one_window_are_those_of_its_own_samples() -> None:
+    window = SOUND[: 400 + 9 * 160]
+    rows = window_rows(Manifest.model_construct(front_end=SPEC, window_samples=len(window)), window)
+    assert rows.shape == (10, 80)
+    assert np.allclose(rows, (log_mel((window / 32768).astype(np.float32)) - MEAN) / DEVIATION, atol=1e-4)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
-from agent.acoustics.features import front_end
+from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import SAMPLE_RATE_HZ
 from agent.acoustics.stream import AcousticStream, Emission, log_softmax, offline
 from agent.errors import EngineError
@@ -55,15 +55,11 @@ def test_frames_come_once_in_order_and_are_those_of_one_long_window(
     # The small model looks at 128 samples around a frame and no further: the window it sits in cannot matter.
     for k in (0, 7, 33):
         window = SOUND[k * 256 : k * 256 + WINDOW]
-        logits = engine.run(front_end_rows(bundle, window))
+        logits = engine.run(window_rows(bundle.manifest, window))
         first_s = (k * 256 + bundle.manifest.first_frame_samples) / SAMPLE_RATE_HZ
         start = int(np.argmin(abs(frames.times_s - first_s)))
         assert np.allclose(frames.times_s[start], first_s)
         assert np.allclose(frames.log_probs[start : start + 19], log_softmax(logits), atol=1e-5)
-
-
-def front_end_rows(bundle: Bundle, window: NDArray[np.int16]) -> NDArray[np.float32]:
-    return front_end(bundle.manifest).push(window)
 
 
 def test_provisional_frames_follow_the_committed_ones(bundle: Bundle, engine: OnnxEngine) -> None:
