@@ -13,7 +13,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.demo.broker import HOST
-from agent.messaging.contract import Command, Namespace, Response
+from agent.messaging.contract import Command, Response
+from agent.messaging.namespace import Namespace
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,27 @@ from typing import Any
 import yaml
 from pydantic.json_schema import models_json_schema
 
-from agent.messaging.contract import CONTENT_TYPE, INBOUND, OUTBOUND, Command, Payload, Response
+from agent.messaging.contract import CONTENT_TYPE, KINDS, Command, Ear, Payload, Response
+from agent.messaging.session import QOS
 
-_LEVELS = {
+_CELL = {
     "enterprise": "Company",
     "site": "Plant",
     "area": "Area of the plant",
     "line": "Line",
     "cell": "Cell",
+}
+_PARAMETERS = _CELL | {
     "station": "Station that listens",
+    "topic": "One level or more: what the grammar says for a command, the name of a machine state",
 }
 _BINDING = "0.2.0"
 
 
 def document() -> dict[str, Any]:
     """Build the document."""
-    kinds = (*OUTBOUND, *INBOUND)
     _, schema = models_json_schema(
-        [(kind, "serialization") for kind in OUTBOUND] + [(kind, "validation") for kind in INBOUND],
+        [(kind, "serialization" if kind.channel.spoken else "validation") for kind in KINDS],
         ref_template="#/components/schemas/{model}",
     )
     return {
@@ -40,10 +43,18 @@ def document() -> dict[str, Any]:
         "servers": {
             "plant": {"host": "broker:1883", "protocol": "mqtt5", "description": "The broker in [mqtt]."}
         },
-        "channels": {_name(kind): _channel(kind) for kind in kinds},
-        "operations": {_operation_name(kind): _operation(kind) for kind in kinds},
+        "channels": {_name(kind): _channel(kind) for kind in KINDS},
+        "operations": {
+            f"{verb}{kind.__name__}": _operation(kind, action)
+            for kind in KINDS
+            for verb, action, applies in (
+                ("publish", "send", kind.channel.spoken),
+                ("hear", "receive", kind.channel.heard is not Ear.NONE),
+            )
+            if applies
+        },
         "components": {
-            "messages": {kind.__name__: _message(kind) for kind in kinds},
+            "messages": {kind.__name__: _message(kind) for kind in KINDS},
             "schemas": schema["$defs"] | {"CloudEvent": _cloud_event()},
         },
     }
@@ -59,31 +70,26 @@ def _name(kind: type[Payload]) -> str:
     return kind.__name__[0].lower() + kind.__name__[1:]
 
 
-def _operation_name(kind: type[Payload]) -> str:
-    return f"{'receive' if kind.channel.inbound else 'publish'}{kind.__name__}"
-
-
 def _channel(kind: type[Payload]) -> dict[str, Any]:
-    parameters = dict(_LEVELS)
-    if kind.channel.suffixed:
-        parameters["topic"] = "What the grammar says, one level or more"
-    place = "/".join(f"{{{level}}}" for level in list(_LEVELS)[:-1])
-    suffix = "/{topic}" if kind.channel.suffixed else ""
+    cell = "/".join(f"{{{level}}}" for level in _CELL)
+    address = kind.channel.address.replace("{cell}", cell)
+    parameters = {name: text for name, text in _PARAMETERS.items() if f"{{{name}}}" in address}
     return {
-        "address": f"{place}/voice/{{station}}/{kind.channel.name}{suffix}",
+        "address": address,
         "messages": {kind.__name__: {"$ref": f"#/components/messages/{kind.__name__}"}},
-        "parameters": {name: {"description": description} for name, description in parameters.items()},
+        "parameters": {name: {"description": text} for name, text in parameters.items()},
     }
 
 
-def _operation(kind: type[Payload]) -> dict[str, Any]:
+def _operation(kind: type[Payload], action: str) -> dict[str, Any]:
+    binding: dict[str, Any] = {"qos": QOS, "retain": kind.channel.retain}
+    if kind.channel.expiry_s is not None:
+        binding["messageExpiryInterval"] = kind.channel.expiry_s
     operation: dict[str, Any] = {
-        "action": "receive" if kind.channel.inbound else "send",
+        "action": action,
         "channel": {"$ref": f"#/channels/{_name(kind)}"},
         "messages": [{"$ref": f"#/channels/{_name(kind)}/messages/{kind.__name__}"}],
-        "bindings": {
-            "mqtt": {"qos": kind.channel.qos, "retain": kind.channel.retain, "bindingVersion": _BINDING}
-        },
+        "bindings": {"mqtt": binding | {"bindingVersion": _BINDING}},
     }
     if kind is Command:
         operation["reply"] = {"channel": {"$ref": f"#/channels/{_name(Response)}"}}
@@ -95,7 +101,7 @@ def _message(kind: type[Payload]) -> dict[str, Any]:
     message: dict[str, Any] = {"name": kind.__name__, "title": summary, "contentType": CONTENT_TYPE}
     if rest.strip():
         message["description"] = " ".join(rest.split())
-    if not kind.channel.inbound:
+    if kind.channel.spoken:
         message["headers"] = {"$ref": "#/components/schemas/CloudEvent"}
     message["payload"] = {"$ref": f"#/components/schemas/{kind.__name__}"}
     binding: dict[str, Any] = {"contentType": CONTENT_TYPE, "bindingVersion": _BINDING}

@@ -18,9 +18,11 @@ import structlog
 import tenacity
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.commands.events import Fate
 from agent.health.snapshot import LinkHealth
-from agent.messaging.contract import INBOUND, Command, Fate, Message, Namespace, Payload, State, Status
-from agent.messaging.inbound import Arrival, Refusal, judge
+from agent.messaging.contract import KINDS, Command, Ear, MachineState, Payload, State, Status
+from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.namespace import Message, Namespace
 from agent.messaging.session import NO_MATCHING_SUBSCRIBERS, LinkDownError, Session
 from agent.settings import Mqtt
 
@@ -75,7 +77,7 @@ class Link:
         self,
         settings: Mqtt,
         namespace: Namespace,
-        on_inbound: Callable[[Payload], None] = lambda _: None,
+        on_inbound: Callable[[Admitted], None] = lambda _: None,
         on_change: Callable[[bool, str], None] = lambda _up, _reason: None,
     ) -> None:
         self._settings = settings
@@ -95,6 +97,8 @@ class Link:
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._watched: frozenset[str] = frozenset()
+        self._subscribed: frozenset[str] = frozenset()
         self._stopping = threading.Event()
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
@@ -146,6 +150,11 @@ class Link:
         else:
             outcome.set_result(Outcome(Fate.NOT_SENT, "no link to the broker"))
         return outcome
+
+    def watch(self, states: frozenset[str]) -> None:
+        """Hear these machine states, named as in a grammar's `requires`, and no others."""
+        self._watched = states
+        self._nudge()
 
     def health(self) -> LinkHealth:
         """Describe the link."""
@@ -202,7 +211,7 @@ class Link:
             self._settings,
             client_id=self._namespace.base.replace("/", ":"),
             will=self._namespace.last_will(datetime.now(UTC)),
-            subscriptions=[self._namespace.topic(kind) for kind in INBOUND],
+            subscriptions=self._filters(),
             deliver=self._receive,
             acknowledge=self._settle,
         )
@@ -211,6 +220,7 @@ class Link:
             self._counts["connects"] += 1
             self._set_connected(True)
             self._events.extend(self._retained.values())
+        self._subscribed = frozenset()
         log.info("link_up", host=self._settings.host, port=self._settings.port)
         try:
             self._guard(self._on_change, True, "")
@@ -222,6 +232,7 @@ class Link:
 
     def _turn(self, session: Session) -> None:
         """Send what waits, keep the deadlines, then wait for the network."""
+        self._listen(session)
         now_s = time.monotonic()
         window = min(WINDOW, session.receive_maximum)
         self._send_orders(session, now_s, window)
@@ -233,6 +244,22 @@ class Link:
         session.step(self._wake, min(_IDLE_S, nearest_s - now_s))
         with contextlib.suppress(BlockingIOError):
             self._wake.recv(4096)
+
+    def _filters(self) -> list[str]:
+        """List what every station hears, whatever its grammar."""
+        heard = [kind for kind in KINDS if kind.channel.heard is not Ear.NONE]
+        return [self._namespace.filter(kind) for kind in heard if not kind.channel.suffixed]
+
+    def _listen(self, session: Session) -> None:
+        """Follow the machine states that are watched now."""
+        watched = self._watched
+        for change, names in (
+            (session.subscribe, watched - self._subscribed),
+            (session.unsubscribe, self._subscribed - watched),
+        ):
+            if names:
+                change([self._namespace.filter(MachineState, name) for name in sorted(names)])
+        self._subscribed = watched
 
     def _send_orders(self, session: Session, now_s: float, window: int) -> None:
         while self._orders:
@@ -257,7 +284,8 @@ class Link:
 
     def _send_events(self, session: Session, now_s: float, window: int) -> None:
         while self._events and len(self._underway) < window:
-            message_id = session.publish(self._events.popleft())
+            message = self._events.popleft()
+            message_id = session.publish(message, message.expiry_s)
             self._underway[message_id] = _Underway(now_s + self._settings.keepalive_s / 2, None)
 
     def _settle(self, message_id: int, code: ReasonCode) -> None:

@@ -1,13 +1,13 @@
 """The MQTT contract: every topic and every payload, and nothing else. `docs/asyncapi.yaml` is made from it.
 
-A station publishes below `{enterprise}/{site}/{area}/{line}/{cell}/voice/{station}` (ISA-95, Unified
-Namespace). Payloads are JSON with a UTC `time`, a `quality` and a `schema_version`; the same facts travel as
-CloudEvents attributes in the user properties. Each payload class says on which channel it travels.
+A station speaks below `{enterprise}/{site}/{area}/{line}/{cell}/voice/{station}` (ISA-95, Unified Namespace).
+Payloads are JSON with a UTC `time`, a `quality` and a `schema_version`; the same facts travel as CloudEvents
+attributes in the user properties. Each payload class says on which channel it travels.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from uuid_utils.compat import uuid7
 
+from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
 from agent.health.snapshot import (
     AudioHealth,
@@ -24,11 +25,30 @@ from agent.health.snapshot import (
     SystemHealth,
     Versions,
 )
-from agent.settings import Station
 
 CONTENT_TYPE = "application/json"
 MAX_INBOUND_BYTES = 16_384
 """Larger messages are refused; the broker is told not to send them."""
+
+
+class Place(StrEnum):
+    """Below which topic a channel lies."""
+
+    STATION = "{cell}/voice/{station}"
+    VOICE = "{cell}/voice"
+    """Shared by the stations of a cell."""
+    CELL = "{cell}"
+    """The machines' own."""
+
+
+class Ear(StrEnum):
+    """Whose messages of a kind a station hears."""
+
+    NONE = "none"
+    OWN = "own"
+    """Those at its own topic, or at the one that its cell shares."""
+    ALL = "all"
+    """Those of every station of its cell, itself included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +56,24 @@ class Channel:
     """One kind of message: where it travels and how."""
 
     name: str
-    """Below the station's topic, and the middle of the CloudEvents type: `event/accept`."""
-    qos: Literal[0, 1]
+    """The last part of the topic, and the middle of the CloudEvents type: `event/accept`."""
     retain: bool = False
-    """Outbound: the broker keeps the latest. Inbound: a kept one is obeyed."""
-    inbound: bool = False
+    """The broker keeps the latest. Where we hear: only then is a kept one obeyed."""
+    place: Place = Place.STATION
     suffixed: bool = False
-    """More levels follow: the grammar's topic of a command."""
+    """More levels follow: the grammar's topic of a command, the name of a machine state."""
+    spoken: bool = True
+    """Stations publish it."""
+    heard: Ear = Ear.NONE
+    expiry_s: int | None = None
+    """Its time to live at the broker; a command's is its own."""
     max_age_s: float | None = None
-    """Inbound: refused when its `time` is further than this from ours."""
+    """Heard: refused when its `time` is further than this from ours."""
+
+    @property
+    def address(self) -> str:
+        """The topic with `{cell}`, `{station}` and `{topic}` left open."""
+        return f"{self.place}/{self.name}{'/{topic}' if self.suffixed else ''}"
 
 
 class Quality(StrEnum):
@@ -63,21 +92,6 @@ class Status(StrEnum):
     DEGRADED = "degraded"
     """It works with less than it should have; the faults say what is missing."""
     OFFLINE = "offline"
-
-
-class Fate(StrEnum):
-    """What became of a command that was to be sent."""
-
-    ACKNOWLEDGED = "acknowledged"
-    """The broker has it, and somebody listens."""
-    NOBODY_LISTENS = "nobody_listens"
-    """The broker has it, but no subscriber."""
-    NOT_SENT = "not_sent"
-    """No link, or its time to live was over before it left: it was dropped and will not come."""
-    UNCONFIRMED = "unconfirmed"
-    """It left and the broker did not acknowledge it in time: a consumer that heeds `expires` will not act."""
-    REFUSED = "refused"
-    """The broker does not let this station publish it."""
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
@@ -138,7 +152,7 @@ class Command(Payload):
     must compare `expires` with its own clock. It answers on the response topic with the correlation data.
     """
 
-    channel = Channel("command", qos=1, suffixed=True)
+    channel = Channel("command", suffixed=True)
 
     expires: Utc
     meaning: Meaning
@@ -151,7 +165,7 @@ class Command(Payload):
 class Response(Payload):
     """The consumer's answer to a command, sent to its response topic."""
 
-    channel = Channel("response", qos=1, inbound=True, max_age_s=30.0)
+    channel = Channel("response", spoken=False, heard=Ear.OWN, max_age_s=30.0)
 
     command_id: UUID
     """Also the correlation data of the command."""
@@ -160,10 +174,46 @@ class Response(Payload):
     """Shown to the operator."""
 
 
+class Talk(Payload):
+    """Push-to-talk: somebody pressed or released the button of the station."""
+
+    channel = Channel("talk", spoken=False, heard=Ear.OWN, max_age_s=5.0)
+
+    pressed: bool
+
+
+class Inhibit(Payload):
+    """Lockout, maintenance: no command of the cell's stations may pass. Say it again before it is stale."""
+
+    channel = Channel("inhibit", retain=True, place=Place.VOICE, spoken=False, heard=Ear.OWN)
+
+    active: bool
+    who: str = Field(max_length=100)
+    """Shown to the operator, as is `why`."""
+    why: str = Field(max_length=200)
+
+
+class MachineState(Payload):
+    """A value that a grammar's `requires` asks for. Anything but good quality counts as unknown."""
+
+    channel = Channel("state", retain=True, place=Place.CELL, suffixed=True, spoken=False, heard=Ear.OWN)
+
+    value: Scalar
+
+
+class Claim(Payload):
+    """A station says that it heard a command, so that of two that heard the same only the first acts."""
+
+    channel = Channel("claim", heard=Ear.ALL, expiry_s=2, max_age_s=5.0)
+
+    command_id: UUID
+    command: str
+
+
 class Accept(Payload):
     """An utterance was understood and a command made of it."""
 
-    channel = Channel("event/accept", qos=1)
+    channel = Channel("event/accept")
 
     command_id: UUID
     meaning: Meaning
@@ -173,19 +223,34 @@ class Accept(Payload):
 class Reject(Payload):
     """An utterance was heard and no command made of it."""
 
-    channel = Channel("event/reject", qos=1)
+    channel = Channel("event/reject")
 
     reason: str
     """Stable code: background, weak_word, ambiguous, too_short, too_quiet, clipped, incomplete, ..."""
+    detail: str = ""
+    """Who, why, which value: for people."""
     meaning: Meaning | None = None
     """The nearest command, where one took part."""
     heard: Heard
 
 
+class Question(Payload):
+    """An utterance was understood, and the operator is asked to confirm it; silence cancels."""
+
+    channel = Channel("event/question")
+
+    command_id: UUID
+    meaning: Meaning
+    heard: Heard
+    text: str
+    """What is read back to the operator."""
+    until: Utc
+
+
 class Delivery(Payload):
     """What became of a command."""
 
-    channel = Channel("event/delivery", qos=1)
+    channel = Channel("event/delivery")
 
     command_id: UUID
     fate: Fate
@@ -194,10 +259,32 @@ class Delivery(Payload):
     """From the end of speech."""
 
 
+class Settled(Payload):
+    """What the consumer of a command said, or that it said nothing in time."""
+
+    channel = Channel("event/settled")
+
+    command_id: UUID
+    answer: Answer
+    reason: str = ""
+    latency_seconds: float
+    """From the end of speech."""
+
+
+class Inhibition(Payload):
+    """The station learned that commands are locked out, or free again."""
+
+    channel = Channel("event/inhibition")
+
+    active: bool
+    who: str
+    why: str
+
+
 class Engine(Payload):
     """An inference engine was taken into use."""
 
-    channel = Channel("event/engine", qos=1)
+    channel = Channel("event/engine")
 
     engine: str
     reason: str
@@ -208,7 +295,7 @@ class Engine(Payload):
 class Audio(Payload):
     """The microphone came, went, got stuck or recovered."""
 
-    channel = Channel("event/audio", qos=1)
+    channel = Channel("event/audio")
 
     event: Literal["opened", "lost", "stuck", "recovered"]
     source: str
@@ -218,7 +305,7 @@ class Audio(Payload):
 class Grammar(Payload):
     """A grammar was taken into use, or refused while the old one stays."""
 
-    channel = Channel("event/grammar", qos=1)
+    channel = Channel("event/grammar")
 
     event: Literal["loaded", "refused"]
     grammar: str
@@ -229,10 +316,12 @@ class Grammar(Payload):
 class State(Payload):
     """Whether one can speak to the station. Its last will says `offline`, with the time of the connection."""
 
-    channel = Channel("state", qos=1, retain=True)
+    channel = Channel("state", retain=True, heard=Ear.ALL)
 
     status: Status
     reason: str = ""
+    armed: bool = False
+    """Who speaks now may command."""
     text: str = ""
     """One line for an operator panel: what was last understood, asked or refused."""
 
@@ -240,7 +329,7 @@ class State(Payload):
 class Health(Payload):
     """The station's report on itself, every 10 s and when a fault comes or goes."""
 
-    channel = Channel("health", qos=1, retain=True)
+    channel = Channel("health", retain=True)
 
     status: Status
     faults: tuple[str, ...]
@@ -254,68 +343,22 @@ class Health(Payload):
     system: SystemHealth
 
 
-OUTBOUND: tuple[type[Payload], ...] = (
+KINDS: tuple[type[Payload], ...] = (
     Command,
+    Response,
+    Talk,
+    Inhibit,
+    MachineState,
+    Claim,
     Accept,
+    Question,
     Reject,
     Delivery,
+    Settled,
+    Inhibition,
     Engine,
     Audio,
     Grammar,
     State,
     Health,
 )
-INBOUND: tuple[type[Payload], ...] = (Response,)
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A payload ready for the wire."""
-
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    user_properties: tuple[tuple[str, str], ...]
-    response_topic: str | None = None
-    correlation_data: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """The topics of one station."""
-
-    base: str
-
-    @classmethod
-    def of(cls, station: Station) -> "Namespace":
-        """Build the station's topic from its place in the plant."""
-        place = (station.enterprise, station.site, station.area, station.line, station.cell)
-        return cls("/".join((*place, "voice", station.id)))
-
-    def topic(self, payload: type[Payload], suffix: str = "") -> str:
-        """Name the topic of a kind of payload; `suffix` is the grammar's topic of a command."""
-        return "/".join(filter(None, (self.base, payload.channel.name, suffix)))
-
-    def message(self, payload: Payload, suffix: str = "") -> Message:
-        """Put a payload on the wire format."""
-        answered = isinstance(payload, Command)
-        return Message(
-            topic=self.topic(type(payload), suffix),
-            payload=payload.model_dump_json().encode(),
-            qos=payload.channel.qos,
-            retain=payload.channel.retain,
-            user_properties=(
-                ("specversion", "1.0"),
-                ("id", str(payload.id)),
-                ("source", f"/{self.base}"),
-                ("type", f"voxline.{payload.channel.name.replace('/', '.')}.v1"),
-                ("time", payload.time.isoformat().replace("+00:00", "Z")),
-            ),
-            response_topic=self.topic(Response) if answered else None,
-            correlation_data=payload.id.bytes if answered else None,
-        )
-
-    def last_will(self, now: datetime) -> Message:
-        """Say what the broker tells the plant if the station vanishes."""
-        return self.message(State(time=now, status=Status.OFFLINE, reason="link_lost"))

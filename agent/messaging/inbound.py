@@ -1,12 +1,15 @@
 """Decide whether a message from the network may be obeyed. Pure: message and time in, a verdict out."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from pydantic import ValidationError
 
-from agent.messaging.contract import INBOUND, MAX_INBOUND_BYTES, Namespace, Payload
+from agent.messaging.contract import KINDS, MAX_INBOUND_BYTES, Ear, Payload
+from agent.messaging.namespace import Namespace
 
 
 class Refusal(StrEnum):
@@ -33,11 +36,23 @@ class Arrival:
     """What the broker left of its time to live; None: it does not expire."""
 
 
-def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Payload | Refusal:
-    """Check a message against the contract: give its payload, or why it is refused."""
-    kind = next((kind for kind in INBOUND if namespace.topic(kind) == arrival.topic), None)
-    if kind is None:
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A message that may be obeyed."""
+
+    payload: Payload
+    station: str
+    """At whose topic it came: of a claim or a state, who said it."""
+    name: str = ""
+    """Of a machine state: which."""
+
+
+def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | Refusal:
+    """Check a message against the contract: give what it says, or why it is refused."""
+    address = _recognize(arrival.topic, namespace)
+    if address is None:
         return Refusal.UNKNOWN_TOPIC
+    kind, station, name = address
     if len(arrival.payload) > MAX_INBOUND_BYTES:
         return Refusal.TOO_LARGE
     if arrival.retain and not kind.channel.retain:
@@ -45,10 +60,34 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Payload | Re
     if arrival.expiry_s == 0:
         return Refusal.EXPIRED
     try:
-        payload = kind.model_validate_json(arrival.payload)
+        # What a later version adds is passed over; what matters is required.
+        payload = kind.model_validate_json(arrival.payload, extra="ignore")
     except ValidationError:
         return Refusal.MALFORMED
     max_age_s = kind.channel.max_age_s
     if max_age_s is not None and abs((now - payload.time).total_seconds()) > max_age_s:
         return Refusal.EXPIRED
-    return payload
+    return Admitted(payload, station, name)
+
+
+def _recognize(topic: str, namespace: Namespace) -> tuple[type[Payload], str, str] | None:
+    """Find the kind of payload that belongs on a topic, the station it is of, and the rest of the topic."""
+    for kind, pattern in _patterns(namespace):
+        if match := pattern.fullmatch(topic):
+            found = match.groupdict()
+            return kind, found.get("station", namespace.station), found.get("topic", "")
+    return None
+
+
+@lru_cache(maxsize=16)
+def _patterns(namespace: Namespace) -> list[tuple[type[Payload], re.Pattern[str]]]:
+    patterns = []
+    for kind in KINDS:
+        if kind.channel.heard is Ear.NONE:
+            continue
+        station = r"(?P<station>[^/]+)" if kind.channel.heard is Ear.ALL else re.escape(namespace.station)
+        address = kind.channel.address.format(
+            cell=re.escape(namespace.cell), station=station, topic=r"(?P<topic>.+)"
+        )
+        patterns.append((kind, re.compile(address)))
+    return patterns

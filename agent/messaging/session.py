@@ -20,10 +20,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.messaging.contract import CONTENT_TYPE, MAX_INBOUND_BYTES, Message
+from agent.messaging.contract import CONTENT_TYPE, MAX_INBOUND_BYTES
 from agent.messaging.inbound import Arrival
+from agent.messaging.namespace import Message
 from agent.settings import Mqtt, Tls
 
+QOS = 1
 CONNECT_TIMEOUT_S = 5.0
 NO_MATCHING_SUBSCRIBERS = 0x10
 _KEEP_ALIVE_TIMEOUT = 0x8D
@@ -48,7 +50,7 @@ class Session:
         settings: the broker.
         client_id: unique at the broker: a second client with the same one pushes the first out.
         will: what the broker publishes if the connection breaks.
-        subscriptions: topics to listen on.
+        subscriptions: topic filters to listen on.
         deliver: called with each message that arrives.
         acknowledge: called with the message id and the broker's reason code of each QoS 1 message it took.
 
@@ -84,7 +86,7 @@ class Session:
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # we keep to the broker's own limit
         will_properties = _properties(will, PacketTypes.WILLMESSAGE)
-        client.will_set(will.topic, will.payload, will.qos, will.retain, will_properties)
+        client.will_set(will.topic, will.payload, QOS, will.retain, will_properties)
         if settings.username is not None:
             password = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, password)
@@ -95,9 +97,19 @@ class Session:
         properties = _properties(message, PacketTypes.PUBLISH)
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
+        info = self._client.publish(message.topic, message.payload, QOS, message.retain, properties)
         self._check(info.rc)
         return info.mid
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Listen on more topics."""
+        code, _ = self._client.subscribe([(topic, SubscribeOptions(qos=QOS)) for topic in filters])
+        self._check(code)
+
+    def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Listen on these no more."""
+        code, _ = self._client.unsubscribe(list(filters))
+        self._check(code)
 
     def step(self, wake: socket.socket, timeout_s: float) -> None:
         """Wait for the network or `wake`, at most `timeout_s`, and do what there is to do."""
@@ -147,8 +159,7 @@ class Session:
                     raise LinkDownError("the broker does not answer", by_broker=False)
                 self.step(silent, 0.1)
         if subscriptions:
-            code, _ = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in subscriptions])
-            self._check(code)
+            self.subscribe(subscriptions)
 
     def _check(self, code: MQTTErrorCode) -> None:
         if self._end:
