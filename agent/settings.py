@@ -86,6 +86,36 @@ class Recognition(Section):
     operating_point: Literal["low", "normal", "high"] = "normal"
 
 
+class Commands(Section):
+    """How careful the station is before it moves a machine."""
+
+    arming: Literal["open", "wake", "push_to_talk"] = "open"
+    """open: always listening; wake: after a wake phrase of the grammar; push_to_talk: while a button is held."""
+    armed_window_s: float = Field(default=8.0, ge=1, le=60)
+    """After the wake phrase a command must begin within this time."""
+    reject_below: float = Field(default=0.5, ge=0, le=1)
+    """Probability of being right that any command needs."""
+    confirm_below: float = Field(default=0.8, ge=0, le=1)
+    """Less sure commands of normal risk are asked back; a confirmation must be this sure."""
+    confirm_window_s: float = Field(default=8.0, ge=2, le=60)
+    """A question that nobody answers within this time is cancelled."""
+    inhibit_required: bool = True
+    """Refuse normal and high risk while no lockout topic says that commands are free."""
+    inhibit_max_age_s: float = Field(default=60.0, ge=1, le=86_400)
+    """An older statement that commands are free counts as unknown. A lockout never ages."""
+    answer_within_s: float = Field(default=5.0, ge=0, le=600)
+    """After delivery the consumer of a command must answer within this time; 0: it never answers."""
+    burst_commands: int = Field(default=6, ge=1, le=100)
+    """More commands than this within `burst_window_s` are noise, not an operator."""
+    burst_window_s: float = Field(default=10.0, ge=1, le=600)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.reject_below > self.confirm_below:
+            raise ValueError("reject_below must not be above confirm_below")
+        return self
+
+
 class Tls(Section):
     """Encryption; with `certificate` and `key` the station proves who it is, too."""
 
@@ -157,6 +187,7 @@ class Settings(BaseSettings):
     station: Station
     audio: Annotated[Microphone | AudioFile | Stdin, Field(discriminator="type")] = Microphone()
     recognition: Recognition
+    commands: Commands = Commands()
     mqtt: Mqtt = Mqtt()
     health: Health = Health()
     logging: Logging = Logging()

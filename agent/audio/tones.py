@@ -25,6 +25,10 @@ class Tone(StrEnum):
     """A question: confirm or cancel."""
     FAILED = "failed"
     """Understood, but it did not reach the machine."""
+    REFUSED = "refused"
+    """Understood, but not allowed: locked out, or the machine says no."""
+    ARMED = "armed"
+    """The wake phrase was heard: go on."""
     DONE = "done"
     """The machine says it is done."""
 
@@ -37,6 +41,8 @@ _SCORES: dict[Tone, tuple[tuple[int, int], ...]] = {
     Tone.REJECTED: ((622, 150), (415, 250)),
     Tone.CONFIRM: ((880, 90), (_REST, 70), (880, 90), (_REST, 70), (1319, 220)),
     Tone.FAILED: ((370, 110), (_REST, 60), (370, 110), (_REST, 60), (370, 110), (_REST, 60), (370, 220)),
+    Tone.REFUSED: ((740, 110), (554, 110), (392, 260)),
+    Tone.ARMED: ((1397, 70), (_REST, 60), (1397, 90)),
     Tone.DONE: ((784, 80), (988, 80), (1568, 260)),
 }
 

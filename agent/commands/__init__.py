@@ -1,1 +1,1 @@
-"""From a hypothesis to a command: pure policy, time passed in."""
+"""From a hypothesis to an order: a pure policy, events and the time in, effects out; and the audit log."""

@@ -1,0 +1,73 @@
+"""What was decided about an utterance, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.commands.order import Order
+from agent.recognition.hypothesis import Hypothesis, Reject
+
+
+class Verdict(StrEnum):
+    """What happens with an utterance."""
+
+    ACCEPT = "accept"
+    CONFIRM = "confirm"
+    """Understood, and asked back; another decision about the same order follows."""
+    REJECT = "reject"
+    WAKE = "wake"
+    """No command, but the phrase that arms the station."""
+
+
+class Reason(StrEnum):
+    """Why the policy refuses what the recognizer understood. Recognition has reasons of its own: `Reject`."""
+
+    UNSURE = "unsure"
+    """Its probability is too low to act on."""
+    UNARMED = "unarmed"
+    """Nobody had turned to the station when the utterance began."""
+    EXPIRED = "expired"
+    """Its time to live ended before it could be published."""
+    INHIBITED = "inhibited"
+    """Locked out, or nobody knows whether it is."""
+    REQUIREMENT = "requirement"
+    """A machine state that the command requires does not hold or is not known."""
+    REPEATED = "repeated"
+    """The same command was accepted a moment ago, or the same sound was used already."""
+    BURST = "burst"
+    """More commands than an operator speaks: noise."""
+    OTHER_STATION = "other_station"
+    """Another station heard the same sentence first and acts."""
+    CANCELLED = "cancelled"
+    """The operator said so."""
+    NOT_CONFIRMED = "not_confirmed"
+    """The question was answered by silence."""
+    INTERRUPTED = "interrupted"
+    """While the question stood, something else was said here or at another station."""
+    CHANGED = "changed"
+    """While the question stood, a machine state, the grammar or the model changed."""
+    NOTHING_ASKED = "nothing_asked"
+    """"Confirm" or "cancel" without a question."""
+    UNKNOWN = "unknown"
+    """Not a command of the grammar in use: it was just replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What speaks against acting."""
+
+    reason: Reason | Reject
+    detail: str = ""
+    """Who, why, which value: shown to the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict on one utterance."""
+
+    verdict: Verdict
+    heard: Hypothesis
+    """The utterance that led to it; for a question answered by silence, the one that led to the question."""
+    order: Order | None = None
+    """Always there for accept and confirm; for reject where an order had been made."""
+    objection: Objection | None = None
+    """Always there for reject; for confirm where doubt, not risk, is why it is asked."""

@@ -1,0 +1,51 @@
+"""What machines report about themselves, and what may be said because of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.commands.decision import Objection, Reason
+from agent.commands.events import StateReported
+from agent.grammar.schema import Command, Condition
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    value: object
+    taken_s: float
+
+
+class Machine:
+    """The latest machine states, by name."""
+
+    def __init__(self) -> None:
+        self._readings: dict[str, _Reading] = {}
+
+    def report(self, report: StateReported, now_s: float) -> None:
+        """Take a value; it was true `age_s` ago."""
+        self._readings[report.state] = _Reading(report.value, now_s - max(0.0, report.age_s))
+
+    def objection(self, command: Command, now_s: float) -> Objection | None:
+        """Tell the first condition of `command` that does not hold."""
+        for condition in command.requires:
+            reading = self._fresh(condition, now_s)
+            if reading is None:
+                return Objection(Reason.REQUIREMENT, f"{condition.state}?")
+            if not condition.holds(reading.value):
+                return Objection(Reason.REQUIREMENT, f"{condition.state} = {reading.value}")
+        return None
+
+    def picture(self, command: Command) -> tuple[object, ...]:
+        """Return what a question about `command` is asked upon: if it differs later, the machine changed.
+
+        A value that is only held against limits may move within them.
+        """
+        exact = (c.state for c in command.requires if c.minimum is None and c.maximum is None)
+        return tuple(reading and reading.value for reading in map(self._readings.get, exact))
+
+    def possible(self, commands: Iterable[Command], now_s: float) -> frozenset[str]:
+        """Name the commands all of whose conditions hold."""
+        return frozenset(command.name for command in commands if self.objection(command, now_s) is None)
+
+    def _fresh(self, condition: Condition, now_s: float) -> _Reading | None:
+        reading = self._readings.get(condition.state)
+        return reading if reading and now_s - reading.taken_s <= condition.max_age_s else None

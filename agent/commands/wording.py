@@ -1,0 +1,153 @@
+"""What the operator reads on a panel or hears from a voice: one line, in the grammar's language."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.commands.decision import Objection, Reason
+from agent.commands.events import Answer, Fate
+from agent.grammar.schema import Grammar
+from agent.recognition.hypothesis import Reject
+
+_PLAIN = re.compile(r"[^(){}<>|;\[\]]+")
+"""A sentence template that is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrases:
+    question: str
+    said: Mapping[Reason | Reject | Fate | Answer, str]
+    sending: str
+    armed: str
+    inhibited: str
+    free: str
+    colon: str
+
+
+_PHRASES = {
+    "en": _Phrases(
+        question='{text}? Say "{confirm}" or "{cancel}".',
+        said={
+            Reject.BACKGROUND: "Not understood",
+            Reject.WEAK_WORD: "One word was not clear, please repeat",
+            Reject.AMBIGUOUS: "That could mean two things, please repeat",
+            Reject.TOO_SHORT: "Too short, please repeat",
+            Reject.TOO_QUIET: "Too quiet, please speak up",
+            Reject.CLIPPED: "Too loud, please step back",
+            Reject.INCOMPLETE: "The sentence was not finished",
+            Reason.UNSURE: "Not sure, please repeat",
+            Reason.UNARMED: "Not listening",
+            Reason.EXPIRED: "Too late, not sent, please repeat",
+            Reason.INHIBITED: "Locked out",
+            Reason.REQUIREMENT: "Not possible now",
+            Reason.REPEATED: "Said already",
+            Reason.BURST: "Too many commands, not listening for a moment",
+            Reason.OTHER_STATION: "Another station answers",
+            Reason.CANCELLED: "Cancelled",
+            Reason.NOT_CONFIRMED: "Cancelled, not confirmed",
+            Reason.INTERRUPTED: "Cancelled, something else was said",
+            Reason.CHANGED: "Cancelled, the machine changed meanwhile",
+            Reason.NOTHING_ASKED: "Nothing was asked",
+            Reason.UNKNOWN: "The grammar has just changed, please repeat",
+            Fate.ACKNOWLEDGED: "Sent",
+            Fate.NOBODY_LISTENS: "Failed, no machine listens",
+            Fate.NOT_SENT: "Failed, not sent",
+            Fate.UNCONFIRMED: "Failed, delivery not confirmed",
+            Fate.REFUSED: "Failed, the broker refuses it",
+            Answer.ACCEPTED: "Accepted",
+            Answer.REFUSED: "Refused by the machine",
+            Answer.DONE: "Done",
+            Answer.NO_ANSWER: "The machine does not answer",
+        },
+        sending="Understood",
+        armed="Listening",
+        inhibited="Commands locked out",
+        free="Commands are free",
+        colon=": ",
+    ),
+    "zh": _Phrases(
+        question="{text}？请说“{confirm}”或“{cancel}”。",
+        said={
+            Reject.BACKGROUND: "没有听懂",
+            Reject.WEAK_WORD: "有一个词不清楚，请重说",
+            Reject.AMBIGUOUS: "可能有两种意思，请重说",
+            Reject.TOO_SHORT: "太短，请重说",
+            Reject.TOO_QUIET: "声音太小，请大声一点",
+            Reject.CLIPPED: "声音太大，请离远一点",
+            Reject.INCOMPLETE: "话没有说完",
+            Reason.UNSURE: "没有听清，请重说",
+            Reason.UNARMED: "未在听",
+            Reason.EXPIRED: "已超时，未发送，请重说",
+            Reason.INHIBITED: "已锁定",
+            Reason.REQUIREMENT: "现在不能执行",
+            Reason.REPEATED: "刚才已说过",
+            Reason.BURST: "命令太多，暂停接收",
+            Reason.OTHER_STATION: "由另一个站响应",
+            Reason.CANCELLED: "已取消",
+            Reason.NOT_CONFIRMED: "未确认，已取消",
+            Reason.INTERRUPTED: "被打断，已取消",
+            Reason.CHANGED: "机器状态已变，已取消",
+            Reason.NOTHING_ASKED: "没有待确认的命令",
+            Reason.UNKNOWN: "语法刚更新，请重说",
+            Fate.ACKNOWLEDGED: "已发送",
+            Fate.NOBODY_LISTENS: "失败，没有机器接收",
+            Fate.NOT_SENT: "失败，未发送",
+            Fate.UNCONFIRMED: "失败，未确认送达",
+            Fate.REFUSED: "失败，服务器拒绝",
+            Answer.ACCEPTED: "已接受",
+            Answer.REFUSED: "机器拒绝",
+            Answer.DONE: "已完成",
+            Answer.NO_ANSWER: "机器没有回应",
+        },
+        sending="听到",
+        armed="请讲",
+        inhibited="命令已锁定",
+        free="命令已解锁",
+        colon="：",
+    ),
+}
+
+
+class Wording:
+    """The lines for one grammar."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self._phrases = _PHRASES[grammar.language]
+        self._confirm = _plain(grammar.confirm)
+        self._cancel = _plain(grammar.cancel)
+
+    def question(self, text: str) -> str:
+        """Read back what was understood, and say how to answer."""
+        return self._phrases.question.format(text=text, confirm=self._confirm, cancel=self._cancel)
+
+    def refusal(self, objection: Objection, text: str = "") -> str:
+        """Say why nothing happens; `text` is what was understood."""
+        return self._line(self._phrases.said[objection.reason], objection.detail, text)
+
+    def fate(self, fate: Fate, text: str) -> str:
+        """Say how far an order came."""
+        return self._line(self._phrases.said[fate], text)
+
+    def answer(self, answer: Answer, text: str, reason: str) -> str:
+        """Say what the machine says."""
+        return self._line(self._phrases.said[answer], reason, text)
+
+    def sending(self, text: str) -> str:
+        """Say what was understood and is on its way."""
+        return self._line(self._phrases.sending, text)
+
+    def armed(self) -> str:
+        """Say that the station listens."""
+        return self._phrases.armed
+
+    def inhibit(self, active: bool, detail: str) -> str:
+        """Say that commands are locked out or free, by whom and why."""
+        return self._line(self._phrases.inhibited if active else self._phrases.free, detail)
+
+    def _line(self, *parts: str) -> str:
+        return self._phrases.colon.join(filter(None, parts))
+
+
+def _plain(templates: tuple[str, ...]) -> str:
+    """Choose a phrase that can be said as it is written."""
+    return next((t for t in templates if _PLAIN.fullmatch(t)), templates[0] if templates else "-")
