@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle, seal_bundle
 from agent.acoustics.engines import rknn
-from agent.acoustics.engines.choose import ChosenEngine, EngineChoice, find_npu
+from agent.acoustics.engines.board import find_npu
+from agent.acoustics.engines.choose import ChosenEngine, EngineChoice
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.engines.rknn import RknnEngine
 from agent.errors import EngineError

@@ -10,14 +10,11 @@ import structlog
 from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle
+from agent.acoustics.engines.board import COMPATIBLE, find_npu
 from agent.acoustics.engines.engine import Engine, Latency
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.engines.rknn import RknnEngine
 from agent.errors import EngineError
-
-COMPATIBLE = Path("/proc/device-tree/compatible")
-_NPU_OF = {"rk3562": "rk3562", "rk3566": "rk3568", "rk3568": "rk3568", "rk3576": "rk3576", "rk3588": "rk3588"}
-"""RK3566 and RK3568 share one NPU, and so one `.rknn` file."""
 
 log = structlog.get_logger()
 
@@ -115,15 +112,3 @@ class ChosenEngine:
         self.choice = EngineChoice(engine.name, reason, fallback)
         (log.warning if fallback else log.info)("engine_chosen", engine=engine.name, reason=reason)
         self._announce(self.choice)
-
-
-def find_npu(compatible: Path = COMPATIBLE) -> str | None:
-    """Return whose `.rknn` file this board runs, such as `rk3568`; None where there is no Rockchip NPU."""
-    try:
-        names = compatible.read_bytes().decode("ascii", "replace").split("\0")
-    except OSError:
-        return None
-    socs = (
-        name.removeprefix("rockchip,").removesuffix("s") for name in names if name.startswith("rockchip,")
-    )
-    return next((_NPU_OF[soc] for soc in socs if soc in _NPU_OF), None)
