@@ -190,6 +190,18 @@ def plain_words() -> list[str]:
 
 
 @cache
+def mandarin_words(part: str) -> list[str]:
+    """Common words, two to four characters, of a part of speech (n, v, a, d, ns) in jieba's dictionary."""
+    with jieba.get_module_res("dict.txt") as file:
+        rows = [line.decode("utf-8").split() for line in file]
+    return [
+        word
+        for word, frequency, found in rows
+        if found == part and int(frequency) >= 150 and re.fullmatch("[\u4e00-\u9fff]{2,4}", word)
+    ]
+
+
+@cache
 def _neighbours() -> dict[tuple[str, ...], set[str]]:
     """Words by their phones with one place left open."""
     found: dict[tuple[str, ...], set[str]] = defaultdict(set)

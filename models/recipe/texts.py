@@ -16,7 +16,7 @@ from hassil.expression import Alternative, Expression, Group, ListReference, Tex
 from hassil.parse_expression import parse_sentence
 
 from models.recipe import numbers
-from models.recipe.phones import near_words, plain_words
+from models.recipe.phones import mandarin_words, near_words, plain_words
 
 Language = Literal["en", "zh"]
 TEMPLATES = Path(__file__).parent / "sentences"
@@ -40,6 +40,11 @@ _DRAWS: dict[Language, dict[str, Callable[[Random], str]]] = {
         "small": numbers.zh_small,
         "decimal": numbers.zh_decimal,
         "digits": numbers.zh_digits,
+        "any_noun": lambda rng: rng.choice(mandarin_words("n")),
+        "any_verb": lambda rng: rng.choice(mandarin_words("v")),
+        "any_adjective": lambda rng: rng.choice(mandarin_words("a")),
+        "any_adverb": lambda rng: rng.choice(mandarin_words("d")),
+        "any_place": lambda rng: rng.choice(mandarin_words("ns")),
     },
 }
 
