@@ -46,3 +46,15 @@ class MessagingError(VoxlineError):
     """A message breaks the contract, or the broker refuses us."""
 
     code = "messaging"
+
+
+class UpdateError(VoxlineError):
+    """An update cannot be fetched, is not trusted, or does not fit this station."""
+
+    code = "update"
+
+
+class AuditError(VoxlineError):
+    """The audit log cannot be read or written, or another agent writes it."""
+
+    code = "audit"

@@ -90,7 +90,7 @@ class Commands(Section):
     """How careful the station is before it moves a machine."""
 
     arming: Literal["open", "wake", "push_to_talk"] = "open"
-    """open: always listening; wake: after a wake phrase of the grammar; push_to_talk: while a button is held."""
+    """open: always; wake: after a wake phrase of the grammar; push_to_talk: while a button is held."""
     armed_window_s: float = Field(default=8.0, ge=1, le=60)
     """After the wake phrase a command must begin within this time."""
     reject_below: float = Field(default=0.5, ge=0, le=1)
