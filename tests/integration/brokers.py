@@ -147,6 +147,7 @@ class Scada:
         self, topic: str, payload: bytes | str, retain: bool = False, expiry_s: int | None = None
     ) -> None:
         """Talk; returns when the broker has it."""
+        assert eventually(self._client.is_connected)
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s

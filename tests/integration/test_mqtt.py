@@ -17,8 +17,11 @@ from uuid import UUID
 
 import pytest
 
+from agent.commands.events import Fate
 from agent.messaging.client import Link
-from agent.messaging.contract import Fate, Payload, Reject, Response, State, Status
+from agent.messaging.contract import Claim, MachineState, Reject, Response, State, Status
+from agent.messaging.inbound import Admitted
+from agent.messaging.namespace import Namespace
 from tests.integration.brokers import Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
 from tests.integration.chaos import ChaosProxy
 from tests.messaging.examples import NAMESPACE, command, mqtt
@@ -206,11 +209,12 @@ def test_flipped_bits_never_kill_the_link(mosquitto: Mosquitto) -> None:
 
 
 def test_a_failing_handler_is_counted_and_changes_nothing(mosquitto: Mosquitto) -> None:
-    answers: list[Payload] = []
+    heard: list[Admitted] = []
 
-    def handler(payload: Payload) -> None:
-        answers.append(payload)
-        raise RuntimeError("handler bug")
+    def handler(message: Admitted) -> None:
+        if isinstance(message.payload, Response):
+            heard.append(message)
+            raise RuntimeError("handler bug")  # noqa: TRY004 - a bug, not a check
 
     with (
         Scada(mosquitto.port) as scada,
@@ -218,7 +222,7 @@ def test_a_failing_handler_is_counted_and_changes_nothing(mosquitto: Mosquitto) 
     ):
         for count in (1, 2, 3):
             scada.publish(f"{BASE}/response", response())
-            assert eventually(partial(has, answers, count))
+            assert eventually(partial(has, heard, count))
         assert link.health().handler_failures_total == 4
         assert link.command(command(), "x", time.monotonic() + 2).result(3).fate is Fate.ACKNOWLEDGED
         assert link.health().connects_total == 1
@@ -229,19 +233,23 @@ def response(**changes: Any) -> str:
     return answer.model_copy(update=changes).model_dump_json()
 
 
+def answers(heard: list[Admitted]) -> int:
+    return sum(isinstance(message.payload, Response) for message in heard)
+
+
 def test_dangerous_messages_are_refused_and_named(mosquitto: Mosquitto) -> None:
-    answers: list[Payload] = []
+    heard: list[Admitted] = []
     topic = f"{BASE}/response"
     with Scada(mosquitto.port) as scada:
         scada.publish(topic, response(), retain=True)
-        with running(mosquitto.port, on_inbound=answers.append) as link:
+        with running(mosquitto.port, on_inbound=heard.append) as link:
             assert eventually(lambda: link.health().refused_total.get("retained") == 1)
             scada.publish(topic, "{" * 10_000)
             scada.publish(topic, b"\xff\x00")
             scada.publish(topic, "x" * 18_000)  # above the payload limit, within the packet limit
             scada.publish(topic, response(time=datetime(2020, 1, 1, tzinfo=UTC)))
             scada.publish(topic, response())
-            assert eventually(lambda: len(answers) == 1)
+            assert eventually(lambda: answers(heard) == 1)
             assert link.health().refused_total == {
                 "retained": 1,
                 "malformed": 2,
@@ -250,8 +258,51 @@ def test_dangerous_messages_are_refused_and_named(mosquitto: Mosquitto) -> None:
             }
             scada.publish(topic, "x" * 100_000)  # the broker keeps this one back
             scada.publish(topic, response())
-            assert eventually(lambda: len(answers) == 2)
+            assert eventually(lambda: answers(heard) == 2)
             assert link.health().connects_total == 1
+
+
+def test_only_watched_machine_states_are_heard(mosquitto: Mosquitto) -> None:
+    heard: list[Admitted] = []
+    cell = NAMESPACE.cell
+    value = MachineState(time=datetime.now(UTC), value=True).model_dump_json()
+    with Scada(mosquitto.port) as scada:
+        for name in ("door", "guard", "noise"):
+            scada.publish(f"{cell}/state/{name}", value, retain=True)
+        with running(mosquitto.port, on_inbound=heard.append) as link:
+
+            def names() -> list[str]:
+                return [message.name for message in heard if isinstance(message.payload, MachineState)]
+
+            link.watch(frozenset({"door"}))
+            assert eventually(lambda: names() == ["door"])
+            link.watch(frozenset({"guard"}))
+            assert eventually(lambda: names() == ["door", "guard"])
+            mosquitto.kill()
+            mosquitto.start()
+            assert eventually(lambda: link.health().connects_total == 2)
+            for name in ("door", "noise", "guard"):
+                scada.publish(f"{cell}/state/{name}", value, retain=True)
+            assert eventually(lambda: "guard" in names()[2:])
+            assert set(names()[2:]) == {"guard"}
+
+
+def test_stations_of_a_cell_hear_each_other_and_themselves(mosquitto: Mosquitto) -> None:
+    heard: list[Admitted] = []
+    other = Namespace(NAMESPACE.cell, "press-9")
+    with running(mosquitto.port, on_inbound=heard.append) as link:
+        second = Link(mqtt(mosquitto.port), other)
+        second.publish(State(time=datetime.now(UTC), status=Status.ONLINE))
+        second.start()
+        states = [("press-2", State), ("press-9", State)]
+        assert eventually(lambda: [(m.station, type(m.payload)) for m in heard] == states)
+        for speaker in (second, link):
+            speaker.publish(Claim(time=datetime.now(UTC), command_id=command().id, command="stop"))
+            time.sleep(0.1)
+        claims = [("press-9", Claim), ("press-2", Claim)]
+        assert eventually(lambda: [(m.station, type(m.payload)) for m in heard[2:]] == claims)
+        second.stop()
+        assert eventually(lambda: isinstance(heard[-1].payload, State) and heard[-1].station == "press-9")
 
 
 def test_events_beyond_the_window_all_arrive(mosquitto: Mosquitto) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from agent.commands.events import Fate
 from agent.messaging.client import Link
-from agent.messaging.contract import Fate, Namespace, Reject, Response
+from agent.messaging.contract import Reject, Response
+from agent.messaging.inbound import Admitted
+from agent.messaging.namespace import Namespace
 from agent.settings import Tls
 from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
 from tests.messaging.examples import NAMESPACE, STATION, command, mqtt
@@ -69,7 +72,7 @@ def test_a_station_speaks_for_itself_and_for_no_other(guarded: Mosquitto) -> Non
 
 
 def test_scada_answers_and_cannot_speak_for_a_station(guarded: Mosquitto) -> None:
-    heard: list[object] = []
+    heard: list[Admitted] = []
     link = Link(
         mqtt(guarded.port, username="press-2", password=SecretStr(PASSWORD)),
         NAMESPACE,
@@ -81,7 +84,7 @@ def test_scada_answers_and_cannot_speak_for_a_station(guarded: Mosquitto) -> Non
         scada.publish(f"{NAMESPACE.base}/state", "{}", retain=True)
         answer = Response(time=datetime.now(UTC), command_id=command().id, outcome="done")
         scada.publish(NAMESPACE.topic(Response), answer.model_dump_json())
-        assert eventually(lambda: heard == [answer])
+        assert eventually(lambda: [message.payload for message in heard] == [answer])
         assert scada.on("/state") == []
     link.stop()
 

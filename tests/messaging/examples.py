@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.grammar.schema import Risk
-from agent.messaging.contract import Command, Heard, Meaning, Namespace, Word
+from agent.messaging.contract import Command, Heard, Meaning, Word
+from agent.messaging.namespace import Namespace
 from agent.settings import Mqtt, Station
 
 STATION = Station(enterprise="acme", site="lyon", area="assembly", line="l3", cell="c7", id="press-2")

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pydantic import ValidationError
 
-from agent.messaging.contract import INBOUND, OUTBOUND, Command, Namespace, Payload, State, Status
+from agent.messaging.contract import KINDS, Command, Payload, State, Status
+from agent.messaging.namespace import Namespace
 from tests.messaging.examples import NAMESPACE, STATION, command
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -17,14 +18,13 @@ def test_topics_follow_the_plant() -> None:
 
 
 def test_every_kind_of_payload_has_a_channel_of_its_own() -> None:
-    kinds = (*OUTBOUND, *INBOUND)
-    assert set(kinds) == set(Payload.__subclasses__())
-    assert len({kind.channel.name for kind in kinds}) == len(kinds)
+    assert set(KINDS) == set(Payload.__subclasses__())
+    assert len({kind.channel.address for kind in KINDS}) == len(KINDS)
 
 
 def test_commands_are_never_retained_and_states_always_are() -> None:
-    assert {kind.channel.name for kind in OUTBOUND if kind.channel.retain} == {"state", "health"}
-    assert not any(kind.channel.retain for kind in INBOUND)
+    kept = {kind.__name__ for kind in KINDS if kind.channel.retain}
+    assert kept == {"State", "Health", "Inhibit", "MachineState"}
 
 
 def test_times_travel_as_utc_and_without_zone_not_at_all() -> None:

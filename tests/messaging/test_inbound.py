@@ -1,30 +1,131 @@
 import json
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.messaging.contract import MAX_INBOUND_BYTES, Payload, Response
-from agent.messaging.inbound import Arrival, Refusal, judge
-from tests.messaging.examples import NAMESPACE, command
+from agent.commands.events import (
+    Answer,
+    Answered,
+    Button,
+    Claimed,
+    Event,
+    InhibitReported,
+    PeersChanged,
+    StateReported,
+)
+from agent.messaging.contract import (
+    KINDS,
+    MAX_INBOUND_BYTES,
+    Claim,
+    Ear,
+    Inhibit,
+    MachineState,
+    Payload,
+    Quality,
+    Response,
+    State,
+    Status,
+    Talk,
+)
+from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.understand import Interpreter
+from tests.messaging.examples import NAMESPACE
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+CELL = "acme/lyon/assembly/l3/c7"
 TOPIC = NAMESPACE.topic(Response)
-ANSWER = Response(time=NOW, command_id=command().id, outcome="done", reason="ok")
+ORDER = UUID("01a205c6-11f1-75b7-95fa-fab641fd32af")
+ANSWER = Response(time=NOW, command_id=ORDER, outcome="done", reason="ok")
 GOOD = ANSWER.model_dump_json().encode()
 
 
-def test_a_good_answer_is_admitted() -> None:
-    assert judge(Arrival(TOPIC, GOOD, retain=False, expiry_s=5), NAMESPACE, NOW) == ANSWER
+def arrival(topic: str, payload: Payload, retain: bool = False) -> Arrival:
+    return Arrival(topic, payload.model_dump_json().encode(), retain)
 
 
 @pytest.mark.parametrize(
-    ("arrival", "refusal"),
+    ("topic", "payload", "retain", "event"),
+    [
+        (f"{CELL}/voice/press-2/response", ANSWER, False, Answered(ORDER, Answer.DONE, "ok")),
+        (f"{CELL}/voice/press-2/talk", Talk(time=NOW, pressed=True), False, Button(True)),
+        (
+            f"{CELL}/voice/inhibit",
+            Inhibit(time=NOW - timedelta(seconds=9), active=True, who="Ada", why="die change"),
+            True,
+            InhibitReported(True, "Ada", "die change", 9.0),
+        ),
+        (
+            f"{CELL}/state/press/door_closed",
+            MachineState(time=NOW, value=True),
+            True,
+            StateReported("press/door_closed", True, 0.0),
+        ),
+        (
+            f"{CELL}/state/press/door_closed",
+            MachineState(time=NOW, value=True, quality=Quality.BAD),
+            False,
+            StateReported("press/door_closed", None, 0.0),
+        ),
+        (
+            f"{CELL}/state/temperature",
+            MachineState(time=NOW + timedelta(seconds=3), value=21.5),
+            False,
+            StateReported("temperature", 21.5, 0.0),
+        ),
+        (
+            f"{CELL}/voice/press-9/claim",
+            Claim(time=NOW, command_id=ORDER, command="stop"),
+            False,
+            Claimed("press-9", ORDER, "stop"),
+        ),
+        (
+            f"{CELL}/voice/press-9/state",
+            State(time=NOW, status=Status.ONLINE),
+            True,
+            PeersChanged(frozenset({"press-9"})),
+        ),
+        (f"{CELL}/voice/press-2/state", State(time=NOW, status=Status.ONLINE), False, None),
+    ],
+)
+def test_what_the_plant_says_reaches_the_policy(
+    topic: str, payload: Payload, retain: bool, event: Event | None
+) -> None:
+    admitted = judge(arrival(topic, payload, retain), NAMESPACE, NOW)
+    assert isinstance(admitted, Admitted)
+    assert admitted.payload == payload
+    assert Interpreter("press-2").event(admitted, NOW) == event
+
+
+def test_peers_come_and_go() -> None:
+    interpreter = Interpreter("press-2")
+
+    def report(station: str, status: Status) -> Event | None:
+        return interpreter.event(Admitted(State(time=NOW, status=status), station), NOW)
+
+    assert report("a", Status.ONLINE) == PeersChanged(frozenset({"a"}))
+    assert report("a", Status.DEGRADED) is None
+    assert report("b", Status.ONLINE) == PeersChanged(frozenset({"a", "b"}))
+    assert report("a", Status.OFFLINE) == PeersChanged(frozenset({"b"}))
+    assert report("a", Status.OFFLINE) is None
+    assert report("press-2", Status.ONLINE) is None
+
+
+@pytest.mark.parametrize(
+    ("arrived", "refusal"),
     [
         (Arrival(TOPIC + "/x", GOOD, retain=False), Refusal.UNKNOWN_TOPIC),
-        (Arrival(NAMESPACE.base + "/state", GOOD, retain=False), Refusal.UNKNOWN_TOPIC),
+        (Arrival(NAMESPACE.base + "/event/accept", GOOD, retain=False), Refusal.UNKNOWN_TOPIC),
+        (Arrival(f"{CELL}/voice/press-9/response", GOOD, retain=False), Refusal.UNKNOWN_TOPIC),
+        (Arrival(f"{CELL}/voice/a/b/claim", GOOD, retain=False), Refusal.UNKNOWN_TOPIC),
         (Arrival(TOPIC, GOOD, retain=True), Refusal.RETAINED),
+        (arrival(f"{CELL}/voice/press-2/talk", Talk(time=NOW, pressed=True), retain=True), Refusal.RETAINED),
+        (
+            arrival(f"{CELL}/voice/b/claim", Claim(time=NOW, command_id=ORDER, command="x"), retain=True),
+            Refusal.RETAINED,
+        ),
         (Arrival(TOPIC, GOOD, retain=False, expiry_s=0), Refusal.EXPIRED),
         (Arrival(TOPIC, b" " * MAX_INBOUND_BYTES + GOOD, retain=False), Refusal.TOO_LARGE),
         (Arrival(TOPIC, GOOD.replace(b'"done"', b'"maybe"'), retain=False), Refusal.MALFORMED),
@@ -35,8 +136,13 @@ def test_a_good_answer_is_admitted() -> None:
         (Arrival(TOPIC, b"[" * 10_000, retain=False), Refusal.MALFORMED),
     ],
 )
-def test_refusals(arrival: Arrival, refusal: Refusal) -> None:
-    assert judge(arrival, NAMESPACE, NOW) == refusal
+def test_refusals(arrived: Arrival, refusal: Refusal) -> None:
+    assert judge(arrived, NAMESPACE, NOW) == refusal
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    newer = json.dumps(json.loads(GOOD) | {"signature": "abc"}).encode()
+    assert judge(Arrival(TOPIC, newer, retain=False), NAMESPACE, NOW) == Admitted(ANSWER, "press-2")
 
 
 @pytest.mark.parametrize("away", [timedelta(seconds=31), timedelta(seconds=-31), timedelta(days=-900)])
@@ -50,21 +156,34 @@ json_values = st.recursive(
 )
 
 
+topics = st.sampled_from(
+    [
+        NAMESPACE.filter(kind, "x/y").replace("+", "other")
+        for kind in KINDS
+        if kind.channel.heard is not Ear.NONE
+    ]
+)
+
+
 @given(
-    topic=st.one_of(st.just(TOPIC), st.text()),
+    topic=topics | st.text(),
     payload=st.one_of(
         st.binary(max_size=300),
         json_values.map(lambda value: json.dumps(value).encode()),
-        st.tuples(st.sampled_from(sorted(json.loads(GOOD))), json_values).map(
-            lambda change: json.dumps(json.loads(GOOD) | {change[0]: change[1]}).encode()
-        ),
+        st.dictionaries(
+            st.sampled_from(
+                ["time", "value", "active", "who", "why", "pressed", "status", "command", "command_id"]
+            ),
+            json_values | st.just(NOW.isoformat()) | st.just(str(ORDER)),
+        ).map(lambda fields: json.dumps(json.loads(GOOD) | fields).encode()),
     ),
     retain=st.booleans(),
     expiry_s=st.none() | st.integers(0, 2**32 - 1),
 )
 def test_anything_gets_a_verdict(topic: str, payload: bytes, retain: bool, expiry_s: int | None) -> None:
     verdict = judge(Arrival(topic, payload, retain, expiry_s), NAMESPACE, NOW)
-    assert isinstance(verdict, Payload | Refusal)
-    if isinstance(verdict, Payload):
-        assert (topic, retain) == (TOPIC, False)
+    assert isinstance(verdict, Admitted | Refusal)
+    if isinstance(verdict, Admitted):
         assert expiry_s != 0
+        assert verdict.payload.channel.retain or not retain
+        Interpreter("press-2").event(verdict, NOW)
