@@ -14,7 +14,8 @@ from agent.audio.source import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, Frame
 _OVERFLOW = 2  # PortAudio's paInputOverflow
 _CONTINUE = 0  # PortAudio's paContinue
 _QUEUE_CHUNKS = 300  # 3 s: longer than a swap of bundles holds the listener up
-_SANE_LATENCY_S = 2.0
+_SANE_LATENCY_S = 0.25  # PortAudio's buffers are shorter; PulseAudio claims 0.65 s in its first second
+_SANE_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,17 @@ class Capture:
     def _heard_s(self, count: int, times: dict[str, float]) -> float:
         """Monotonic time of the chunk's first sample: PortAudio's if sane, else counted back from now.
 
-        PortAudio counts in wall-clock or monotonic seconds, depending on its version.
+        PortAudio counts in wall-clock or monotonic seconds, depending on its version. Its thread may have
+        waited for the interpreter lock since it looked at its clock.
         """
+        current_s = times["current_time"]
         if self._stream_clock is None:
-            wall_is_nearer = abs(time.time() - times["current_time"]) < abs(
-                time.monotonic() - times["current_time"]
-            )
+            wall_is_nearer = abs(time.time() - current_s) < abs(time.monotonic() - current_s)
             self._stream_clock = time.time if wall_is_nearer else time.monotonic
-        latency_s = self._stream_clock() - times["input_buffer_adc_time"]
+        waited_s = self._stream_clock() - current_s
+        if not 0 <= waited_s <= _SANE_WAIT_S:
+            waited_s = 0.0
+        latency_s = current_s - times["input_buffer_adc_time"]
         if not 0 <= latency_s <= _SANE_LATENCY_S:
             latency_s = count / self.rate_hz
-        return time.monotonic() - latency_s
+        return time.monotonic() - waited_s - latency_s

@@ -13,14 +13,14 @@ FULL_SCALE = 32768.0
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Round floats in [-1, 1) to int16; what lies outside is clipped, never wrapped."""
-    scaled: NDArray[np.float32] = np.rint(samples * FULL_SCALE)
-    return np.clip(scaled, -32768, 32767).astype(np.int16)
+    inside = np.clip(samples, -1.0, 32767 / 32768)
+    return np.asarray(np.rint(inside * np.float32(FULL_SCALE)), np.int16)
 
 
 class Resampler:
     """Mono float32 at `rate_hz` in, int16 at 16 kHz out, on the same time axis (no delay of the filter's).
 
-    Undithered, so that silence stays digital silence and a stuck buffer stays a stuck buffer. The output of
+    Undithered, so that silence stays digital silence and a repeated buffer repeats. The output of
     a chunk comes 20-40 ms late at other rates than 16 kHz, where it is only rounded.
     """
 

@@ -28,7 +28,8 @@ _NO_SOUND_S = 2.0
 """Without a callback for so long the stream is dead, whatever PortAudio says."""
 _FIRST_SOUND_S = 4.0
 """The same for the first callback: a sound server that slept takes up to 2 s."""
-_OTHER_RATES_HZ = (48_000, 32_000, 44_100)
+_RATES_HZ = (SAMPLE_RATE_HZ, 48_000, 32_000, 44_100)
+"""Tried in this order: ours needs no resampling, multiples of it keep a stuck buffer recognizable."""
 
 _log = structlog.get_logger()
 
@@ -105,7 +106,7 @@ class Microphone:
         self._audio.rescan()
         device = choose(self._audio.devices(), self._pattern)
         refusals = {}
-        for rate_hz in dict.fromkeys((SAMPLE_RATE_HZ, *_OTHER_RATES_HZ, device.rate_hz)):
+        for rate_hz in _RATES_HZ:
             capture = Capture(rate_hz)
             try:
                 stream = self._audio.open(device, rate_hz, capture.chunk_samples, capture.callback)

@@ -1,0 +1,139 @@
+"""A private PulseAudio daemon: its null sink is a cable that one plays into and PortAudio hears."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+MICROPHONE = "voxline_microphone"
+_ALSA = f"""
+pcm.{MICROPHONE} {{
+  type pulse
+  device "cable.monitor"
+}}
+"""
+_DAEMON = (
+    "pulseaudio -n --daemonize=no --exit-idle-time=-1 --use-pid-file=no --disable-shm=yes --log-level=error"
+)
+
+
+def require_pulseaudio() -> None:
+    """Skip the calling test module where the real sound path cannot be built."""
+    pytest.importorskip("pyaudio", reason="PyAudio is not installed: pip install 'voxline[mic]'")
+    missing = [program for program in ("pulseaudio", "pactl", "pacat") if shutil.which(program) is None]
+    plugin = [*Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so")]
+    if missing or not plugin:
+        what = ", ".join(missing) or "the PulseAudio plugin of ALSA"
+        pytest.skip(
+            f"no {what}: apt-get install pulseaudio pulseaudio-utils libasound2-plugins",
+            allow_module_level=True,
+        )
+
+
+class Pulse:
+    """A daemon whose `cable` is plugged in and out at will."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        config = home / "asound.conf"
+        config.write_text(_ALSA)
+        self.environment = {
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home),
+            "PULSE_RUNTIME_PATH": str(home / "pulse"),
+            "PULSE_SERVER": f"unix:{home}/native",
+            "ALSA_CONFIG_PATH": f"/usr/share/alsa/alsa.conf:{config}",
+        }
+        self._module: str | None = None
+        self._hum: subprocess.Popen[bytes] | None = None
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def plug(self) -> None:
+        """Plug the microphone in."""
+        self._module = self.pactl(
+            "load-module", "module-null-sink", "sink_name=cable", "rate=48000", "channels=1"
+        )
+        # An idle null sink sleeps for 2 s at a time; a microphone never does.
+        self._hum = self._pacat(
+            "--playback", "--device=cable", "--rate=48000", "--latency-msec=20", "/dev/zero"
+        )
+
+    def unplug(self) -> None:
+        """Pull it out: streams on it die."""
+        assert self._module is not None
+        self.pactl("unload-module", self._module)
+        self._module = None
+        assert self._hum is not None
+        self._hum.wait(timeout=10)
+
+    def freeze(self) -> None:
+        """Stop the daemon where it stands."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self.daemon is not None
+        self.daemon.send_signal(number)
+
+    def pactl(self, *arguments: str) -> str:
+        """Ask the daemon."""
+        return subprocess.run(
+            ["pactl", *arguments],
+            env=os.environ | self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        ).stdout.strip()
+
+    def play(self, samples: NDArray[np.int16]) -> "subprocess.Popen[bytes]":
+        """Start to play 16 kHz mono into the cable, with half a second of silence before and after."""
+        recording = self._home / "played.raw"
+        np.pad(samples, (8_000, 8_000)).tofile(recording)
+        return self._pacat(
+            "--playback", "--device=cable", "--rate=16000", "--latency-msec=500", str(recording)
+        )
+
+    def _pacat(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            ["pacat", "--format=s16le", "--channels=1", "--raw", *arguments],
+            env=os.environ | self.environment,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+@contextmanager
+def running_pulse(home: Path) -> Iterator[Pulse]:
+    """Run a daemon under `home`, with the cable plugged in, and point this process's ALSA at it."""
+    pulse = Pulse(home)
+    script = home / "default.pa"
+    script.write_text(f"load-module module-native-protocol-unix socket={home}/native auth-anonymous=1\n")
+    with (home / "pulse.log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
+        daemon = subprocess.Popen(
+            [*_DAEMON.split(), "-F", str(script)], env=os.environ | pulse.environment, stdout=log, stderr=log
+        )
+        pulse.daemon = daemon
+        try:
+            deadline_s = time.monotonic() + 20
+            while not (home / "native").exists():
+                assert daemon.poll() is None, (home / "pulse.log").read_text()
+                assert time.monotonic() < deadline_s, "pulseaudio does not come up"
+                time.sleep(0.05)
+            for name, value in pulse.environment.items():
+                patch.setenv(name, value)
+            pulse.plug()
+            yield pulse
+        finally:
+            daemon.terminate()
+            daemon.wait(timeout=20)

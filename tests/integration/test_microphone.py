@@ -1,0 +1,240 @@
+"""The microphone through the real path: PulseAudio, ALSA, PortAudio, PyAudio; unplugged and plugged in."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.audio import microphone as microphone_module
+from agent.audio.microphone import Microphone
+from agent.audio.portaudio import portaudio
+from agent.audio.source import FRAME_S, Frame
+from tests.integration.pulse import MICROPHONE, Pulse, require_pulseaudio, running_pulse
+
+require_pulseaudio()
+
+
+@pytest.fixture(scope="module")
+def pulse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pulse]:
+    with running_pulse(tmp_path_factory.mktemp("pulse")) as daemon:
+        yield daemon
+
+
+class Listener:
+    """Collects what a microphone hears, in a thread."""
+
+    def __init__(self, microphone: Microphone) -> None:
+        self.microphone = microphone
+        self.frames: list[Frame] = []
+        self.slow = threading.Event()
+        self.arrived_s: list[float] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for frame in self.microphone.frames():
+            self.arrived_s.append(time.monotonic())
+            self.frames.append(frame)
+            while self.slow.is_set():
+                time.sleep(0.01)
+
+    def heard_since(self, frames: int) -> Callable[[], bool]:
+        return lambda: len(self.frames) > frames + 10
+
+    def samples(self) -> NDArray[np.int16]:
+        return np.concatenate([frame.samples for frame in self.frames])
+
+    def stop(self) -> None:
+        self.slow.clear()
+        self.microphone.close()
+        self._thread.join(timeout=5)
+        assert not self._thread.is_alive(), "frames() does not end after close()"
+
+
+@contextmanager
+def listening(pattern: str | None = MICROPHONE) -> Iterator[Listener]:
+    listener = Listener(Microphone(pattern))
+    try:
+        yield listener
+    finally:
+        listener.stop()
+
+
+def wait_for(what: Callable[[], object], timeout_s: float) -> float:
+    """Seconds until `what` holds."""
+    start_s = time.monotonic()
+    while not what():
+        assert time.monotonic() - start_s < timeout_s, f"not within {timeout_s} s"
+        time.sleep(0.01)
+    return time.monotonic() - start_s
+
+
+def sweep(seconds: float = 2.0) -> NDArray[np.int16]:
+    """300 Hz to 6 kHz, at half scale: sharp in correlation, unlike anything else."""
+    time_s = np.arange(round(16_000 * seconds)) / 16_000
+    phase = 2 * np.pi * (300 * time_s + (6_000 - 300) / (2 * seconds) * time_s**2)
+    return np.asarray(np.rint(16_000 * np.sin(phase)), np.int16)
+
+
+def best_match(heard: NDArray[np.int16], played: NDArray[np.int16]) -> tuple[float, int]:
+    """Largest normalized correlation of the whole of `played` in `heard`, and at which sample it begins.
+
+    The sound server may shift by a fraction of a sample: eighths are tried.
+    """
+    size = 1 << (len(heard) + len(played)).bit_length()
+    spectrum = np.fft.rfft(heard.astype(float), size) * np.conj(np.fft.rfft(played.astype(float), size))
+    power = np.concatenate([[0.0], np.cumsum(heard.astype(float) ** 2)])
+    energy = power[len(played) :] - power[: len(power) - len(played)]
+    scale = np.sqrt(np.maximum(energy, 1.0) * np.sum(played.astype(float) ** 2))
+    best = (0.0, 0)
+    for shift in np.arange(8) / 8:
+        delay = np.exp(2j * np.pi * np.fft.rfftfreq(size) * shift)
+        scores = np.fft.irfft(spectrum * delay, size)[: len(scale)] / scale
+        at = int(np.argmax(scores))
+        best = max(best, (float(scores[at]), at))
+    return best
+
+
+@pytest.mark.parametrize("rates", [(16_000,), (48_000,), (44_100,)], ids=["16k", "48k", "44k1"])
+def test_what_is_played_comes_out(
+    pulse: Pulse, monkeypatch: pytest.MonkeyPatch, rates: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(microphone_module, "_RATES_HZ", rates)
+    played = sweep()
+    with listening() as listener:
+        wait_for(lambda: len(listener.frames) > 20, 10)
+        pulse.play(played).wait(timeout=10)
+        finished_s = time.monotonic()
+        wait_for(lambda: listener.frames[-1].time_s > finished_s + 0.2, 10)
+        assert listener.microphone.state.rate_hz == rates[0]
+        assert listener.microphone.state.reason is None
+        assert MICROPHONE in str(listener.microphone.state.device)
+        score, at = best_match(listener.samples(), played)
+        assert score > 0.98
+        begins_s = listener.frames[at // 160].time_s
+        assert abs(begins_s - (finished_s - 2.5)) < 0.15, "half a second of silence follows the sound"
+        assert all(later.follows(earlier) for earlier, later in pairwise(listener.frames[10:]))
+        assert listener.microphone.overruns == 0
+
+
+def test_unplugged_is_reported_and_found_again_within_5_s(pulse: Pulse) -> None:
+    with listening() as listener:
+        wait_for(lambda: len(listener.frames) > 20, 10)
+        for round_number in range(1, 4):
+            pulse.unplug()
+            wait_for(lambda: listener.microphone.state.device is None, 5)
+            assert listener.microphone.state.reason
+            wait_for(lambda: listener.microphone.state.attempts >= 2, 5)
+            before = len(listener.frames)
+            pulse.plug()
+            wait_for(listener.heard_since(before), 5)
+            assert listener.microphone.state.reason is None
+            assert listener.microphone.state.losses == round_number
+            assert not listener.frames[before].follows(listener.frames[before - 1])
+            assert abs(listener.frames[-1].time_s - time.monotonic()) < 1.0
+        played = sweep()
+        pulse.play(played).wait(timeout=10)
+        time.sleep(0.5)
+        assert best_match(listener.samples(), played)[0] > 0.98
+
+
+def test_it_may_be_absent_at_the_start(pulse: Pulse) -> None:
+    pulse.unplug()
+    try:
+        with listening() as listener:
+            wait_for(lambda: listener.microphone.state.attempts >= 1, 5)
+            assert "voxline_microphone" in str(listener.microphone.state.reason)
+            pulse.plug()
+            wait_for(lambda: len(listener.frames) > 10, 5)
+    finally:
+        if "cable" not in pulse.pactl("list", "short", "sinks"):
+            pulse.plug()
+
+
+@pytest.mark.usefixtures("pulse")
+def test_an_unknown_name_says_what_is_there() -> None:
+    with listening("no such microphone") as listener:
+        wait_for(lambda: listener.microphone.state.attempts >= 1, 5)
+        assert "no input device is named like 'no such microphone'" in str(listener.microphone.state.reason)
+        assert MICROPHONE in str(listener.microphone.state.reason)
+
+
+def test_a_frozen_sound_server_is_noticed_and_survived(pulse: Pulse) -> None:
+    """Streams neither end nor deliver while the server is stopped: only the missing sound shows it."""
+    with listening() as listener:
+        wait_for(lambda: len(listener.frames) > 20, 10)
+        pulse.freeze()
+        try:
+            wait_for(lambda: listener.microphone.state.device is None, 5)
+            assert "no sound" in str(listener.microphone.state.reason)
+        finally:
+            pulse.thaw()
+        before = len(listener.frames)
+        wait_for(lambda: len(listener.frames) > before + 10, 10)
+
+
+@pytest.mark.usefixtures("pulse")
+def test_a_slow_listener_loses_sound_and_it_is_counted() -> None:
+    with listening() as listener:
+        wait_for(lambda: len(listener.frames) > 20, 10)
+        listener.slow.set()
+        time.sleep(4.0)
+        listener.slow.clear()
+        time.sleep(0.5)
+        assert listener.microphone.overruns == 1
+        gaps = [
+            later.time_s - earlier.time_s - FRAME_S
+            for earlier, later in pairwise(listener.frames[20:])
+            if not later.follows(earlier)
+        ]
+        assert len(gaps) == 1
+        assert 0.5 < gaps[0] < 1.5, "4 s were not fetched, 3 s are kept"
+
+
+def test_devices_and_levels_on_the_command_line(pulse: Pulse) -> None:
+    def voxline_audio(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        code = "import sys; from agent.audio.cli import app; app(args=sys.argv[1:])"
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
+        )
+
+    listed = voxline_audio("devices", "--json")
+    assert listed.returncode == 0
+    assert MICROPHONE in [device["name"] for device in json.loads(listed.stdout)]
+    assert listed.stderr == "", "the chatter of the sound libraries must not be seen"
+    assert MICROPHONE in voxline_audio("devices").stdout
+    player = pulse.play(sweep(8.0))
+    shown = voxline_audio("levels", "--device", MICROPHONE, "--seconds", "3", "--json")
+    player.kill()
+    player.wait()
+    assert shown.returncode == 0
+    last = json.loads(shown.stdout.splitlines()[-1])
+    assert MICROPHONE in last["device"]
+    assert -12 < last["rms_dbfs"] < -6
+    assert last["clipping_ratio"] == 0
+
+
+def test_rescan_leaves_stderr_to_others(capfd: pytest.CaptureFixture[str]) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            os.write(2, b"a line of ours\n")
+            time.sleep(0.001)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    portaudio().rescan()
+    stop.set()
+    writer.join()
+    lines = capfd.readouterr().err.splitlines()
+    assert set(lines) == {"a line of ours"}
