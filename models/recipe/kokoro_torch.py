@@ -66,6 +66,18 @@ def _network() -> nn.Module:
     return network
 
 
+def _in_bfloat16(module: nn.Module) -> None:
+    """Compute a module in bfloat16 and answer in float32: half the time, and no ear tells them apart."""
+    exact = module.forward
+
+    def forward(x: torch.Tensor, voice: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            answer: torch.Tensor = exact(x, voice)
+        return answer.float()
+
+    module.forward = forward
+
+
 @dataclass
 class _Timed:
     """An utterance and its timing: `d` prosody [tokens, 640], `t` text [tokens, 512], `style` [256]."""
@@ -93,6 +105,9 @@ class KokoroTorch:
         if lost := [name for name in missing if ".norm." not in name and "position_ids" not in name]:
             raise ValueError(f"{folder / 'model.onnx'} lacks weights: {', '.join(lost[:5])} ...")
         self._net = network.to(self._device).eval()
+        if self._device.type == "cuda":
+            for block in (*self._net.decoder.generator.resblocks, *self._net.decoder.generator.noise_res):
+                _in_bfloat16(block)
         self._vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))[
             "vocab"
         ]
@@ -117,7 +132,9 @@ class KokoroTorch:
         timed.sort(key=lambda one: one.frames)
         while timed:
             longest = timed[-1].frames
-            batch = [one for one in timed[-max(1, _BATCH_FRAMES // longest) :] if one.frames >= _LIKE * longest]
+            batch = [
+                one for one in timed[-max(1, _BATCH_FRAMES // longest) :] if one.frames >= _LIKE * longest
+            ]
             timed = timed[: -len(batch)]
             with torch.inference_mode():
                 sounds = self._decode(batch)
