@@ -16,7 +16,9 @@ _PLAIN = re.compile(r"[^(){}<>|;\[\]]+")
 @dataclass(frozen=True, slots=True)
 class _Phrases:
     question: str
-    said: Mapping[Reason | Reject | Fate | Answer, str]
+    refusals: Mapping[Reason | Reject, str]
+    fates: Mapping[Fate, str]
+    answers: Mapping[Answer, str]
     sending: str
     armed: str
     inhibited: str
@@ -27,7 +29,7 @@ class _Phrases:
 _PHRASES = {
     "en": _Phrases(
         question='{text}? Say "{confirm}" or "{cancel}".',
-        said={
+        refusals={
             Reject.BACKGROUND: "Not understood",
             Reject.WEAK_WORD: "One word was not clear, please repeat",
             Reject.AMBIGUOUS: "That could mean two things, please repeat",
@@ -49,11 +51,15 @@ _PHRASES = {
             Reason.CHANGED: "Cancelled, the machine changed meanwhile",
             Reason.NOTHING_ASKED: "Nothing was asked",
             Reason.UNKNOWN: "The grammar has just changed, please repeat",
+        },
+        fates={
             Fate.ACKNOWLEDGED: "Sent",
             Fate.NOBODY_LISTENS: "Failed, no machine listens",
             Fate.NOT_SENT: "Failed, not sent",
             Fate.UNCONFIRMED: "Failed, delivery not confirmed",
             Fate.REFUSED: "Failed, the broker refuses it",
+        },
+        answers={
             Answer.ACCEPTED: "Accepted",
             Answer.REFUSED: "Refused by the machine",
             Answer.DONE: "Done",
@@ -67,7 +73,7 @@ _PHRASES = {
     ),
     "zh": _Phrases(
         question="{text}？请说“{confirm}”或“{cancel}”。",
-        said={
+        refusals={
             Reject.BACKGROUND: "没有听懂",
             Reject.WEAK_WORD: "有一个词不清楚，请重说",
             Reject.AMBIGUOUS: "可能有两种意思，请重说",
@@ -89,11 +95,15 @@ _PHRASES = {
             Reason.CHANGED: "机器状态已变，已取消",
             Reason.NOTHING_ASKED: "没有待确认的命令",
             Reason.UNKNOWN: "语法刚更新，请重说",
+        },
+        fates={
             Fate.ACKNOWLEDGED: "已发送",
             Fate.NOBODY_LISTENS: "失败，没有机器接收",
             Fate.NOT_SENT: "失败，未发送",
             Fate.UNCONFIRMED: "失败，未确认送达",
             Fate.REFUSED: "失败，服务器拒绝",
+        },
+        answers={
             Answer.ACCEPTED: "已接受",
             Answer.REFUSED: "机器拒绝",
             Answer.DONE: "已完成",
@@ -122,15 +132,15 @@ class Wording:
 
     def refusal(self, objection: Objection, text: str = "") -> str:
         """Say why nothing happens; `text` is what was understood."""
-        return self._line(self._phrases.said[objection.reason], objection.detail, text)
+        return self._line(self._phrases.refusals[objection.reason], objection.detail, text)
 
     def fate(self, fate: Fate, text: str) -> str:
         """Say how far an order came."""
-        return self._line(self._phrases.said[fate], text)
+        return self._line(self._phrases.fates[fate], text)
 
     def answer(self, answer: Answer, text: str, reason: str) -> str:
         """Say what the machine says."""
-        return self._line(self._phrases.said[answer], reason, text)
+        return self._line(self._phrases.answers[answer], reason, text)
 
     def sending(self, text: str) -> str:
         """Say what was understood and is on its way."""

@@ -1,0 +1,182 @@
+"""Lockout, machine states, time to live, repetition and bursts: what keeps an understood command back."""
+
+import pytest
+
+from agent.commands.effects import Enable, InhibitChanged
+from agent.commands.events import Heard, InhibitReported, StateReported, Tick
+from agent.grammar.schema import CONFIRM
+from tests.commands.station import Station, all_of, outcome, texts, tones, utterance
+
+FREE = InhibitReported(active=False)
+LOCKED = InhibitReported(active=True, who="Kim", why="oil change")
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        (None, ["accept", "inhibited", "inhibited"]),
+        (FREE, ["accept", "accept", "confirm"]),
+        (InhibitReported(active=False, age_s=61), ["accept", "inhibited", "inhibited"]),
+        (LOCKED, ["inhibited", "inhibited", "inhibited"]),
+        (InhibitReported(active=True, age_s=1e6), ["inhibited", "inhibited", "inhibited"]),
+    ],
+)
+def test_lockout_by_risk(report: InhibitReported | None, expected: list[str]) -> None:
+    station = Station(inhibit_required=True, inhibit_max_age_s=60)
+    if report:
+        station.tell(report)
+    assert [outcome(station.say(command)) for command in ("lamp", "belt", "press")] == expected
+
+
+def test_freedom_ages_and_a_lockout_does_not() -> None:
+    station = Station(inhibit_required=True, inhibit_max_age_s=60)
+    station.tell(FREE)
+    station.tell(Tick(), after_s=58)
+    assert outcome(station.say("belt", after_s=1)) == "accept"
+    assert outcome(station.say("belt", after_s=5)) == "inhibited"
+    station.tell(LOCKED)
+    station.tell(Tick(), after_s=100_000)
+    assert outcome(station.say("lamp")) == "inhibited"
+
+
+def test_a_statement_from_the_future_is_no_fresher_than_now() -> None:
+    station = Station(inhibit_required=True, inhibit_max_age_s=60)
+    station.tell(InhibitReported(active=False, age_s=-1e9))
+    assert outcome(station.say("belt", after_s=61)) == "inhibited"
+
+
+def test_without_a_lockout_topic_a_lockout_is_still_obeyed() -> None:
+    station = Station(inhibit_required=False)
+    assert outcome(station.say("belt")) == "accept"
+    station.lock_out()
+    assert outcome(station.say("lamp")) == "inhibited"
+
+
+def test_the_operator_is_told_who_and_why() -> None:
+    station = Station()
+    assert "Kim: oil change" in texts(station.tell(LOCKED))
+    effects = station.say("belt")
+    assert texts(effects) == "Locked out: Kim: oil change: belt"
+    assert tones(effects) == ["refused"]
+
+
+def test_a_repeated_statement_is_no_news() -> None:
+    station = Station()
+    assert all_of(InhibitChanged, station.tell(LOCKED)) == [InhibitChanged(True, "Kim", "oil change")]
+    assert station.tell(LOCKED) == []
+    assert all_of(InhibitChanged, station.tell(FREE)) == [InhibitChanged(False, "", "")]
+
+
+@pytest.mark.parametrize(
+    ("door", "pressure", "expected"),
+    [
+        ("closed", 6, "accept"),
+        ("closed", 4, "accept"),
+        ("closed", 8.1, "requirement"),
+        ("open", 6, "requirement"),
+        ("closed", None, "requirement"),
+        (None, 6, "requirement"),
+        (True, 6, "requirement"),
+        ("closed", True, "requirement"),
+        ("closed", "6", "requirement"),
+        ("closed", float("nan"), "requirement"),
+        (["closed"], 6, "requirement"),
+    ],
+)
+def test_required_machine_states(door: object, pressure: object, expected: str) -> None:
+    station = Station()
+    for state, value in (("door", door), ("pressure", pressure)):
+        if value is not None:
+            station.tell(StateReported(state, value))
+    assert outcome(station.say("feed")) == expected
+    assert ("feed" in all_of(Enable, station.done)[-1].commands) == (expected == "accept")
+
+
+def test_commands_leave_and_enter_what_can_be_recognized() -> None:
+    station = Station()
+    assert all_of(Enable, station.done)[-1].commands == {"lamp", "belt", "press"}
+    station.tell(StateReported("door", "closed"))
+    (enable,) = all_of(Enable, station.tell(StateReported("pressure", 6)))
+    assert enable.commands == {"lamp", "belt", "press", "feed", "eject"}
+    assert station.tell(StateReported("pressure", 6.5)) == [], "nothing changed"
+    (enable,) = all_of(Enable, station.tell(StateReported("door", "open")))
+    assert enable.commands == {"lamp", "belt", "press"}
+
+
+def test_an_old_machine_state_counts_as_unknown() -> None:
+    station = Station()
+    station.tell(StateReported("door", "closed"))
+    station.tell(StateReported("pressure", 6, age_s=2))
+    assert "feed" in all_of(Enable, station.done)[-1].commands
+    assert "feed" not in all_of(Enable, station.wait(1.5))[-1].commands
+    station.tell(StateReported("pressure", 6, age_s=3.5))
+    assert outcome(station.say("feed")) == "requirement"
+
+
+def test_the_operator_is_told_which_state() -> None:
+    station = Station()
+    station.tell(StateReported("door", "open"))
+    effects = station.say("feed")
+    assert texts(effects) == "Not possible now: door = open: feed"
+    assert tones(effects) == ["refused"]
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "expected"), [(0.3, "accept"), (1.99, "accept"), (2.0, "expired"), (60, "expired")]
+)
+def test_time_to_live_counts_from_the_end_of_speech(latency_s: float, expected: str) -> None:
+    station = Station()
+    effects = station.say("lamp", latency_s=latency_s)
+    assert outcome(effects) == expected
+    assert tones(effects) == ["heard" if expected == "accept" else "failed"]
+
+
+def test_a_late_confirmation_is_dropped() -> None:
+    station = Station()
+    station.say("press")
+    effects = station.say(CONFIRM, after_s=3, latency_s=1.6)
+    assert outcome(effects) == "expired"
+    assert not station.published()
+
+
+def test_refractory_time_is_per_command() -> None:
+    station = Station()
+    assert outcome(station.say("belt", speed=5)) == "accept"
+    assert outcome(station.say("belt", speed=10)) == "repeated"
+    assert outcome(station.say("lamp", after_s=1.2)) == "accept"
+    assert outcome(station.say("belt", speed=10)) == "accept"
+
+
+def test_refractory_time_begins_with_acceptance_not_with_the_question() -> None:
+    station = Station()
+    station.say("belt", 0.6, speed=5)
+    station.say(CONFIRM, after_s=4)
+    assert outcome(station.say("belt", after_s=2.5, speed=5)) == "repeated"
+    assert len(station.published()) == 1
+
+
+def test_a_burst_is_noise() -> None:
+    station = Station(burst_commands=3, burst_window_s=10)
+    outcomes = [outcome(station.say("lamp", after_s=1.2)) for _ in range(8)]
+    assert outcomes == ["accept"] * 3 + ["burst"] * 5, "noise that goes on keeps the gate shut"
+    assert outcome(station.say("lamp", after_s=10.1)) == "accept"
+
+
+def test_refused_commands_count_as_noise_too() -> None:
+    station = Station(burst_commands=3, burst_window_s=10)
+    for _ in range(3):
+        assert outcome(station.say("lamp", 0.3, after_s=1)) == "unsure"
+    assert outcome(station.say("lamp")) == "burst"
+
+
+def test_talk_before_arming_is_no_burst() -> None:
+    station = Station(arming="wake", burst_commands=2)
+    for _ in range(5):
+        assert outcome(station.say("lamp")) == "unarmed"
+    station.say("voxline.wake")
+    assert outcome(station.say("lamp")) == "accept"
+
+
+def test_a_command_that_the_grammar_does_not_know() -> None:
+    station = Station()
+    assert outcome(station.tell(Heard(utterance("gone", station.now_s + 1)), after_s=1.2)) == "unknown"
