@@ -38,7 +38,7 @@ class Levels:
 class LevelMeter:
     """Takes 16 kHz int16 in blocks of any length; what it shows does not depend on how they were cut.
 
-    For one thread; hand what `levels` gives to others.
+    One thread updates; any may ask for `levels`.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,9 @@ class LevelMeter:
         """Show where it stands: all at the bottom before the first whole frame."""
         if not self._powers:
             return Levels(LOWEST_DBFS, LOWEST_DBFS, 0.0, LOWEST_DBFS, LOWEST_SNR_DB)
-        floor = min(low for low, _ in self._spans)
-        loudest = max(high for _, high in self._spans)
+        spans = list(self._spans)
+        floor = min(low for low, _ in spans)
+        loudest = max(high for _, high in spans)
         return Levels(
             rms_dbfs=_db(math.fsum(self._powers) / len(self._powers)),
             peak_dbfs=_db((max(self._peaks) / FULL_SCALE) ** 2),

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import structlog
 
 from agent.audio.portaudio import choose, portaudio
@@ -15,6 +16,8 @@ _WAITING = 4
 """Tones that may wait: more would be heard long after what they speak of."""
 _CHUNK_S = 0.02
 _POLL_S = 0.02
+_TAIL_S = 0.2
+"""Silence after each tone: PortAudio drops what is in its buffers when a stream completes."""
 _GRACE_S = 2.0
 _CONTINUE, _COMPLETE = 0, 1  # PortAudio's paContinue and paComplete
 
@@ -68,7 +71,7 @@ class TonePlayer:
 
     def _sound(self, tone: Tone) -> None:
         device = choose(self._audio.devices(), self._pattern, output=True)
-        samples = render(tone, device.rate_hz)
+        samples = np.pad(render(tone, device.rate_hz), (0, round(device.rate_hz * _TAIL_S)))
         feed = _Feed(samples.tobytes())
         chunk = round(device.rate_hz * _CHUNK_S)
         stream = self._audio.open(device, device.rate_hz, chunk, feed.callback, output=True)
