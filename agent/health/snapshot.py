@@ -65,6 +65,8 @@ class LinkHealth:
     published_total: int = 0
     dropped_total: Mapping[str, int] = field(default_factory=dict)
     """Messages that never left, by reason."""
+    outbox_messages: int = 0
+    """Kept on disk until the broker has them."""
     refused_total: Mapping[str, int] = field(default_factory=dict)
     """Inbound messages that were not obeyed, by reason."""
     handler_failures_total: int = 0

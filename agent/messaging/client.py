@@ -6,6 +6,7 @@ later: each is sent at once over a live link or not at all, and its fate is know
 
 import contextlib
 import socket
+import sqlite3
 import threading
 import time
 from collections import Counter, deque
@@ -20,9 +21,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Fate
 from agent.health.snapshot import LinkHealth
-from agent.messaging.contract import KINDS, Command, Ear, MachineState, Payload, State, Status
+from agent.messaging.contract import KINDS, Command, Ear, Keep, MachineState, Payload, State, Status
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
 from agent.messaging.namespace import Message, Namespace
+from agent.messaging.outbox import Outbox
 from agent.messaging.session import NO_MATCHING_SUBSCRIBERS, LinkDownError, Session
 from agent.settings import Mqtt
 
@@ -59,7 +61,9 @@ class _Underway:
     """A message that left and is not acknowledged."""
 
     deadline_s: float
-    order: _Order | None
+    order: _Order | None = None
+    kept: int | None = None
+    """Its id in the outbox."""
 
 
 class Link:
@@ -70,6 +74,7 @@ class Link:
         namespace: the station's topics.
         on_inbound: called in the link's thread with each message that may be obeyed.
         on_change: called in the link's thread when the link comes up (True) or goes down, with the reason.
+        outbox: holds events until the broker has them; without it they are dropped while there is no link.
 
     """
 
@@ -79,11 +84,15 @@ class Link:
         namespace: Namespace,
         on_inbound: Callable[[Admitted], None] = lambda _: None,
         on_change: Callable[[bool, str], None] = lambda _up, _reason: None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._settings = settings
         self._namespace = namespace
         self._on_inbound = on_inbound
         self._on_change = on_change
+        self._outbox = outbox
+        self._kept_sent = 0
+        self._kept_done: list[int] = []
         self._lock = threading.Lock()
         self._orders: deque[_Order] = deque()
         self._events: deque[Message] = deque()
@@ -118,10 +127,13 @@ class Link:
     def publish(self, payload: Payload) -> None:
         """Publish a state, report or event.
 
-        Of a retained kind the latest is kept and published again after an outage. An event without a link is
-        dropped and counted.
+        Of a retained kind the latest is kept and published again after an outage; what the contract says to
+        keep goes through the outbox; anything else is dropped and counted while there is no link.
         """
         message = self._namespace.message(payload)
+        if self._keep(message):
+            self._nudge()
+            return
         with self._lock:
             if message.retain:
                 self._retained[message.topic] = message
@@ -133,6 +145,16 @@ class Link:
                 self._dropped["queue_full"] += 1
             self._events.append(message)
         self._nudge()
+
+    def _keep(self, message: Message) -> bool:
+        if self._outbox is None or message.keep is Keep.NEVER:
+            return False
+        try:
+            self._outbox.add(message)
+        except sqlite3.Error as error:  # a full disk takes the memory of events, not the events
+            log.error("outbox_failed", error=str(error))  # noqa: TRY400 - no bug of ours
+            return False
+        return True
 
     def command(self, command: Command, suffix: str, deadline_s: float) -> "Future[Outcome]":
         """Publish a command below `suffix`.
@@ -158,6 +180,7 @@ class Link:
 
     def health(self) -> LinkHealth:
         """Describe the link."""
+        kept, dropped = (self._outbox.depth(), self._outbox.dropped()) if self._outbox else (0, 0)
         with self._lock:
             return LinkHealth(
                 connected=self._connected,
@@ -165,7 +188,8 @@ class Link:
                 reason=self._reason,
                 connects_total=self._counts["connects"],
                 published_total=self._counts["published"],
-                dropped_total=dict(self._dropped),
+                dropped_total=dict(self._dropped) | {"ring": dropped},
+                outbox_messages=kept,
                 refused_total=dict(self._refused),
                 handler_failures_total=self._counts["handler_failures"],
             )
@@ -221,6 +245,7 @@ class Link:
             self._set_connected(True)
             self._events.extend(self._retained.values())
         self._subscribed = frozenset()
+        self._kept_sent = 0
         log.info("link_up", host=self._settings.host, port=self._settings.port)
         try:
             self._guard(self._on_change, True, "")
@@ -237,6 +262,7 @@ class Link:
         window = min(WINDOW, session.receive_maximum)
         self._send_orders(session, now_s, window)
         self._send_events(session, now_s, max(1, window // 2))
+        self._send_kept(session, now_s, max(1, window // 2))
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
             session.abort()
@@ -286,11 +312,29 @@ class Link:
         while self._events and len(self._underway) < window:
             message = self._events.popleft()
             message_id = session.publish(message, message.expiry_s)
-            self._underway[message_id] = _Underway(now_s + self._settings.keepalive_s / 2, None)
+            self._underway[message_id] = _Underway(now_s + self._settings.keepalive_s / 2)
+
+    def _send_kept(self, session: Session, now_s: float, window: int) -> None:
+        if self._outbox is None:
+            return
+        try:
+            self._outbox.remove(self._kept_done)
+            self._kept_done.clear()
+            entries = self._outbox.waiting(self._kept_sent, max(0, window - len(self._underway)))
+        except sqlite3.Error as error:
+            log.error("outbox_failed", error=str(error))  # noqa: TRY400 - no bug of ours
+            return
+        for entry in entries:
+            message_id = session.publish(entry.message)
+            deadline_s = now_s + self._settings.keepalive_s / 2
+            self._underway[message_id] = _Underway(deadline_s, kept=entry.id)
+            self._kept_sent = entry.id
 
     def _settle(self, message_id: int, code: ReasonCode) -> None:
         underway = self._underway.pop(message_id)
         self._counts["published"] += not code.is_failure
+        if underway.kept is not None:
+            self._kept_done.append(underway.kept)
         if underway.order is None:
             self._dropped["refused_by_broker"] += code.is_failure
         elif code.is_failure:
@@ -315,7 +359,7 @@ class Link:
             orders, underway = list(self._orders), list(self._underway.values())
             retained = set(self._retained)
             self._dropped["link_lost"] += sum(message.topic not in retained for message in self._events)
-            self._dropped["link_lost"] += sum(item.order is None for item in underway)
+            self._dropped["link_lost"] += sum(item.order is None and item.kept is None for item in underway)
             self._orders.clear()
             self._events.clear()
             self._underway.clear()

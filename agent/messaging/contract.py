@@ -51,6 +51,17 @@ class Ear(StrEnum):
     """Those of every station of its cell, itself included."""
 
 
+class Keep(StrEnum):
+    """What happens to a message while there is no link."""
+
+    NEVER = "never"
+    """It is dropped: later it would be dangerous (a command) or wrong (the retained ones are said anew)."""
+    RING = "ring"
+    """The latest are kept; how many were dropped is counted."""
+    DURABLE = "durable"
+    """All are kept, in order, over a power cut: who did what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One kind of message: where it travels and how."""
@@ -67,6 +78,7 @@ class Channel:
     heard: Ear = Ear.NONE
     expiry_s: int | None = None
     """Its time to live at the broker; a command's is its own."""
+    keep: Keep = Keep.NEVER
     max_age_s: float | None = None
     """Heard: refused when its `time` is further than this from ours."""
 
@@ -213,7 +225,7 @@ class Claim(Payload):
 class Accept(Payload):
     """An utterance was understood and a command made of it."""
 
-    channel = Channel("event/accept")
+    channel = Channel("event/accept", keep=Keep.DURABLE)
 
     command_id: UUID
     meaning: Meaning
@@ -223,7 +235,7 @@ class Accept(Payload):
 class Reject(Payload):
     """An utterance was heard and no command made of it."""
 
-    channel = Channel("event/reject")
+    channel = Channel("event/reject", keep=Keep.RING)
 
     reason: str
     """Stable code: background, weak_word, ambiguous, too_short, too_quiet, clipped, incomplete, ..."""
@@ -237,7 +249,7 @@ class Reject(Payload):
 class Question(Payload):
     """An utterance was understood, and the operator is asked to confirm it; silence cancels."""
 
-    channel = Channel("event/question")
+    channel = Channel("event/question", keep=Keep.RING)
 
     command_id: UUID
     meaning: Meaning
@@ -250,7 +262,7 @@ class Question(Payload):
 class Delivery(Payload):
     """What became of a command."""
 
-    channel = Channel("event/delivery")
+    channel = Channel("event/delivery", keep=Keep.DURABLE)
 
     command_id: UUID
     fate: Fate
@@ -262,7 +274,7 @@ class Delivery(Payload):
 class Settled(Payload):
     """What the consumer of a command said, or that it said nothing in time."""
 
-    channel = Channel("event/settled")
+    channel = Channel("event/settled", keep=Keep.DURABLE)
 
     command_id: UUID
     answer: Answer
@@ -274,7 +286,7 @@ class Settled(Payload):
 class Inhibition(Payload):
     """The station learned that commands are locked out, or free again."""
 
-    channel = Channel("event/inhibition")
+    channel = Channel("event/inhibition", keep=Keep.DURABLE)
 
     active: bool
     who: str
@@ -284,7 +296,7 @@ class Inhibition(Payload):
 class Engine(Payload):
     """An inference engine was taken into use."""
 
-    channel = Channel("event/engine")
+    channel = Channel("event/engine", keep=Keep.RING)
 
     engine: str
     reason: str
@@ -295,7 +307,7 @@ class Engine(Payload):
 class Audio(Payload):
     """The microphone came, went, got stuck or recovered."""
 
-    channel = Channel("event/audio")
+    channel = Channel("event/audio", keep=Keep.RING)
 
     event: Literal["opened", "lost", "stuck", "recovered"]
     source: str
@@ -305,7 +317,7 @@ class Audio(Payload):
 class Grammar(Payload):
     """A grammar was taken into use, or refused while the old one stays."""
 
-    channel = Channel("event/grammar")
+    channel = Channel("event/grammar", keep=Keep.RING)
 
     event: Literal["loaded", "refused"]
     grammar: str

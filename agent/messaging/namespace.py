@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.messaging.contract import Command, Ear, Payload, Place, Response, State, Status
+from agent.messaging.contract import Command, Ear, Keep, Payload, Place, Response, State, Status
 from agent.settings import Station
 
 
@@ -14,6 +14,7 @@ class Message:
     topic: str
     payload: bytes
     retain: bool
+    keep: Keep
     expiry_s: int | None
     user_properties: tuple[tuple[str, str], ...]
     response_topic: str | None = None
@@ -54,6 +55,7 @@ class Namespace:
             topic=self.topic(type(payload), suffix),
             payload=payload.model_dump_json().encode(),
             retain=payload.channel.retain,
+            keep=payload.channel.keep,
             expiry_s=payload.channel.expiry_s,
             user_properties=(
                 ("specversion", "1.0"),

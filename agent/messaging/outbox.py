@@ -1,0 +1,152 @@
+"""Events that must outlive an outage, a crash or a power cut, on disk until the broker has them.
+
+Commands never come here: a command that waits is a danger.
+"""
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from agent.messaging.contract import Keep
+from agent.messaging.namespace import Message
+
+RING_LENGTH = 1000
+
+log = structlog.get_logger()
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    keep TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    properties TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS outbox_keep ON outbox (keep, id);
+CREATE TABLE IF NOT EXISTS dropped (count INTEGER NOT NULL);
+INSERT INTO dropped SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM dropped);
+"""
+_TRIM = """
+DELETE FROM outbox WHERE keep = 'ring' AND id <= (
+    SELECT id FROM outbox WHERE keep = 'ring' ORDER BY id DESC LIMIT 1 OFFSET ?
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message that waits."""
+
+    id: int
+    """Grows with every message."""
+    message: Message
+
+
+class Outbox:
+    """A queue on disk: `add` from any thread; `waiting` and `remove` from the link's thread.
+
+    Two connections, so that the link's thread, which carries commands, never waits for the disk behind `add`.
+
+    Args:
+        path: the database; its folder is made. A file that is no database is set aside.
+        ring_length: how many messages of `Keep.RING` are kept.
+
+    """
+
+    def __init__(self, path: Path, ring_length: int = RING_LENGTH) -> None:
+        self._ring_length = ring_length
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._writer = _open(path)
+        except sqlite3.DatabaseError as error:
+            aside = path.with_suffix(".damaged")
+            log.error("outbox_damaged", error=str(error), kept_as=str(aside))  # noqa: TRY400 - no surprise
+            path.rename(aside)
+            for end in ("-wal", "-shm"):
+                path.with_name(path.name + end).unlink(missing_ok=True)
+            self._writer = _open(path)
+        self._reader = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._reader.execute("PRAGMA synchronous = NORMAL")  # what is removed twice is sent twice: no harm
+        self._reader.execute("PRAGMA wal_autocheckpoint = 0")
+        self._unremoved: set[int] = set()
+
+    def add(self, message: Message) -> None:
+        """Keep a message; it is on disk when this returns.
+
+        Raises:
+            ValueError: it must never be kept.
+            sqlite3.Error: the disk is full or fails.
+
+        """
+        if message.keep is Keep.NEVER:
+            raise ValueError(f"a message on {message.topic} must not wait")
+        row = (message.keep, message.topic, message.payload, json.dumps(message.user_properties))
+        with self._lock, self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._writer.execute(
+                "INSERT INTO outbox (keep, topic, payload, properties) VALUES (?, ?, ?, ?)", row
+            )
+            if message.keep is Keep.RING:
+                trimmed = self._writer.execute(_TRIM, (self._ring_length,)).rowcount
+                if trimmed:
+                    self._writer.execute("UPDATE dropped SET count = count + ?", (trimmed,))
+
+    def waiting(self, after: int, limit: int) -> list[Entry]:
+        """Give the oldest messages whose id is above `after`, at most `limit`, in order."""
+        rows = self._reader.execute(
+            "SELECT id, keep, topic, payload, properties FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+            (after, limit),
+        )
+        return [Entry(n, _message(*columns)) for n, *columns in rows if n not in self._unremoved]
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Forget messages that the broker has; where the disk is not free, the next call tries again."""
+        self._unremoved.update(ids)
+        if not self._unremoved:
+            return
+        with contextlib.suppress(sqlite3.OperationalError):
+            with self._reader:
+                self._reader.execute("BEGIN IMMEDIATE")
+                self._reader.executemany("DELETE FROM outbox WHERE id = ?", [(n,) for n in self._unremoved])
+            self._unremoved.clear()
+
+    def depth(self) -> int:
+        """Count what waits."""
+        with self._lock:
+            return int(self._writer.execute("SELECT count(*) FROM outbox").fetchone()[0])
+
+    def dropped(self) -> int:
+        """Count what the ring let go, since the file was made."""
+        with self._lock:
+            return int(self._writer.execute("SELECT count FROM dropped").fetchone()[0])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._reader.close()
+        self._writer.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _message(keep: str, topic: str, payload: bytes, properties: str) -> Message:
+    return Message(
+        topic=topic,
+        payload=payload,
+        retain=False,
+        keep=Keep(keep),
+        expiry_s=None,
+        user_properties=tuple((name, value) for name, value in json.loads(properties)),
+    )
