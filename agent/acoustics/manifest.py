@@ -236,6 +236,13 @@ class Manifest(_Strict):
         name = f"model.{soc}.rknn"
         return name if name in self.files else None
 
+    def npu_tensor(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a copy of the rows as the NPU's runtime wants them: C-contiguous float32 in its layout."""
+        tensor = self.input.from_rows(rows)
+        if self.npu is not None and self.npu.input_layout == "nhwc":
+            tensor = tensor.transpose(0, 2, 3, 1)
+        return np.array(tensor, np.float32, order="C", copy=True)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         def need(true: bool, message: str) -> None:

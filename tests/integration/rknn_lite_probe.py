@@ -12,6 +12,7 @@ import numpy as np
 from agent.acoustics.bundle import load_bundle
 from agent.acoustics.engines.board import find_npu
 from agent.acoustics.engines.rknn import RknnEngine
+from agent.acoustics.profile import profile_layers
 from agent.errors import EngineError
 
 LATER_S = 10.0
@@ -36,7 +37,7 @@ def ours(folder: Path) -> dict[str, Any]:
     bundle = load_bundle(folder)
     rows = np.random.default_rng(11).standard_normal((3, 39, 64)).astype(np.float32)
     engine = RknnEngine(bundle, find_npu() or "none", clock)
-    told: dict[str, Any] = {"npu": find_npu()}
+    told: dict[str, Any] = {"npu": find_npu(), "profile": profile_layers(bundle, "rk3568")}
     told["right"] = all(bool((engine.run(window) == window[0:38:2, :5]).all()) for window in rows)
     for fault in ("init", "version", "run", "nan", "outputs"):
         os.environ["STUB_FAULT"] = fault

@@ -59,6 +59,12 @@ def test_no_fault_of_the_library_passes(told: dict[str, dict[str, Any]], fault: 
     assert message in (told["ours"][fault] or "no complaint")
 
 
+def test_layers_are_profiled_through_the_library(told: dict[str, dict[str, Any]]) -> None:
+    run_ms, table = told["ours"]["profile"]
+    assert run_ms == 1.234
+    assert "ConvRelu 700" in table
+
+
 def test_the_wheel_has_the_manners_that_the_stand_in_copies(told: dict[str, dict[str, Any]]) -> None:
     manners = told["manners"]
     assert manners["loads garbage"] == 0

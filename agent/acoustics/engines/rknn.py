@@ -57,8 +57,8 @@ class RknnEngine:
         if model is None or canary is None or manifest.npu is None:
             raise EngineError(f"{bundle.folder}: the bundle has no model for {soc}")
         self._model: Path = model
-        self._npu, self._input, self._output = manifest.npu, manifest.input, manifest.output
-        self._silent_rows = np.zeros((self._input.rows, self._input.channels), np.float32)
+        self._manifest, self._npu, self._output = manifest, manifest.npu, manifest.output
+        self._silent_rows = np.zeros((manifest.input.rows, manifest.input.channels), np.float32)
         self._canary_rows = window_rows(manifest, canary.samples)
         self._canary_logits = canary.logits
         self._clock = clock
@@ -80,7 +80,7 @@ class RknnEngine:
         if self._clock() >= self._canary_due_s:
             self.check()
         with self.latency.measure():
-            fed, previous_fed, previous = self._feed(rows), self._fed, self._answer
+            fed, previous_fed, previous = self._manifest.npu_tensor(rows), self._fed, self._answer
             answer = self._infer(fed)
         if np.array_equal(answer, previous) and not np.array_equal(fed, previous_fed):
             self._suspect()
@@ -97,8 +97,8 @@ class RknnEngine:
         Raises:
             EngineError: it does not.
         """
-        silent = self._infer(self._feed(self._silent_rows))
-        answer = self._infer(self._feed(self._canary_rows))
+        silent = self._infer(self._manifest.npu_tensor(self._silent_rows))
+        answer = self._infer(self._manifest.npu_tensor(self._canary_rows))
         if np.array_equal(silent, answer):
             raise EngineError("the NPU gives the same answer to different sound: its runs fail unnoticed")
         correlation = _correlation(self._output.to_rows(answer), self._canary_logits)
@@ -153,13 +153,6 @@ class RknnEngine:
                 f"librknnrt.so is version {found[1]}.{found[2]}.{found[3]},"
                 f" the bundle needs {self._npu.runtime_version} or later of the same major version"
             )
-
-    def _feed(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Copy: C-contiguous float32, in the layout that the manifest names."""
-        tensor = self._input.from_rows(rows)
-        if self._npu.input_layout == "nhwc":
-            tensor = tensor.transpose(0, 2, 3, 1)
-        return np.array(tensor, np.float32, order="C", copy=True)
 
     def _infer(self, fed: NDArray[np.float32]) -> NDArray[np.float32]:
         layout = self._npu.input_layout
