@@ -97,21 +97,23 @@ def command_pairs(graph: Graph) -> list[CommandPair]:
 def word_pairs(sentences: Sentences, lexicon: Lexicon) -> list[WordPair]:
     """Pairs of words within slots that exchange one value for another and sound alike, most alike first."""
     automata, words = sentences.automata, sentences.words
+    endings = _endings(sentences)
     slots: dict[tuple[str, str], set[str]] = {}
-    said: dict[int, tuple[str, ...]] = {}  # per state, words since the slot was opened that it lies in
+    inside: dict[int, tuple[str, ...]] = {}  # per state within a slot, words since the slot was opened
     for state in reversed(automata.reachable(sentences.start)):
-        groups: dict[tuple[int, str], list[str]] = {}
-        before = said.get(state, ())
+        groups: dict[str, dict[str, tuple[str, ...]]] = {}
+        before = inside.get(state, ())
         for symbol, target in automata.arcs[state]:
             word = words[symbol]
-            if word.closes:
-                groups.setdefault((target, word.closes), []).append(word.text)
-            elif word.opens or before:
-                said[target] = (*(() if word.opens else before), word.text)
-        for (_, slot), texts in groups.items():
-            for pair in combinations(sorted(texts)[:_MAX_FAN], 2):
+            if word.opens or before:
+                slot, rest = (word.closes, ()) if word.closes else endings[target]
+                groups.setdefault(slot, {})[word.text] = rest
+                if not word.closes:
+                    inside[target] = *(() if word.opens else before), word.text
+        for slot, rests in groups.items():
+            for pair in combinations(sorted(rests)[:_MAX_FAN], 2):
                 known = slots.setdefault(pair, set())
-                if slot not in known and _exchange(sentences, slot, before, pair):
+                if slot not in known and _exchange(sentences, slot, before, pair, rests[pair[0]]):
                     known.add(slot)
     advice = "Read the value back (`risk: high`), have it said digit by digit, or give it another word"
     found = [
@@ -123,9 +125,29 @@ def word_pairs(sentences: Sentences, lexicon: Lexicon) -> list[WordPair]:
     return sorted(close, key=lambda pair: (pair.distance, pair.words))
 
 
-def _exchange(sentences: Sentences, slot: str, before: tuple[str, ...], ends: tuple[str, str]) -> bool:
-    """Whether two last words of a slot make different values, in any command."""
-    one, other = (" ".join((*before, end)) for end in ends)
+def _endings(sentences: Sentences) -> dict[int, tuple[str, tuple[str, ...]]]:
+    """Per state from which a slot may be closed: that slot, and the fewest words that do it."""
+    automata, words = sentences.automata, sentences.words
+    endings: dict[int, tuple[str, tuple[str, ...]]] = {}
+    for state in automata.reachable(sentences.start):
+        options: list[tuple[str, tuple[str, ...]]] = []
+        for symbol, target in automata.arcs[state]:
+            word = words[symbol]
+            if word.closes:
+                options.append((word.closes, (word.text,)))
+            elif not word.opens and target in endings:
+                slot, rest = endings[target]
+                options.append((slot, (word.text, *rest)))
+        if options:
+            endings[state] = min(options, key=lambda option: (len(option[1]), option))
+    return endings
+
+
+def _exchange(
+    sentences: Sentences, slot: str, before: tuple[str, ...], pair: tuple[str, str], rest: tuple[str, ...]
+) -> bool:
+    """Whether two words of a slot make different values of it, in any command."""
+    one, other = (" ".join((*before, word, *rest)) for word in pair)
     held = [mapping for (_, name), mapping in sentences.slot_values.items() if name == slot]
     return any(one in mapping and other in mapping and mapping[one] != mapping[other] for mapping in held)
 

@@ -88,13 +88,13 @@ def _unpublished(templates: Templates) -> Iterator[Fault]:
     """Slots that are heard but not published."""
     for command in templates.grammar.commands.values():
         for slot in sorted(templates.slots(command) - set(slots_in(command.payload))):
-            path: Path = ("commands", command.name, "payload")
-            path = path if path in templates.grammar.source.values else path[:2]
             message, advice = (
                 f"slot `{slot}` is said but not published",
                 f'Add `{slot}: "{{{slot}}}"` to the payload',
             )
-            yield templates.grammar.source.fault(path, "unpublished_slot", message, advice, Severity.WARNING)
+            path = ("commands", command.name)
+            grammar = templates.grammar
+            yield grammar.source.fault(path, "unpublished_slot", message, advice, Severity.WARNING, key=True)
 
 
 def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None) -> Iterator[Fault]:

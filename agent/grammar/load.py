@@ -1,13 +1,13 @@
 """Reading a grammar from its file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agent.errors import GrammarError
-from agent.grammar.fault import Fault, FaultyGrammarError, Severity
+from agent.grammar.fault import Fault, FaultyGrammarError
 from agent.grammar.schema import Grammar, with_source
 from agent.grammar.source import MAX_BYTES, Source, read
 
@@ -41,20 +41,23 @@ def parse_grammar(text: str, file: str = "<grammar>") -> Grammar:
     try:
         return with_source(Grammar.model_validate(value), source)
     except ValidationError as error:
-        raise FaultyGrammarError(sorted({_fault(detail, source) for detail in error.errors()})) from None
+        found = {fault for detail in error.errors() for fault in _faults(detail, source)}
+        raise FaultyGrammarError(sorted(found)) from None
 
 
-def _fault(detail: ErrorDetails, source: Source) -> Fault:
+def _faults(detail: ErrorDetails, source: Source) -> Iterator[Fault]:
     path = _in_file(detail["loc"], source)
     context = detail.get("ctx", {})
-    message, _, advice = detail["msg"].partition("|")
     if detail["type"] == "unknown_key":
-        path = (*(path if "at" not in context else ("commands", context["at"])), context["key"])
-        return source.fault(path, "unknown_key", message, advice, Severity.ERROR, key=True)
+        path = ("commands", context["command"]) if "command" in context else path
+        for name, advice in context["keys"].items():
+            yield source.fault((*path, name), "unknown_key", f"unknown key `{name}`", advice, key=True)
+        return
+    message, _, advice = detail["msg"].partition("|")
     if detail["type"] == "missing":
         message, advice = f"`{detail['loc'][-1]}` is missing", "Add it"
     where = ".".join(map(str, path)) or "the grammar"
-    return source.fault(path, "schema", f"{where}: {_lower(message)}", advice or "Correct the value")
+    yield source.fault(path, "schema", f"{where}: {_lower(message)}", advice or "Correct the value")
 
 
 def _in_file(location: Sequence[str | int], source: Source) -> tuple[str | int, ...]:

@@ -155,10 +155,10 @@ class NumberWords:
                 if scale == 10 and leading and 1 in high:  # 十五, not 一十五
                     options.append(rest)
                     high = tuple(value for value in high if value != 1)
-                options.append(self.cardinal(high, rest, leading=False))
+                options.append(self.cardinal(high, rest, leading=leading and scale > 1000))
         for low, high in split(_between(values, 10**8, None), 10**8).items():
             rest = self._say("亿", self._rest_mandarin(low, 10**8, after))
-            options.append(self.cardinal(high, rest, leading=False))
+            options.append(self.cardinal(high, rest, leading=leading))
         return options
 
     def _rest_mandarin(self, low: Values, scale: int, after: int) -> int:

@@ -50,17 +50,16 @@ class Strict(BaseModel):
     @classmethod
     def _refuse_unknown(cls, data: object) -> object:
         if isinstance(data, dict):
-            names = [f.alias or n for n, f in cls.model_fields.items() if n not in cls._hidden]
-            for key in data:
-                if key not in names and key not in cls._hidden:
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "unknown key `{key}`|{advice}",
-                        {"key": key, "advice": nearest(key, names)},
-                    )
+            known = {field.alias or name for name, field in cls.model_fields.items()}
+            unknown = [key for key in data if key not in known | cls._hidden]
+            if unknown:
+                names = sorted(known - cls._hidden)
+                advice = {str(key): nearest(str(key), names) for key in unknown}
+                raise PydanticCustomError("unknown_key", "unknown keys: {keys}", {"keys": advice})
         return data
 
     _hidden: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are taken, but not for people to write."""
 
 
 class NamedValue(Strict):
@@ -215,6 +214,8 @@ class Risk(StrEnum):
 class Command(Strict):
     """Something an operator can ask for."""
 
+    _hidden: ClassVar[frozenset[str]] = frozenset({"name"})
+
     name: SkipJsonSchema[str] = ""
     """The key in the file; `voxline.confirm`, `voxline.cancel` and `voxline.wake` for the built-in ones."""
     sentences: Annotated[tuple[Template, ...], Field(min_length=1)]
@@ -307,13 +308,10 @@ class Grammar(Strict):
 def _with_name(name: object, body: object) -> object:
     if not isinstance(body, dict):
         return body
-    if "name" in body and body["name"] != name:
-        names = [key for key in Command.model_fields if key != "name"]
-        raise PydanticCustomError(
-            "unknown_key",
-            "unknown key `{key}`|{advice}",
-            {"key": "name", "at": name, "advice": nearest("name", names)},
-        )
+    if body.get("name", name) != name:
+        names = sorted(key for key in Command.model_fields if key != "name")
+        advice = {"name": nearest("name", names)}
+        raise PydanticCustomError("unknown_key", "unknown keys: {keys}", {"keys": advice, "command": name})
     return {**body, "name": name}
 
 

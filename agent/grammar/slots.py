@@ -100,7 +100,9 @@ class SpokenValues(Mapping[str, SlotValue]):
         return "".join(_LETTER_OF.get(word) or spelled_digit(word) for word in words)
 
     def _number(self, spoken: str) -> SlotValue:
-        unit = next(unit for unit in self._units if not unit or spoken.endswith(" " + unit))
+        unit = next((unit for unit in self._units if not unit or spoken.endswith(" " + unit)), None)
+        if unit is None:
+            raise ValueError("no unit")
         number = Decimal(parse(spoken.removesuffix(unit).split()))
         definition = self.definition
         if not isinstance(definition, NumberRange) or not definition.minimum <= number <= definition.maximum:

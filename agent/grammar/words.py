@@ -36,6 +36,7 @@ _TOKEN = re.compile(
 )
 IGNORED = frozenset(" \t\n,.?!:，。？！、：-–")
 """Characters that separate words and say nothing."""
+_SEPARATOR = re.compile(r"(?<!\d)\.|\.(?!\d)|[\t\n,?!:，。？！、：–]")
 
 
 class WordStates:
@@ -192,7 +193,7 @@ class TemplateStates:
 
 def _partition_last_gap(text: str) -> tuple[str | None, str, str]:
     """Split at the last space: (what stands before, the space, what may join on to the next text)."""
-    spaced = "".join(" " if character in IGNORED and character != "-" else character for character in text)
+    spaced = _SEPARATOR.sub(" ", text)
     head, gap, tail = spaced.rpartition(" ")
     return (head if gap else None), gap, tail
 

@@ -1,0 +1,155 @@
+"""Every fault, with its line and column."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import GrammarError
+from agent.grammar.fault import FaultyGrammarError, Severity
+from agent.grammar.lint import check, check_file
+from agent.grammar.load import load_grammar, parse_grammar
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = "commands:\n  start_pump:\n    topic: pump\n    sentences:\n      - start the pump\n"
+HEAD = "name: a\n" + COMMANDS
+
+
+def faults(text: str, tmp_path: Path) -> list[tuple[str, int, int]]:
+    file = tmp_path / "grammar.yaml"
+    file.write_text(text)
+    return [(fault.code, fault.line, fault.column) for fault in check_file(file)]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "grammars").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_grammars_have_no_fault(path: Path) -> None:
+    assert [str(fault) for fault in check_file(path)] == []
+
+
+def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
+    assert faults(HEAD, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        # reading
+        ("name: a: b", ("yaml", 1, 8)),
+        ("name: a\nname: b\n", ("duplicate", 2, 1)),
+        ("a: &x 1\nb: *x\n", ("anchor", 1, 4)),
+        ("a: !!python/object:os.system 1\n", ("tag", 1, 4)),
+        ("[" * 40 + "]" * 40, ("too_deep", 1, 17)),
+        ("- a\n", ("schema", 1, 1)),
+        # schema
+        ("name: a\nlanguages: en\n" + COMMANDS, ("unknown_key", 2, 1)),
+        (HEAD + "    prioritiy: high\n", ("unknown_key", 7, 5)),
+        (HEAD + "    risk: hihg\n", ("schema", 7, 11)),
+        (HEAD + "    name: other\n", ("unknown_key", 7, 5)),
+        (HEAD + "    time_to_live_s: -1\n", ("schema", 7, 21)),
+        (HEAD + "    topic2: x\n", ("unknown_key", 7, 5)),
+        (HEAD + "    requires: [{state: x}]\n", ("schema", 7, 16)),
+        (HEAD.replace("topic: pump", "topic: pump/#"), ("schema", 4, 12)),
+        (HEAD + "lists:\n  n: {minimum: 9, maximum: 1}\n", ("schema", 8, 6)),
+        (HEAD + "lists:\n  n: {minimum: 0, maximum: 1, stepp: 2}\n", ("unknown_key", 8, 31)),
+        (HEAD + "lists:\n  n: [a, {in: b, out: 1, unit: x}]\n", ("unknown_key", 8, 26)),
+        ("name: a\ncommands: {}\n", ("schema", 2, 11)),
+        # templates
+        (HEAD + "      - stop the (pump\n", ("template", 7, 18)),
+        (HEAD + "      - stop the pump)\n", ("template", 7, 22)),
+        (HEAD + "      - stop {}\n", ("template", 7, 14)),
+        (HEAD + "      - stop at 5 %\n", ("unknown_character", 7, 19)),
+        (HEAD + '      - "stop {pmup}"\nlists:\n  pump: [a, b]\n', ("undefined_list", 7, 15)),
+        (HEAD + "      - stop <pump>\n", ("undefined_rule", 7, 14)),
+        (HEAD + "      - <a>\nrules:\n  a: x <b>\n  b: y <a>\n", ("cycle", 9, 6)),
+        (HEAD + "      - '[stop]'\n", ("empty_sentence", 6, 9)),
+        (HEAD + "      - move {n} and {n}\nlists: {n: [a, b]}\n", ("slot_twice", 7, 9)),
+        (HEAD + "lists:\n  n: [{in: a, out: 1}, {in: a, out: 2}]\n", ("values", 8, 6)),
+        (HEAD + "lists:\n  n: [a, 'the {n}']\n", ("template", 8, 11)),
+        # meaning
+        (HEAD + "  b:\n    topic: b\n    sentences: [start the pump]\n", ("same_sentence", 9, 17)),
+        (HEAD + "    payload: {speed: '{speed}'}\n", ("unknown_slot", 7, 23)),
+        (HEAD + "      - move {n}\nlists: {n: [up, down]}\n", ("unpublished_slot", 3, 3)),
+        (HEAD + "lists: {n: [up, down]}\n", ("unused_list", 7, 9)),
+        (HEAD + "    slots: {n: [up, down]}\n", ("unused_list", 7, 13)),
+        (HEAD + "rules: {r: up}\n", ("unused_rule", 7, 9)),
+        ("name: a\nconfirm: []\n" + COMMANDS + "    risk: high\n", ("no_confirm", 2, 10)),
+        # sounds
+        (HEAD + "      - start the zorbulator\n", ("guessed_word", 7, 19)),
+        (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
+        (HEAD + "      - go\n", ("short_phrase", 6, 9)),
+        (HEAD + "pronounce: {pump: P AH MM P}\n", ("unknown_sound", 7, 19)),
+        (
+            HEAD + "  b:\n    topic: b\n    sentences: [read the pump]\n"
+            "  c:\n    topic: c\n    sentences: [red the pump]\n",
+            ("homophones", 9, 16),
+        ),
+    ],
+)  # fmt: skip
+def test_fault(text: str, wanted: tuple[str, int, int], tmp_path: Path) -> None:
+    found = faults(text, tmp_path)
+    if wanted[0] not in ("unpublished_slot", "guessed_word", "short_phrase", "homophones"):
+        assert wanted in found
+    assert [fault for fault in found if fault[0] == wanted[0]] == [wanted]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        COMMANDS.replace("start_pump:", "emergency_stop:"),
+        COMMANDS.replace("start_pump:", "eStop:"),
+        COMMANDS.replace("start_pump:", "pump_e_stop:"),
+        COMMANDS.replace("topic: pump", "topic: safety/door"),
+        COMMANDS.replace("start the pump", "emergency stop"),
+        COMMANDS.replace("start the pump", "'e(mergency|) stop the pump'"),
+        COMMANDS.replace("start the pump", "E-stop"),
+        COMMANDS.replace("start the pump", "e stop now"),
+        COMMANDS.replace("start the pump", "紧急停止"),
+        COMMANDS.replace("start the pump", "按 急 停"),
+        COMMANDS + "    payload: {action: emergencyStop}\n",
+        COMMANDS + "    payload: {interlock: 1}\n",
+        COMMANDS + "lists:\n  what: [emergency, normal]\n"
+        + COMMANDS.partition("commands:\n")[2].replace("start_pump", "b").replace("the pump", "{what} stop"),
+    ],
+)  # fmt: skip
+def test_a_safety_function_is_refused(changed: str) -> None:
+    if "lists:" in changed:
+        head, _, tail = changed.partition("lists:\n")
+        lists, _, more = tail.partition("  b:")
+        changed = f"lists:\n{lists}{head}  b:{more}"
+    found = [fault for fault in check(parse_grammar(f"name: a\n{changed}")) if fault.code == "safety_claim"]
+    assert found
+    assert all(fault.severity is Severity.ERROR and "process stop" in fault.advice for fault in found)
+
+
+@pytest.mark.parametrize(
+    "words", ["stop the pump", "unlock the door", "save the file", "estimate the stock", "steps"]
+)
+def test_ordinary_words_are_no_safety_claim(words: str) -> None:
+    found = check(parse_grammar(HEAD.replace("start the pump", words)))
+    assert not [fault for fault in found if fault.code == "safety_claim"]
+
+
+def test_advice_names_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "grammar.yaml"
+    file.write_text(HEAD + "    prioritiy: 1\n    refractory: 2\n")
+    with pytest.raises(FaultyGrammarError) as caught:
+        load_grammar(file)
+    assert "Did you mean `refractory_s`?" in str(caught.value)
+    assert str(caught.value).startswith(f"{file}:7:5: error [unknown_key]")
+
+
+def test_missing_sounds_are_an_error() -> None:
+    (fault,) = check(parse_grammar(HEAD), tokens=["<blank>", "<noise>", "AA"])
+    assert (fault.code, fault.severity) == ("missing_sounds", Severity.ERROR)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "none.yaml", tmp_path, tmp_path / "binary"):
+        with pytest.raises(GrammarError):
+            load_grammar(path)
+        assert [fault.code for fault in check_file(path)] == ["unreadable"]
+
+
+def test_on_and_off_are_words() -> None:
+    grammar = parse_grammar("name: a\nlists: {state: [on, off, yes, no]}\n" + COMMANDS)
+    assert [value.value for value in grammar.lists["state"].values] == ["on", "off", "yes", "no"]  # type: ignore[union-attr]
