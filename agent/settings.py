@@ -174,6 +174,24 @@ class Storage(Section):
     """What can be made again: compiled grammars."""
 
 
+class Updates(Section):
+    """Where signed models and grammars come from."""
+
+    source: str | None = Field(default=None, pattern=r"^(https?://.+|mqtt|/.+)$")
+    """URL of a repository, `mqtt` to ask `voxline update serve` at the broker, or a folder; None: no updates."""
+    root: Path = Path("/etc/voxline/root.json")
+    """Whose signatures are believed: the repository's root metadata."""
+    tls: Tls | None = None
+    """For a source with https."""
+    reserve_bytes: int = Field(default=256 * 2**20, ge=0)
+    """Of the disk, left free."""
+    check_interval_s: float = Field(default=3600.0, ge=10, le=7 * 86_400)
+    """A channel that is followed is asked this often, and what was refused is tried again."""
+    probation_s: float = Field(default=600.0, ge=1, le=7 * 86_400)
+    """A new bundle is watched for at least this long, and for `probation_utterances`."""
+    probation_utterances: int = Field(default=10, ge=0, le=10_000)
+
+
 class Settings(BaseSettings):
     """All settings of one station. Build it with `load`, or from sections in a test."""
 
@@ -192,6 +210,7 @@ class Settings(BaseSettings):
     health: Health = Health()
     logging: Logging = Logging()
     storage: Storage = Storage()
+    updates: Updates = Updates()
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - a hook of pydantic-settings

@@ -8,6 +8,7 @@ attributes in the user properties. Each payload class says on which channel it t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from datetime import time as clock_time
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -107,6 +108,21 @@ class Status(StrEnum):
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+
+
+UpdatePhase = Literal[
+    "idle",
+    "checking",
+    "downloading",
+    "verifying",
+    "staged",
+    "activating",
+    "probation",
+    "committed",
+    "rolling_back",
+    "rolled_back",
+    "refused",
+]
 
 
 class Part(BaseModel):
@@ -355,6 +371,77 @@ class Health(Payload):
     system: SystemHealth
 
 
+class Release(Part):
+    """A released model bundle or grammar."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    version: str = Field(max_length=64)
+
+
+class Hours(Part):
+    """A part of the day by the station's local clock; may span midnight."""
+
+    start: clock_time
+    end: clock_time
+
+
+class Desired(Payload):
+    """What the station should run; without `model`, `grammar` and `follow` nothing is to change any more.
+
+    It is not signed and need not be: it can only choose among releases that are, and none that is older than
+    what has proven itself here.
+    """
+
+    channel = Channel("update/desired", retain=True, spoken=False, heard=Ear.OWN)
+
+    model: Release | None = None
+    grammar: Release | None = None
+    follow: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")
+    """A channel of the repository, such as `stable`, instead of `model` and `grammar`."""
+    percent: float = Field(default=100.0, ge=0, le=100)
+    """Of the stations that read this; a larger share holds every station of a smaller one."""
+    not_before: Utc | None = None
+    window: Hours | None = None
+    """When bundles may be swapped; they are fetched and tried at once."""
+    retry: bool = False
+    """Also what failed here before."""
+
+
+class Update(Payload):
+    """How an update stands."""
+
+    channel = Channel("update", retain=True)
+
+    phase: UpdatePhase
+    reason: str = ""
+    releases: tuple[str, ...] = ()
+    """What is being installed: `model/press/1.2.0`."""
+    bytes_done: int = 0
+    bytes_total: int = 0
+    """Of files that were not on the station yet."""
+    active: str | None
+    """Digest of the slot in use; None: what the settings name."""
+    running: tuple[str, ...] = ()
+    """What is in it."""
+    pinned: bool = False
+
+
+class Updated(Payload):
+    """An update has ended, for good or bad. `committed` is said only after probation."""
+
+    channel = Channel("event/update", keep=Keep.DURABLE)
+
+    number: int
+    """Counts the station's updates; one that comes twice is the same."""
+    outcome: Literal["committed", "rolled_back", "refused"]
+    reason: str
+    """The evidence."""
+    releases: tuple[str, ...]
+    """What was installed, or was not."""
+    active: str | None
+    """As in `Update`."""
+
+
 KINDS: tuple[type[Payload], ...] = (
     Command,
     Response,
@@ -373,4 +460,7 @@ KINDS: tuple[type[Payload], ...] = (
     Grammar,
     State,
     Health,
+    Desired,
+    Update,
+    Updated,
 )

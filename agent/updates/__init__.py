@@ -1,0 +1,1 @@
+"""Signed updates of models and grammars that roll back by themselves."""

@@ -1,0 +1,71 @@
+"""Changes to files that survive a power cut: each is seen whole afterwards, or not at all.
+
+A file that is written and renamed without fsync is empty after a power cut; a rename without fsync of the
+folder may not have happened. Everything that the updates keep goes through these few functions.
+"""
+
+import os
+from pathlib import Path
+
+PARTIAL_SUFFIX = ".partial"
+"""What a cut may leave behind; nothing with this suffix is ever read as a result."""
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace the file at `path`.
+
+    Raises:
+        OSError: the old content stands.
+    """
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    move(partial, path)
+
+
+def write_link(link: Path, target: str) -> None:
+    """Make `link` point to `target`, a name relative to the link's folder."""
+    partial = link.with_name(link.name + PARTIAL_SUFFIX)
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target)
+    move(partial, link)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename over `target`; what moves must be synced already."""
+    source.rename(target)
+    sync(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or link that may not be there."""
+    path.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, and see that they stay."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Do so with a folder and all that lies in it."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if not path.is_symlink():
+            sync(path)
+    sync(folder)

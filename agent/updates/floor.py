@@ -1,0 +1,98 @@
+"""What the station never goes below: versions of signed metadata, and time.
+
+python-tuf compares new metadata with the copies that it keeps. Where a power cut tore those it would take
+older ones as new. This floor is kept apart, synced, and raised before anything is used. Pure, but for `load`
+and `save`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from agent.errors import UpdateError
+from agent.updates.durable import write_file
+
+log = structlog.get_logger()
+
+
+class UntrustedError(UpdateError):
+    """What the repository says is forged, outdated, or contradicts itself."""
+
+    code = "untrusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Metadata of one role that verified."""
+
+    version: int
+    keys: tuple[str, ...]
+    """Ids of the keys that may sign it, sorted."""
+    expires: datetime
+
+
+class Mark(BaseModel):
+    """How far a role has come."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    keys: tuple[str, ...]
+
+
+class Floor(BaseModel):
+    """The lowest that is acceptable. It never sinks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    time: AwareDatetime | None = None
+    """A moment that has passed for certain: what had expired by then has expired, whatever the clock says.
+    It is only taken while all metadata was valid, so a clock that runs ahead cannot raise it too far."""
+    roles: Mapping[str, Mark] = {}
+
+    def check(self, seen: Mapping[str, Seen], now: datetime) -> None:
+        """Refuse what is older than what was seen before.
+
+        Raises:
+            UntrustedError: names the role.
+        """
+        past = max(now, self.time) if self.time else now
+        # With new online keys versions may begin anew: the owner recovers so from stolen ones.
+        renewed = any(self._rotated(role, seen) for role in ("timestamp", "snapshot"))
+        for role, this in seen.items():
+            if this.expires <= past:
+                raise UntrustedError(f"{role}.json has expired on {this.expires:%Y-%m-%d %H:%M} UTC")
+            mark = self.roles.get(role)
+            forgiven = role != "root" and (renewed or self._rotated(role, seen))
+            if mark and this.version < mark.version and not forgiven:
+                raise UntrustedError(f"{role}.json went back from version {mark.version} to {this.version}")
+
+    def raised(self, seen: Mapping[str, Seen], now: datetime) -> "Floor":
+        """Return the floor after metadata that passed `check`."""
+        marks = {role: Mark(version=this.version, keys=this.keys) for role, this in seen.items()}
+        return Floor(time=max(now, self.time) if self.time else now, roles={**self.roles, **marks})
+
+    def _rotated(self, role: str, seen: Mapping[str, Seen]) -> bool:
+        return role in self.roles and role in seen and self.roles[role].keys != seen[role].keys
+
+
+def load(path: Path) -> Floor:
+    """Read the floor; a damaged file is reported and begins anew, or a bad disk would end all updates."""
+    try:
+        return Floor.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Floor()
+    except ValidationError:
+        log.exception("update_floor_damaged", path=str(path))
+        return Floor()
+
+
+def save(path: Path, floor: Floor) -> None:
+    """Write the floor, to stay."""
+    write_file(path, floor.model_dump_json().encode())

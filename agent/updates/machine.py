@@ -1,0 +1,273 @@
+"""The course of an update as a pure state machine: a state and an event in, the next state and effects out.
+
+| phase | event | next phase | effects |
+|---|---|---|---|
+| idle, committed, rolled_back, refused | Wish | checking, refused | Check |
+| checking, downloading, verifying, staged | Wish | checking, refused | Check |
+| checking, downloading, verifying, staged | Withdraw | idle, committed | |
+| checking, downloading, verifying | Trouble | idle, committed, refused | |
+| checking | Found | downloading, idle, committed, refused | Fetch |
+| downloading | Fetched | verifying | Try |
+| verifying | Passed | staged | |
+| verifying | Failed | refused | |
+| staged | Go | activating | Activate |
+| activating | Swapped | probation | |
+| activating, probation | Failed | rolling_back | Revert |
+| all but rolling_back | Rollback | rolling_back | Revert |
+| probation | Healthy | committed | Tidy |
+| rolling_back | Reverted | rolled_back | Tidy |
+
+`Started` goes on, in every phase, where the process ended. What is not in the table is ignored: a late answer
+to a question that nobody asks any more does no harm. `TABLE` is this table as code: no event can lead where
+it does not say, and the picture in the manual is drawn from it. The state is on the disk before its effects
+run; an effect may run twice.
+"""
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent.updates.course import (
+    PREPARING,
+    RESTING,
+    WORKING,
+    Activate,
+    Candidate,
+    Check,
+    Delivered,
+    Effect,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    Found,
+    Go,
+    Healthy,
+    Outcome,
+    Passed,
+    Phase,
+    Pin,
+    Revert,
+    Reverted,
+    Rollback,
+    Started,
+    State,
+    Stopping,
+    Swapped,
+    Tidy,
+    Trouble,
+    Try,
+    Wish,
+    Withdraw,
+)
+from agent.updates.release import order
+
+MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
+MAX_STARTS = 2
+"""So many starts of the process in one trial or probation, and the bundle is to blame."""
+
+Step = tuple[State, tuple[Effect, ...]]
+
+
+def advance(state: State, event: Event) -> Step:
+    """Take one step."""
+    match event:
+        case Started():
+            return _started(state, event)
+        case Stopping():
+            return replace(state, stopped=True), ()
+        case Pin():
+            return replace(state, pinned=event.pinned), ()
+        case Delivered():
+            left = tuple(outcome for outcome in state.outcomes if outcome.id != event.id)
+            return replace(state, outcomes=left), ()
+    row = _ROWS.get((state.phase, type(event)))
+    slot = getattr(event, "slot", None)
+    if row is None or (slot and (state.candidate is None or slot != state.candidate.slot)):
+        return state, ()
+    after, effects = row.handler(state, event)
+    assert after.phase in row.targets | {state.phase}, (state.phase, event, after.phase)  # noqa: S101
+    return after, effects
+
+
+def _started(state: State, event: Started) -> Step:
+    """Go on where the process ended; the link says what is true."""
+    starts = state.starts + (not state.stopped)
+    state = replace(state, active=event.active, running=event.running, stopped=False)
+    candidate = state.candidate
+    if state.wanted and state.phase in (Phase.CHECKING, Phase.DOWNLOADING):
+        return replace(state, phase=Phase.CHECKING), (Check(state.wanted),)
+    if state.phase is Phase.ROLLING_BACK:
+        return state, (_revert(state),)
+    if candidate is None or state.phase in RESTING | {Phase.STAGED}:
+        return state, ()
+    if state.phase is Phase.VERIFYING:
+        if starts >= MAX_STARTS:
+            return _refuse(_blame(state), "the trial ended the process"), ()
+        return replace(state, starts=starts), (Try(candidate),)
+    if event.active != candidate.slot:
+        if state.phase is Phase.ACTIVATING:
+            return replace(state, phase=Phase.STAGED, history=state.history[:-1]), ()
+        return _undo(state, "it is not in use any more, and not by this agent's doing")
+    if starts >= MAX_STARTS:
+        return _undo(state, f"the process ended {starts} times")
+    return replace(state, phase=Phase.PROBATION, starts=starts), ()
+
+
+def _wish(state: State, event: Wish) -> Step:
+    if state.wanted == event.wanted and not event.retry:
+        failed_by_name = state.phase is Phase.ROLLED_BACK and not event.wanted.follow
+        if failed_by_name or state.phase in PREPARING:
+            return state, ()
+    state = replace(state, wanted=event.wanted, candidate=None)
+    if state.pinned:
+        return _refuse(state, "pinned by hand"), ()
+    failed = () if event.retry else state.failed
+    return replace(state, phase=Phase.CHECKING, failed=failed), (Check(event.wanted),)
+
+
+def _found(state: State, event: Found) -> Step:
+    candidate = event.candidate
+    if candidate.slot == state.active:
+        return _rest(state, "up to date"), ()
+    if candidate.slot in state.failed:
+        reason = "it failed here before; only `voxline update apply` tries it again"
+        return replace(state, phase=Phase.REFUSED, reason=reason), ()
+    for new in set(candidate.releases) - set(state.running):
+        highest = state.highest.get(new.line, new.version)
+        if order(new.version) < order(highest):
+            return _refuse(state, f"{new} is older than {highest}, which ran here; roll back by hand"), ()
+    return replace(state, phase=Phase.DOWNLOADING, candidate=candidate), (Fetch(candidate),)
+
+
+def _trouble(state: State, event: Trouble) -> Step:
+    return (_refuse if event.final else _rest)(state, event.reason), ()
+
+
+def _withdraw(state: State, _event: Withdraw) -> Step:
+    return replace(_rest(state, "nothing is wanted any more"), wanted=None), ()
+
+
+def _fetched(state: State, _event: Fetched) -> Step:
+    assert state.candidate  # noqa: S101 (for mypy, here and below: `advance` compared it)
+    return replace(state, phase=Phase.VERIFYING, starts=0), (Try(state.candidate),)
+
+
+def _passed(state: State, _event: Passed) -> Step:
+    return replace(state, phase=Phase.STAGED, reason=""), ()
+
+
+def _go(state: State, event: Go) -> Step:
+    candidate = state.candidate
+    assert candidate  # noqa: S101
+    history = (*state.history, state.active)[-MAX_HISTORY:]
+    state = replace(state, phase=Phase.ACTIVATING, starts=0, history=history, before=event.before)
+    return state, (Activate(candidate.slot),)
+
+
+def _swapped(state: State, event: Swapped) -> Step:
+    assert state.candidate  # noqa: S101
+    return replace(state, phase=Phase.PROBATION, active=event.slot, running=state.candidate.releases), ()
+
+
+def _failed(state: State, event: Failed) -> Step:
+    if state.phase is Phase.VERIFYING:
+        return _refuse(_blame(state), event.reason), ()
+    return _undo(state, event.reason)
+
+
+def _rollback(state: State, event: Rollback) -> Step:
+    if state.phase not in WORKING:
+        if state.active is None:
+            return replace(state, reason="there is nothing to roll back"), ()
+        state = replace(state, candidate=Candidate(state.active, state.running))
+    return _undo(state, event.reason)
+
+
+def _healthy(state: State, event: Healthy) -> Step:
+    highest = dict(state.highest)
+    for this in state.running:
+        highest[this.line] = max(this.version, highest.get(this.line, this.version), key=order)
+    state = replace(state, phase=Phase.COMMITTED, highest=highest, complaint="")
+    return replace(_conclude(state, event.reason), candidate=None), (Tidy(),)
+
+
+def _reverted(state: State, event: Reverted) -> Step:
+    state = replace(state, phase=Phase.ROLLED_BACK, active=event.active, running=event.running)
+    return replace(_conclude(state, state.reason), candidate=None, history=state.history[:-1]), (Tidy(),)
+
+
+def _rest(state: State, reason: str) -> State:
+    phase = Phase.COMMITTED if state.active else Phase.IDLE
+    return replace(state, phase=phase, reason=reason, candidate=None)
+
+
+def _refuse(state: State, reason: str) -> State:
+    complaint = f"{state.wanted}: {reason}"
+    known = complaint == state.complaint
+    state = replace(state, phase=Phase.REFUSED, complaint=complaint)
+    state = replace(state, reason=reason) if known else _conclude(state, reason)
+    return replace(state, candidate=None)
+
+
+def _blame(state: State) -> State:
+    failed = (*state.failed, state.candidate.slot) if state.candidate else state.failed
+    return replace(state, failed=failed[-MAX_FAILED:])
+
+
+def _undo(state: State, reason: str) -> Step:
+    state = replace(_blame(state), phase=Phase.ROLLING_BACK, reason=reason)
+    return state, (_revert(state),)
+
+
+def _revert(state: State) -> Revert:
+    return Revert(state.history[-1] if state.history else None)
+
+
+def _conclude(state: State, reason: str) -> State:
+    releases = state.candidate.releases if state.candidate else state.wanted.releases if state.wanted else ()
+    outcome = Outcome(state.count + 1, state.phase, reason, state.active, releases)
+    outcomes = (*state.outcomes, outcome)[-MAX_OUTCOMES:]
+    return replace(state, reason=reason, outcomes=outcomes, count=state.count + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Where an event may lead from some phases."""
+
+    phases: Set[Phase]
+    event: type[Event]
+    targets: Set[Phase]
+    handler: Callable[[State, Any], Step]
+
+
+_P = Phase
+TABLE: tuple[Row, ...] = (
+    Row(RESTING, Wish, {_P.CHECKING, _P.REFUSED}, _wish),
+    Row(PREPARING, Wish, {_P.CHECKING, _P.REFUSED}, _wish),
+    Row(PREPARING, Withdraw, {_P.IDLE, _P.COMMITTED}, _withdraw),
+    Row(PREPARING - {_P.STAGED}, Trouble, {_P.IDLE, _P.COMMITTED, _P.REFUSED}, _trouble),
+    Row({_P.CHECKING}, Found, {_P.DOWNLOADING, _P.IDLE, _P.COMMITTED, _P.REFUSED}, _found),
+    Row({_P.DOWNLOADING}, Fetched, {_P.VERIFYING}, _fetched),
+    Row({_P.VERIFYING}, Passed, {_P.STAGED}, _passed),
+    Row({_P.VERIFYING}, Failed, {_P.REFUSED}, _failed),
+    Row({_P.STAGED}, Go, {_P.ACTIVATING}, _go),
+    Row({_P.ACTIVATING}, Swapped, {_P.PROBATION}, _swapped),
+    Row(WORKING, Failed, {_P.ROLLING_BACK}, _failed),
+    Row(RESTING | PREPARING | WORKING, Rollback, {_P.ROLLING_BACK}, _rollback),
+    Row({_P.PROBATION}, Healthy, {_P.COMMITTED}, _healthy),
+    Row({_P.ROLLING_BACK}, Reverted, {_P.ROLLED_BACK}, _reverted),
+)
+_ROWS = {(phase, row.event): row for row in TABLE for phase in row.phases}
+
+
+def picture() -> str:
+    """Draw the table as a Mermaid state diagram."""
+    lines = {
+        f"    {phase} --> {target}: {row.event.__name__}"
+        for row in TABLE
+        for phase in row.phases
+        for target in row.targets
+        if phase is not target
+    }
+    return "\n".join(["stateDiagram-v2", "    [*] --> idle", *sorted(lines)]) + "\n"

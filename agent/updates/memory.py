@@ -1,0 +1,42 @@
+"""The state of the updates in one small file."""
+
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from agent.updates.course import State
+from agent.updates.durable import write_file
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _File:
+    schema_version: Literal[1]
+    state: State
+
+
+_CODEC = TypeAdapter(_File)
+
+
+def load(path: Path) -> State:
+    """Read the state; where there is none, or a damaged one, the link alone says what is in use."""
+    try:
+        return _CODEC.validate_json(path.read_bytes()).state
+    except FileNotFoundError:
+        return State()
+    except ValidationError as error:
+        log.error("update_state_damaged", path=str(path), reason=str(error)[:500])  # noqa: TRY400
+        return State()
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state, to stay.
+
+    Raises:
+        OSError: the old one stands.
+    """
+    write_file(path, _CODEC.dump_json(_File(1, state)))

@@ -1,0 +1,1 @@
+"""The ways by which updates arrive; none of them has to be trusted."""

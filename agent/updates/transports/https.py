@@ -1,0 +1,74 @@
+"""A repository on any static file server."""
+
+import re
+from collections.abc import Iterator
+
+import urllib3
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+from urllib3.response import BaseHTTPResponse
+
+from agent.settings import Tls
+from agent.updates.transports.transport import Patience, Transport
+
+_CHUNK_BYTES = 2**16
+
+
+class Https(Transport):
+    """Reads a repository over HTTPS; goes on with `Range` where a transfer broke.
+
+    Args:
+        base: URL of the repository's folder, ending in `/`.
+        tls: None trusts the system's authorities.
+        patience: how slow the server may be.
+    """
+
+    def __init__(self, base: str, tls: Tls | None = None, patience: Patience | None = None) -> None:
+        super().__init__(patience or Patience())
+        self._base = base
+        self._pool = urllib3.PoolManager(
+            maxsize=1,
+            timeout=urllib3.Timeout(self.patience.silence_s),
+            ca_certs=str(tls.ca) if tls and tls.ca else None,
+            cert_file=str(tls.certificate) if tls and tls.certificate else None,
+            key_file=str(tls.key) if tls and tls.key else None,
+            headers={"User-Agent": "voxline", "Accept-Encoding": "identity"},
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.clear()
+
+    def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes from `offset` on. See `Transport.read`."""
+        url = self._base + path
+        headers = {**self._pool.headers, **({"Range": f"bytes={offset}-"} if offset else {})}
+        try:
+            response = self._pool.request(
+                "GET", url, headers=headers, preload_content=False, redirect=False, retries=False
+            )
+            try:
+                yield from _body(response, url, offset)
+            finally:
+                response.close()
+        except urllib3.exceptions.TimeoutError as error:
+            raise SlowRetrievalError(f"{url}: no answer within {self.patience.silence_s} s") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise DownloadError(f"{url}: {error}") from error
+
+
+def _body(response: BaseHTTPResponse, url: str, offset: int) -> Iterator[bytes]:
+    if 300 <= response.status < 400:
+        # A repository does not move; what answers so is a portal that wants a login.
+        raise DownloadHTTPError(f"{url}: redirected to {response.headers.get('Location')}", response.status)
+    if response.status not in (200, 206):
+        raise DownloadHTTPError(f"{url}: the server answers {response.status}", response.status)
+    skip = offset
+    if response.status == 206:
+        given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if not given or int(given[1]) != offset:
+            raise DownloadError(f"{url}: asked for bytes from {offset} on, got {given and given[0]}")
+        skip = 0
+    while chunk := response.read1(_CHUNK_BYTES):
+        dropped = min(skip, len(chunk))
+        skip -= dropped
+        yield chunk[dropped:]

@@ -1,0 +1,135 @@
+"""What of a repository may be believed: python-tuf's client, with its four gaps closed.
+
+- It does not sync. Metadata is synced here before the floor is raised and before anything of it is used; torn
+  metadata reads as none and is fetched again.
+- It takes root.json away before it links the new one. The root that was shipped is always given to it.
+- Its downloads neither resume nor appear whole. Files come by `agent.updates.download`, by SHA-256 out of
+  signed documents; it only fetches these documents.
+- With torn copies it forgets what it knew. `agent.updates.floor` does not.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError, RepositoryError
+from tuf.api.metadata import Metadata, Root, Targets
+from tuf.ngclient import Updater
+
+from agent.updates import durable, floor
+from agent.updates.floor import Seen, UntrustedError
+from agent.updates.transports.transport import Transport, UnreachableError
+
+METADATA, TARGETS = "metadata/", "targets/"
+"""Folders of a repository."""
+_ROLES = ("root", "timestamp", "snapshot", "targets")
+
+
+class Trust:
+    """The verified view of a repository.
+
+    Args:
+        root: the root metadata that was shipped: all trust begins here.
+        folder: for copies of metadata; made where it is missing.
+        documents: folder for copies of signed documents; made where it is missing.
+        floor_file: path of the floor, in neither folder.
+        transport: how to reach the repository.
+        metadata: where metadata lies, for the transport; ends in `/`.
+        targets: where signed documents lie.
+        now: the station's clock, UTC.
+    """
+
+    def __init__(
+        self,
+        root: bytes,
+        folder: Path,
+        documents: Path,
+        floor_file: Path,
+        transport: Transport,
+        *,
+        metadata: str = METADATA,
+        targets: str = TARGETS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._root, self._folder, self._documents = root, folder, documents
+        self._floor_file = floor_file
+        self._transport, self._metadata, self._targets = transport, metadata, targets
+        self._now = now
+        self._updater: Updater | None = None
+
+    def refresh(self) -> None:
+        """Learn what the repository says now.
+
+        Raises:
+            UntrustedError: it is forged, older than what was seen, expired, or contradicts itself.
+            UnreachableError: it could not be asked.
+            OSError: the disk refuses.
+        """
+        self._updater = None
+        durable.make_folder(self._folder)
+        durable.make_folder(self._documents)
+        with _translated():
+            updater = Updater(
+                str(self._folder),
+                self._metadata,
+                target_base_url=self._targets,
+                fetcher=self._transport,
+                bootstrap=self._root,
+            )
+            updater.refresh()
+            durable.sync_tree(self._folder)
+            seen = self._seen()
+        known, now = floor.load(self._floor_file), self._now()
+        known.check(seen, now)
+        floor.save(self._floor_file, known.raised(seen, now))
+        self._updater = updater
+
+    def read(self, path: str) -> bytes | None:
+        """Return a signed document as of the last `refresh`, None if there is no such document.
+
+        Raises:
+            UntrustedError: what came is not what was signed.
+            UnreachableError: it could not be had.
+        """
+        if self._updater is None:
+            self.refresh()
+        assert self._updater  # noqa: S101 (for mypy: refresh sets it or raises)
+        copy = self._documents / quote(path, safe="")
+        with _translated():
+            info = self._updater.get_targetinfo(path)
+            if info is None:
+                return None
+            if not self._updater.find_cached_target(info, str(copy)):
+                partial = copy.with_name(copy.name + durable.PARTIAL_SUFFIX)
+                self._updater.download_target(info, str(partial))
+                durable.sync(partial)
+                durable.move(partial, copy)
+            return copy.read_bytes()
+
+    def _seen(self) -> dict[str, Seen]:
+        signed = {role: Metadata.from_file(str(self._folder / f"{role}.json")).signed for role in _ROLES}
+        root = signed["root"]
+        if not isinstance(root, Root) or not isinstance(signed["targets"], Targets):
+            raise RepositoryError("root.json or targets.json is something else")
+        return {
+            role: Seen(this.version, tuple(sorted(root.roles[role].keyids)), this.expires)
+            for role, this in signed.items()
+        }
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn python-tuf's errors into ours."""
+    try:
+        yield
+    except RepositoryError as error:
+        reason = str(error) or type(error).__name__
+        raise UntrustedError(f"the repository cannot be trusted: {reason}") from error
+    except DownloadLengthMismatchError as error:
+        raise UntrustedError(str(error)) from error
+    except DownloadError as error:
+        # Whoever answers 4xx was reached; whatever else went wrong may pass.
+        final = isinstance(error, DownloadHTTPError) and error.status_code < 500
+        raise UnreachableError(str(error), final=final) from error

@@ -1,0 +1,56 @@
+"""Our client behind the command line that tuf-conformance speaks.
+
+    pytest tuf_conformance --entrypoint "<python> -m tests.updates.conformance"
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from agent.errors import UpdateError
+from agent.updates.transports.https import Https
+from agent.updates.transports.transport import Patience
+from agent.updates.trust import Trust
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--metadata-url")
+    parser.add_argument("--metadata-dir", type=Path)
+    parser.add_argument("--target-name", action="append")
+    parser.add_argument("--target-dir", type=Path)
+    parser.add_argument("--target-base-url")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("init").add_argument("root", type=Path)
+    commands.add_parser("refresh")
+    commands.add_parser("download")
+    given = parser.parse_args()
+    state = given.metadata_dir.parent / "state"
+    state.mkdir(exist_ok=True)
+    if given.command == "init":
+        shutil.copy(given.root, state / "root.json")
+        shutil.copy(given.root, given.metadata_dir / "root.json")
+        return 0
+    trust = Trust(
+        (state / "root.json").read_bytes(),
+        given.metadata_dir,
+        given.target_dir or state / "documents",
+        state / "floor.json",
+        Https("", patience=Patience(silence_s=5, tries=2, max_pause_s=0.1)),
+        metadata=given.metadata_url,
+        targets=given.target_base_url or "",
+    )
+    try:
+        trust.refresh()
+        for name in given.target_name or []:
+            if trust.read(name) is None:
+                raise UpdateError(f"{name}: no such target")
+    except UpdateError as error:
+        sys.stderr.write(f"error[{error.code}]: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
