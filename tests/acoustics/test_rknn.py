@@ -296,3 +296,5 @@ def test_what_is_asked_for_is_taken_or_refused(bundle: Bundle, board: Board, rk3
     with pytest.raises(EngineError, match="gave no answer"):
         engine.run(rows())
     assert engine.name == "rknn"
+    board.answer = None
+    engine.run(rows())
