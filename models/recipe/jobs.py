@@ -12,9 +12,12 @@ from dataclasses import astuple, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from models.recipe.voices import HELD_OUT, Mix, draw_mix
+
+if TYPE_CHECKING:
+    from models.recipe.texts import Text
 
 SPEECH_HZ = 16_000
 """Sample rate of all speech here."""
@@ -34,6 +37,8 @@ class Job:
     text: str
     spoken: str
     targets: str
+    label: str = ""
+    """What a sentence of a grammar means, as JSON."""
 
     @property
     def phones(self) -> str:
@@ -42,50 +47,35 @@ class Job:
 
 
 def plan(
-    seed: int,
-    count: int,
-    voices: list[str],
-    mandarin: float = 0.25,
-    kinds: Collection[str] = (),
-    avoid: Collection[Path] = (),
+    texts: Iterable["Text"], seed: int, count: int, voices: list[str], avoid: Collection[Path] = ()
 ) -> Iterator[Job]:
-    """Yield `count` jobs, `mandarin` (0 to 1) of them Mandarin, none with a text of the jobs files `avoid`.
+    """Yield `count` jobs with texts that no jobs file of `avoid` has.
 
-    With `kinds` (such as chatter or near) only sentences of these kinds are taken. Sentences with a word on
-    which the dictionaries disagree are left out, so are sentences beyond `MAX_LETTERS`.
+    Sentences with a word on which the dictionaries disagree are left out, so are those beyond `MAX_LETTERS`.
     """
-    from models.recipe.phones import (  # dictionaries: only where jobs are planned
-        UnknownWordError,
-        spoken,
-        targets,
-    )
-    from models.recipe.texts import Text, sentences
-
     rng = Random(f"jobs-{seed}")
-    streams = {"en": sentences("en", seed), "zh": sentences("zh", seed)}
     used = {(job.language, job.text) for path in avoid for job in read(path)}
+    fresh = (text for text in texts if (text.language, text.words) not in used)
+    planned = (_job(text, f"{seed:02d}-{number:06d}", voices, rng) for number, text in enumerate(fresh))
+    yield from islice((job for job in planned if job is not None), count)
 
-    def job(number: int) -> Job | None:
-        text: Text = next(streams["zh" if rng.random() < mandarin else "en"])
-        if (text.language, text.words) in used or (kinds and text.kind not in kinds):
-            return None
-        mix = draw_mix(text.language, voices, rng)
-        try:
-            phones = targets(text.language, text.words)
-        except UnknownWordError:
-            return None
-        # A full stop makes short commands end naturally; a question mark now and then varies the tune.
-        end = rng.choices([".", "!", "?", ""], [0.7, 0.1, 0.05, 0.15])[0]
-        letters = spoken(text.language, text.words, british=mix.british) + end
-        if len(letters) > MAX_LETTERS:
-            return None
-        speed = round(rng.triangular(0.8, 1.3, 1.0), 2)
-        return Job(
-            f"{seed:02d}-{number:06d}", text.language, text.kind, str(mix), speed, text.words, letters, phones
-        )
 
-    numbered = (job(number) for number in range(20 * count))
-    yield from islice((one for one in numbered if one is not None), count)
+def _job(text: "Text", name: str, voices: list[str], rng: Random) -> Job | None:
+    # Dictionaries are needed only where jobs are planned.
+    from models.recipe.phones import UnknownWordError, spoken, targets
+
+    mix = draw_mix(text.language, voices, rng)
+    try:
+        phones = targets(text.language, text.words)
+    except UnknownWordError:
+        return None
+    # A full stop makes short commands end naturally; a question mark now and then varies the tune.
+    end = rng.choices([".", "!", "?", ""], [0.7, 0.1, 0.05, 0.15])[0]
+    letters = spoken(text.language, text.words, british=mix.british) + end
+    if len(letters) > MAX_LETTERS:
+        return None
+    speed = round(rng.triangular(0.8, 1.3, 1.0), 2)
+    return Job(name, text.language, text.kind, str(mix), speed, text.words, letters, phones, text.label)
 
 
 def _open(path: Path, mode: Literal["r", "w"]) -> IO[str]:

@@ -37,7 +37,8 @@ _MISSING = {
     "amps": "AE M P S", "extruder": "IH K S T R UW D ER", "unloader": "AH N L OW D ER",
     "rewinder": "R IY W AY N D ER", "newtons": "N UW T AH N Z", "kilonewtons": "K IH L AH N UW T AH N Z",
     "pascals": "P AE S K AE L Z", "macchiato": "M AA K IY AA T OW", "cortado": "K AO R T AA D OW",
-    "vise": "V AY S", "admire": "AH D M AY ER",
+    "vise": "V AY S", "admire": "AH D M AY ER", "voxline": "V AA K S L AY N",
+    "millimetres": "M IH L AH M IY T ER Z",
 }  # fmt: skip
 _WORST_DISAGREEMENT = 0.26  # share of a word's phones
 _VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}

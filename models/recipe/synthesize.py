@@ -25,7 +25,9 @@ import numpy as np
 from models.recipe import jobs as job_files
 from models.recipe.jobs import SPEECH_HZ, Job
 
-COLUMNS = ("path", "split", "language", "speaker", "seconds", "labels", "text", "phones", "kind", "speed")
+COLUMNS = (
+    "path", "split", "language", "speaker", "seconds", "labels", "text", "phones", "kind", "speed", "label",
+)  # fmt: skip
 
 
 def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
@@ -108,7 +110,7 @@ def _row(job: Job, path: str, seconds: float) -> tuple[str, ...]:
         job.phones,
         job.kind,
     )
-    return (*cells, str(job.speed))
+    return (*cells, str(job.speed), job.label)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -125,6 +127,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan.add_argument(
         "--avoid", type=Path, nargs="*", default=(), help="jobs files whose texts must not come again"
     )
+    plan.add_argument(
+        "--grammars", type=Path, nargs="*", help="say sentences of these grammars, nothing else"
+    )
+    plan.add_argument("--near", type=float, default=0.5, help="share of near misses among those, 0 to 1")
     plan.add_argument("--kinds", nargs="*", default=(), help="only sentences of these kinds, such as chatter")
     plan.add_argument(
         "--kokoro", type=Path, required=True, help="folder with model.onnx, vocab.json and voices/"
@@ -150,10 +156,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from models.recipe.voices import load_styles
 
+    if arguments.grammars:
+        from models.recipe.grammar_texts import grammar_texts
+
+        texts = grammar_texts(arguments.grammars, arguments.seed, arguments.near)
+    else:
+        from models.recipe.texts import mixed
+
+        texts = mixed(arguments.seed, arguments.mandarin, arguments.kinds)
     voices = list(load_styles(arguments.kokoro / "voices"))
-    jobs = job_files.plan(
-        arguments.seed, arguments.count, voices, arguments.mandarin, arguments.kinds, arguments.avoid
-    )
+    jobs = job_files.plan(texts, arguments.seed, arguments.count, voices, arguments.avoid)
     print(f"{job_files.write(jobs, arguments.out)} jobs in {arguments.out}")
 
 

@@ -4,7 +4,8 @@ A draw depends only on the seed, so that a corpus can be made again, continued, 
 seed for sentences that no training has seen.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,8 @@ class Text:
     language: Language
     kind: str
     words: str
+    label: str = ""
+    """What a sentence of a grammar means, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -106,27 +109,36 @@ def near_miss(words: str, rng: Random) -> str | None:
     return None
 
 
-def sentences(language: Language, seed: int, near_share: float = 0.08) -> Iterator[Text]:
-    """Yield distinct sentences without end; `near_share` (0 to 1) of the English ones are near misses."""
+def sentences(language: Language, seed: int, near_share: float = 0.16) -> Iterator[Text]:
+    """Yield sentences without end, long ones once, short ones more often, for more voices.
+
+    `near_share` (0 to 1) of the English commands and orders become near misses.
+    """
     kinds, _ = _load(language)
     rng = Random(f"{language}-{seed}")
-    seen: set[str] = set()
+    drawn: Counter[str] = Counter()
     while True:
         name = rng.choices(list(kinds), [kind.weight for kind in kinds.values()])[0]
         words = " ".join(_draw(rng.choice(kinds[name].templates), language, rng).split())
-        if language == "en" and name in ("command", "order") and rng.random() < near_share * 2:
-            name, words = "near", near_miss(words, rng) or words
-        # A short text is drawn again and again; that is wanted a few times (more voices), not more.
-        copy = next(
-            (text for text in (words, *(f"{words}\n{n}" for n in range(_copies(words)))) if text not in seen),
-            None,
-        )
-        if words and copy is not None:
-            seen.add(copy)
+        if language == "en" and name in ("command", "order") and rng.random() < near_share:
+            missed = near_miss(words, rng)
+            if missed:
+                name, words = "near", missed
+        drawn[words] += 1
+        if words and drawn[words] <= _repeats(words):
             yield Text(language, name, words)
 
 
-def _copies(words: str) -> int:
-    """How often a text may come again: short commands need many voices, long sentences only one."""
+def mixed(seed: int, mandarin: float, kinds: Collection[str] = ()) -> Iterator[Text]:
+    """Yield English and, for `mandarin` (0 to 1) of all, Mandarin sentences; only `kinds`, if any are named."""
+    rng = Random(f"mixed-{seed}")
+    streams = {"en": sentences("en", seed), "zh": sentences("zh", seed)}
+    while True:
+        text = next(streams["zh" if rng.random() < mandarin else "en"])
+        if not kinds or text.kind in kinds:
+            yield text
+
+
+def _repeats(words: str) -> int:
     length = len(words.split()) if words.isascii() else len(words) / 2
-    return 20 if length <= 1 else 6 if length <= 2 else 0
+    return 21 if length <= 1 else 7 if length <= 2 else 1

@@ -1,5 +1,6 @@
 """Texts, pronunciations, speakers and jobs of synthetic speech."""
 
+import json
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ import pytest
 pytest.importorskip("misaki", reason="synthetic speech is planned with misaki, of the extra `train`")
 
 from models.recipe import jobs, numbers
+from models.recipe.grammar_texts import grammar_texts
 from models.recipe.phones import (
     UnknownWordError,
     near_words,
@@ -18,7 +20,7 @@ from models.recipe.phones import (
     spoken,
     targets,
 )
-from models.recipe.texts import near_miss, sentences
+from models.recipe.texts import mixed, near_miss, sentences
 from models.recipe.tokens import INDEX
 from models.recipe.voices import HELD_OUT, Mix, draw_mix, load_styles, pack_styles, style
 
@@ -142,15 +144,25 @@ def test_styles_survive_packing_and_mix_by_weight(tmp_path: Path) -> None:
 
 def test_jobs_are_read_back_and_never_repeat_what_is_avoided(tmp_path: Path) -> None:
     first, second = tmp_path / "a.tsv.gz", tmp_path / "b.tsv"
-    planned = list(jobs.plan(1, 200, VOICES))
+    planned = list(jobs.plan(mixed(1, 0.25), 1, 200, VOICES))
     assert jobs.write(planned, first) == 200
     assert list(jobs.read(first)) == planned
-    jobs.write(jobs.plan(1, 200, VOICES, avoid=[first]), second)
+    jobs.write(jobs.plan(mixed(1, 0.25), 1, 200, VOICES, avoid=[first]), second)
     assert not {job.text for job in jobs.read(second)} & {job.text for job in planned}
 
 
-def test_plans_take_only_the_kinds_asked_for() -> None:
-    assert {job.kind for job in jobs.plan(2, 60, VOICES, kinds=["chatter", "near"])} == {"chatter", "near"}
+def test_only_the_kinds_asked_for_are_drawn() -> None:
+    assert {text.kind for text in islice(mixed(2, 0.2, ["chatter", "near"]), 60)} == {"chatter", "near"}
+
+
+def test_grammar_sentences_know_what_they_mean_and_near_misses_mean_nothing() -> None:
+    grammars = Path(__file__).parents[2] / "grammars"
+    texts = list(islice(grammar_texts([grammars / "demo.yaml", grammars / "conveyor-zh.yaml"], 1, 0.5), 300))
+    assert {text.kind for text in texts} == {"grammar/demo", "near/demo", "grammar/conveyor-zh"}
+    assert all(bool(text.label) == text.kind.startswith("grammar/") for text in texts)
+    meanings = {text.words: json.loads(text.label) for text in texts if text.kind == "grammar/demo"}
+    assert {meaning["command"] for meaning in meanings.values()} >= {"lights", "set_speed", "select_recipe"}
+    assert not [text for text in texts if text.kind == "near/demo" and text.words in meanings]
 
 
 def test_a_jobs_file_that_asks_for_a_held_out_voice_is_refused(tmp_path: Path) -> None:
