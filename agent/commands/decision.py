@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.commands.order import Order
+from agent.commands.order import Order, Origin
 from agent.recognition.hypothesis import Hypothesis, Reject
 
 
@@ -67,6 +67,8 @@ class Decision:
     verdict: Verdict
     heard: Hypothesis
     """The utterance that led to it; for a question answered by silence, the one that led to the question."""
+    origin: Origin
+    """What it was understood with."""
     order: Order | None = None
     """Always there for accept and confirm; for reject where an order had been made."""
     objection: Objection | None = None

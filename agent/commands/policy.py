@@ -163,7 +163,7 @@ class Policy:
                 objection = Objection(heard.reject or Reason.UNSURE)
                 text = self._words.question(self._question.order.text)
                 return [
-                    Decided(Decision(Verdict.REJECT, heard, objection=objection)),
+                    self._decide(Verdict.REJECT, heard, objection=objection),
                     Announce(text, Tone.CONFIRM),
                 ]
             effects += self._withdraw(Objection(Reason.INTERRUPTED))
@@ -199,7 +199,7 @@ class Policy:
 
     def _wake(self, heard: Hypothesis) -> list[Effect]:
         self._arming.wake(heard.end_s)
-        return [Decided(Decision(Verdict.WAKE, heard)), Announce(self._words.armed(), Tone.ARMED)]
+        return [self._decide(Verdict.WAKE, heard), Announce(self._words.armed(), Tone.ARMED)]
 
     def _act(self, order: Order, now_s: float) -> list[Effect]:
         """Publish or ask: the floor is ours."""
@@ -216,7 +216,7 @@ class Policy:
         objection = Objection(Reason.UNSURE) if doubt else None
         return [
             *effects,
-            Decided(Decision(Verdict.CONFIRM, order.heard, order, objection)),
+            self._decide(Verdict.CONFIRM, order.heard, order, objection),
             Ask(order, text, until_s),
             Announce(text, Tone.CONFIRM),
         ]
@@ -233,7 +233,7 @@ class Policy:
         self._repetition.accept(self._commands[order.command], now_s)
         self._followup.begin(order)
         return [
-            Decided(Decision(Verdict.ACCEPT, heard, order)),
+            self._decide(Verdict.ACCEPT, heard, order),
             Publish(order),
             Announce(self._words.sending(order.text), Tone.HEARD),
         ]
@@ -251,7 +251,7 @@ class Policy:
         return self._inhibit.objection(order.risk, now_s) or self._machine.objection(command, now_s)
 
     def _refuse(self, heard: Hypothesis, objection: Objection, order: Order | None = None) -> list[Effect]:
-        effects: list[Effect] = [Decided(Decision(Verdict.REJECT, heard, order, objection))]
+        effects: list[Effect] = [self._decide(Verdict.REJECT, heard, order, objection)]
         armed = self._arming.covers(heard.start_s)
         if addressed(heard, armed=armed, deliberate=self._settings.arming != "open"):
             effects.append(refusal(objection, heard.text, self._words))
@@ -262,8 +262,19 @@ class Policy:
         if self._question is None:
             return []
         order, self._question = self._question.order, None
-        decision = Decision(Verdict.REJECT, heard or order.heard, order, objection)
-        return [Decided(decision), refusal(objection, order.text, self._words)]
+        return [
+            self._decide(Verdict.REJECT, heard or order.heard, order, objection),
+            refusal(objection, order.text, self._words),
+        ]
+
+    def _decide(
+        self,
+        verdict: Verdict,
+        heard: Hypothesis,
+        order: Order | None = None,
+        objection: Objection | None = None,
+    ) -> Decided:
+        return Decided(Decision(verdict, heard, self._origin, order, objection))
 
     def _inhibited(self, report: InhibitReported, now_s: float) -> list[Effect]:
         if not self._inhibit.report(report, now_s):
