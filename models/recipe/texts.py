@@ -130,7 +130,7 @@ def sentences(language: Language, seed: int, near_share: float = 0.16) -> Iterat
 
 
 def mixed(seed: int, mandarin: float, kinds: Collection[str] = ()) -> Iterator[Text]:
-    """Yield English and, for `mandarin` (0 to 1) of all, Mandarin sentences; only `kinds`, if any are named."""
+    """Yield English and, `mandarin` (0 to 1) of all, Mandarin sentences; only `kinds`, if any are named."""
     rng = Random(f"mixed-{seed}")
     streams = {"en": sentences("en", seed), "zh": sentences("zh", seed)}
     while True:
