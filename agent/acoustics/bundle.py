@@ -117,6 +117,22 @@ def seal_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     return load_bundle(folder)
 
 
+def reseal_bundle(folder: Path) -> Bundle:
+    """Take over what has changed in a bundle's folder: write new sizes and hashes into its manifest.
+
+    Raises:
+        BundleError: as `load_bundle`.
+    """
+    path = folder / MANIFEST_FILE
+    raw = _read_regular(path, MAX_MANIFEST_BYTES)
+    try:
+        fields = json.loads(raw)
+        del fields["files"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise BundleError(f"{path}: is no manifest: {error}") from error
+    return seal_bundle(folder, fields)
+
+
 def _parse(path: Path, raw: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(raw)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent.acoustics.bundle import load_bundle
+from agent.acoustics.bundle import load_bundle, reseal_bundle
 from agent.acoustics.engines.board import COMPATIBLE, find_npu
 from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
 from agent.acoustics.profile import profile_layers
@@ -36,6 +36,13 @@ def info(bundle: Folder, *, as_json: Json = False) -> None:
         typer.echo(json.dumps({"digest": loaded.digest, **loaded.manifest.model_dump(mode="json")}, indent=2))
     else:
         typer.echo(_describe(loaded.manifest) + f"\nwhole and undamaged, digest {loaded.digest}")
+
+
+@app.command()
+def seal(bundle: Folder) -> None:
+    """Take over files that you changed, added or removed: write their hashes into the manifest."""
+    sealed = reseal_bundle(bundle)
+    typer.echo(f"{len(sealed.manifest.files)} files, digest {sealed.digest}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.acoustics.bundle import Bundle, load_bundle, seal_bundle
+from agent.acoustics.bundle import Bundle, load_bundle, reseal_bundle, seal_bundle
 from agent.acoustics.manifest import Tensor
 from agent.errors import BundleError
 from tests.acoustics.small import FRAME, TOKENS, WINDOW, manifest
@@ -118,6 +118,26 @@ def test_faults_are_refused_and_named(damaged: Path, change: Change, message: st
     change(damaged)
     with pytest.raises(BundleError, match=message):
         load_bundle(damaged)
+
+
+def test_changed_files_are_taken_over_by_a_new_seal(damaged: Path) -> None:
+    (damaged / "golden").mkdir()
+    (damaged / "golden" / "one.opus").write_bytes(b"sound")
+    (damaged / "model.rk3568.rknn").write_bytes(b"RKNN2")
+    before = json.loads((damaged / "manifest.json").read_text())
+    sealed = reseal_bundle(damaged)
+    assert sealed.manifest.files["golden/one.opus"].size_bytes == 5
+    after = json.loads((damaged / "manifest.json").read_text())
+    assert after | {"files": {}} == before | {"files": {}}
+    assert load_bundle(damaged) == sealed
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "3", "[" * 100_000, '{"files": {}}'])
+def test_what_is_no_manifest_cannot_be_sealed(damaged: Path, text: str) -> None:
+    (damaged / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=r"manifest\.json: "):
+        reseal_bundle(damaged)
+    assert (damaged / "manifest.json").read_text() == text
 
 
 def test_a_bundle_may_itself_be_reached_through_a_link(damaged: Path) -> None:
