@@ -16,8 +16,8 @@ from models.recipe.texts import Text, near_miss
 def grammar_texts(files: list[Path], seed: int, near_share: float) -> Iterator[Text]:
     """Yield sentences of grammars in turn, `near_share` (0 to 1) of the English as near misses.
 
-    The kind is `grammar/NAME` or `near/NAME`. A sentence is labelled with its command and slots as JSON; a near
-    miss has no label, and is left out where it happens to be a sentence of its grammar.
+    The kind is `grammar/NAME` or `near/NAME`. A sentence is labelled with its command and slots as JSON; a
+    near miss has no label, and is left out where it happens to be a sentence of its grammar.
     """
     rng = Random(f"grammars-{seed}")
     grammars = [load_grammar(file) for file in files]
