@@ -1,4 +1,4 @@
-"""What the acoustic model costs per hop: the engine, the host and what the guards of the NPU add to a call."""
+"""What the acoustic model costs per hop: engine, host, and what the guards of the NPU add to a call."""
 
 import sys
 import tempfile
