@@ -1,19 +1,64 @@
 """The commands a person types; each calls one function elsewhere."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from agent.acoustics.cli import app as model
+from agent.audio.cli import app as audio
+from agent.commands.cli import app as audit
+from agent.config_cli import ConfigPath
+from agent.config_cli import app as config
 from agent.errors import VoxlineError
+from agent.evaluation.cli import app as evaluate
+from agent.grammar.cli import app as grammar
+from agent.logs import configure_logging
+from agent.messaging.cli import app as contract
+from agent.settings import load
 
 app = typer.Typer(
-    help="Voxline: voice control for factory machines.",
+    help="Voxline: voice control for factory machines. Voice is never a safety function.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+for name, commands in {
+    "audio": audio,
+    "audit": audit,
+    "config": config,
+    "contract": contract,
+    "evaluate": evaluate,
+    "grammar": grammar,
+    "model": model,
+}.items():
+    app.add_typer(commands, name=name)
+
+
+@app.command()
+def run(config: ConfigPath = None) -> None:
+    """Run the agent until SIGTERM; SIGHUP reads the grammar anew."""
+    from agent.app import App, handle_signals  # starting is what only this command pays for
+
+    settings = load(config)
+    configure_logging(settings.logging.level, settings.logging.format)
+    station = App(settings)
+    handle_signals(station)
+    station.run()
+
+
+@app.command()
+def demo(mic: Annotated[bool, typer.Option("--mic", help="Listen to the real microphone.")] = False) -> None:
+    """Play bundled utterances through the whole agent and show what a SCADA system receives."""
+    from agent.demo.run import run_demo, run_microphone  # needs the extra `demo`
+
+    configure_logging(level="error")
+    console = Console(width=max(142, Console().width))
+    if mic:
+        run_microphone(console)
+    elif not run_demo(console):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ a pause, so that no command is half heard by one and half by the other.
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ class Hearing:
         self._listener = listener
         self._sink = sink
         self._stuck = StuckDetector()
-        self._change: tuple[Callable[[Listener], Listener], float] | None = None
+        self._changes: deque[tuple[Callable[[Listener], None], float]] = deque()
         self._stopping = False
         self.frames_total = 0
         self.busy_s = 0.0
@@ -87,15 +88,15 @@ class Hearing:
         self._source.close()
         self._thread.join(5)
 
-    def change(self, make: Callable[[Listener], Listener]) -> None:
-        """Let `make` turn the listener into another (or alter it) at the next pause; the latest call wins."""
-        self._change = (make, time.monotonic() + PATIENCE_S)
+    def change(self, alter: Callable[[Listener], None]) -> None:
+        """Let `alter` change the listener at the next pause, in the hearing thread, in order of calls."""
+        self._changes.append((alter, time.monotonic() + PATIENCE_S))
 
     def _run(self) -> None:
         try:
             for frame in self._source.frames():
                 began_s = time.monotonic()
-                self._apply_change(began_s)
+                self._apply_changes(began_s)
                 self._stuck.update(frame.samples, began_s)
                 try:
                     for hypothesis in self._listener.hear(frame.samples, frame.time_s):
@@ -115,8 +116,7 @@ class Hearing:
         else:
             self._sink(Ended())
 
-    def _apply_change(self, now_s: float) -> None:
-        if self._change and (self._listener.idle or now_s > self._change[1]):
-            make, _ = self._change
-            self._change = None
-            self._listener = make(self._listener)
+    def _apply_changes(self, now_s: float) -> None:
+        while self._changes and (self._listener.idle or now_s > self._changes[0][1]):
+            alter, _ = self._changes.popleft()
+            alter(self._listener)

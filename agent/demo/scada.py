@@ -13,7 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.demo.broker import HOST
-from agent.messaging.contract import Command, Response
+from agent.messaging.contract import Command, Inhibit, MachineState, Response
 from agent.messaging.namespace import Namespace
 
 
@@ -38,6 +38,8 @@ class Scada:
         self._lock = threading.Lock()
         self._received: list[Received] = []
         self._subscribed = threading.Event()
+        self._leaving = threading.Event()
+        self._reporter = threading.Thread(target=self._report, name="plant", daemon=True)
         self._client = paho.Client(CallbackAPIVersion.VERSION2, "scada", protocol=paho.MQTTv5)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._subscribed.set()
@@ -47,15 +49,29 @@ class Scada:
     def __enter__(self) -> "Scada":
         self._client.loop_start()
         self._subscribed.wait(5)
+        self._reporter.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._leaving.set()
+        self._reporter.join()
         self._client.disconnect()
         self._client.loop_stop()
 
-    def publish_state(self, topic: str, payload: object) -> None:
-        """Publish a retained value such as a machine's state."""
-        self._client.publish(topic, json.dumps(payload), qos=1, retain=True).wait_for_publish(5)
+    def last(self, topic: str) -> Received | None:
+        """Return the newest message of a topic."""
+        with self._lock:
+            return next((message for message in reversed(self._received) if message.topic == topic), None)
+
+    def _report(self) -> None:
+        """Say twice a second what stations ask of a plant: nothing is locked out, and the axis is homed."""
+        while not self._leaving.wait(0.5):
+            now = datetime.now(UTC)
+            free = Inhibit(time=now, active=False, who="shift lead", why="normal operation")
+            homed = MachineState(time=now, value=True)
+            for payload, name in ((free, ""), (homed, "axis/homed")):
+                topic = self._namespace.topic(type(payload), name)
+                self._client.publish(topic, payload.model_dump_json(), qos=1, retain=True)
 
     def since(self, moment_s: float) -> list[Received]:
         """Return what came after a monotonic moment."""
@@ -86,6 +102,6 @@ class Scada:
         if topic is None:
             return
         answer = Response(time=datetime.now(UTC), command_id=command.payload["id"], outcome="accepted")
-        reply = Properties(PacketTypes.PUBLISH)
+        reply = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         reply.CorrelationData = getattr(properties, "CorrelationData", b"")
         client.publish(topic, answer.model_dump_json(), qos=1, properties=reply)

@@ -19,7 +19,7 @@ class Background:
     """
 
     def __init__(self, tokens: int, loop_penalty: float) -> None:
-        self._loop_penalty = np.float32(loop_penalty)
+        self.loop_penalty = loop_penalty
         self._sound = np.full(tokens, -np.inf, np.float32)
         self.silence = np.float32(0)
         """Score of the best path that rests in silence or noise now, nats, <= 0."""
@@ -45,7 +45,7 @@ class Background:
         Returns:
             What the best path gained, nats: subtract it from every competitor of the loop.
         """
-        sound = np.maximum(self._sound, -self._loop_penalty) + frame
+        sound = np.maximum(self._sound, np.float32(-self.loop_penalty)) + frame
         sound[: NOISE + 1] = -np.inf
         loudest = int(sound.argmax())
         gained = max(sound[loudest], rest)  # the best path stood at 0 before, whatever it was

@@ -42,7 +42,7 @@ class Patience:
     @classmethod
     def for_frame(cls, frame_s: float) -> "Patience":
         """Return the waits for a model whose frames are `frame_s` seconds apart."""
-        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.45, 1.2, 0.6, 10.0)]
+        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.6, 1.2, 0.6, 10.0)]
         return cls(*(max(1, count) for count in frames))
 
 
@@ -62,16 +62,22 @@ SLACK = 8.0
 people swallow last sounds; twice as far, its last word was wrong; further, it was never said."""
 
 
+BEGUN_SOUNDS = 5
+"""A sentence has begun, for an operator, when so many sounds fit it better than the background."""
+
+
 def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     """Look at the newest frame: is an utterance over?"""
-    finish = next(iter(decoder.finishes()), None)
     tokens, background = decoder.tokens, decoder.background
+    finish = next(iter(decoder.finishes()), None)
     best = int(tokens.score.argmax()) if len(tokens.score) else None
-    if best is not None and tokens.score[best] > 0:
-        behind = tokens.score[best] - finish.score if finish and finish.score > 0 else np.inf
-        if finish and behind <= SLACK:
-            wait = patience.may_continue if finish.may_continue else patience.final
-            return Endpoint(Ending.COMPLETE, finish, finish.quiet) if finish.quiet >= wait else None
+    behind = np.inf
+    if best is not None and finish and finish.score > 0:
+        behind = float(tokens.score[best]) - finish.score
+    if finish and behind <= SLACK:
+        wait = patience.may_continue if finish.may_continue else patience.final
+        return Endpoint(Ending.COMPLETE, finish, finish.quiet) if finish.quiet >= wait else None
+    if best is not None and tokens.score[best] > BEGUN_SOUNDS * background.loop_penalty:
         if tokens.quiet[best] < patience.incomplete:
             return None
         ending = Ending.COMPLETE if behind <= 2 * SLACK else Ending.INCOMPLETE

@@ -3,6 +3,7 @@
 The microphone, a file, an evaluation and the trial of a new bundle all hear through this same path.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,14 @@ class Listener:
     def levels(self) -> Levels:
         """Levels of the last seconds."""
         return self._meter.levels()
+
+    def take(self, recognizer: Recognizer) -> None:
+        """Hear with another grammar from now on; the sound goes on without a gap."""
+        self.recognizer = recognizer
+
+    def enable(self, commands: Collection[str]) -> None:
+        """Let only these commands be said from now on."""
+        self.recognizer.enable(commands)
 
     def hear(self, samples: NDArray[np.int16], time_s: float) -> list[Hypothesis]:
         """Take more sound and return the utterances that ended.

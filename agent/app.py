@@ -1,0 +1,345 @@
+"""The composition root: builds the parts, runs them, stops them in order.
+
+Three threads: the recognizer hears, the link speaks MQTT, and this one decides. Whatever the other two
+have to say comes through one bounded inbox: decisions are made in one place, one after the other.
+"""
+
+import queue
+import signal
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from uuid_utils.compat import uuid7
+
+from agent.acoustics.engines.choose import EngineChoice
+from agent.audio.microphone import Microphone
+from agent.audio.player import TonePlayer
+from agent.audio.source import AudioSource
+from agent.commands import effects, events
+from agent.commands.decision import Decision, Verdict
+from agent.commands.fit import require_fit
+from agent.commands.order import Order
+from agent.commands.policy import Policy
+from agent.errors import AudioError, GrammarError
+from agent.grammar.schema import Grammar
+from agent.health.report import Fault, assess
+from agent.health.watchdog import Watchdog
+from agent.hearing import Ended, EngineFailed, Hearing
+from agent.messaging import compose, contract
+from agent.messaging.client import Link, Outcome
+from agent.messaging.inbound import Admitted
+from agent.messaging.namespace import Namespace
+from agent.messaging.understand import Interpreter
+from agent.recognition.hypothesis import Hypothesis
+from agent.settings import Settings
+from agent.station import Ears, Vocabulary, open_source
+from agent.vitals import Vitals
+
+INBOX_LENGTH = 256
+TICK_S = 0.1
+SETTLE_S = 3.0
+"""How long a source that has ended is given for its last commands to be delivered and answered."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody wants the agent to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Read the grammar again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A grammar was read anew."""
+
+    vocabulary: Vocabulary | None
+    error: str = ""
+
+
+class App:
+    """One running station.
+
+    Args:
+        settings: everything it needs to know.
+        source: where sound comes from instead of what the settings name; the demonstration brings its own.
+
+    Raises:
+        VoxlineError: a part cannot start at all: bundle, grammar, engine or recording.
+    """
+
+    def __init__(self, settings: Settings, source: AudioSource | None = None) -> None:
+        self._settings = settings
+        self._inbox: queue.Queue[object] = queue.Queue(INBOX_LENGTH)
+        self._lost = Counter[str]()
+        self._last_text = ""
+        self._faults: tuple[Fault, ...] = ()
+        self._armed = False
+        self._next_health_s = 0.0
+        self._watchdog = Watchdog()
+
+        self._understand = Interpreter(settings.station.id)
+        self._link = Link(settings.mqtt, Namespace.of(settings.station), self._post)
+        self._ears = Ears(settings, self._post)
+        self._vocabulary = self._ears.load_vocabulary()
+        require_fit(settings.commands, self._vocabulary.grammar)
+        self._source = source or open_source(settings)
+        self._tones = _open_tones() if isinstance(self._source, Microphone) else None
+        self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._post)
+        self._vitals = Vitals(settings, self._source, self._hearing, self._ears, self._link)
+        self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
+
+    def run(self) -> None:
+        """Listen until the source ends or a signal says stop."""
+        self._link.watch(_required_states(self._vocabulary.grammar))
+        self._publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
+        self._link.start()
+        self._hearing.start()
+        self._watchdog.ready()
+        log.info("listening", grammar=self._vocabulary.version, bundle=self._ears.version)
+        try:
+            self._loop()
+        finally:
+            self._watchdog.stopping()
+            self._hearing.stop()
+            self._link.stop()
+            self._ears.engine.close()
+            if self._tones:
+                self._tones.close()
+
+    def stop(self) -> None:
+        """End `run` soon. Safe from any thread and from signal handlers."""
+        self._post(Stop())
+
+    def reload(self) -> None:
+        """Read the grammar again; a faulty one is reported and the old one stays. Safe from any thread."""
+        self._post(Reload())
+
+    def _loop(self) -> None:
+        grammar_changed = _FileWatch(self._settings.recognition.grammar)
+        end_s = float("inf")
+        next_tick_s = 0.0
+        while (now_s := time.monotonic()) < end_s:
+            if now_s >= next_tick_s:
+                next_tick_s = now_s + TICK_S
+                self._tick(now_s)
+                if grammar_changed():
+                    self.reload()
+            try:
+                item = self._inbox.get(timeout=TICK_S)
+            except queue.Empty:
+                continue
+            match item:
+                case Stop():
+                    return
+                case Ended(error):
+                    if error:
+                        log.error("source_ended", reason=error)
+                    end_s = time.monotonic() + SETTLE_S
+                case _:
+                    self._take(item)
+
+    def _take(self, item: object) -> None:
+        match item:
+            case Hypothesis():
+                self._step(events.Heard(item))
+            case EngineChoice():
+                self._publish_engine(item)
+            case EngineFailed(reason):
+                log.error("engine_failed", reason=reason)
+            case Reload():
+                threading.Thread(target=self._compile, name="compile", daemon=True).start()
+            case Compiled(vocabulary, error):
+                self._adopt(vocabulary, error)
+            case Admitted():
+                event = self._understand.event(item, datetime.now(UTC))
+                if event:
+                    self._step(event)
+            case events.Delivered():
+                self._step(item)
+            case _:
+                log.error("unexpected_event", item=repr(item)[:200])
+
+    def _tick(self, now_s: float) -> None:
+        self._step(events.Tick())
+        if self._vitals.progressed():
+            self._watchdog.progress(now_s)
+        if audio := self._vitals.audio_event(now_s):
+            self._publish(audio)
+        snapshot = self._vitals.snapshot(now_s, self._vocabulary.version)
+        faults = assess(snapshot)
+        if faults != self._faults or now_s >= self._next_health_s:
+            self._next_health_s = now_s + self._settings.health.interval_s
+            self._publish(compose.health(snapshot, datetime.now(UTC)))
+        if faults != self._faults:
+            self._faults = faults
+            self._publish_state()
+
+    def _step(self, event: events.Event) -> None:
+        for effect in self._policy.step(event, time.monotonic()):
+            self._do(effect)
+
+    def _do(self, effect: effects.Effect) -> None:
+        clock = compose.Clock(datetime.now(UTC), time.monotonic())
+        match effect:
+            case effects.Publish(order):
+                self._send(order, clock)
+            case effects.Decided(decision):
+                self._report(decision, clock)
+            case effects.Ask():
+                self._publish(compose.question(effect, clock))
+            case effects.DeliverySettled():
+                self._publish(compose.delivery(effect, clock))
+            case effects.AnswerSettled():
+                self._publish(compose.settled(effect, clock))
+            case effects.InhibitChanged():
+                self._publish(compose.inhibition(effect, clock))
+            case effects.Claim(order):
+                self._publish(contract.Claim(time=clock.utc, command_id=order.id, command=order.command))
+            case effects.Armed(until_s):
+                self._armed = until_s is not None
+                self._publish_state()
+            case effects.Announce(text, tone):
+                self._last_text = text
+                self._publish_state()
+                if tone and self._tones:
+                    self._tones.play(tone)
+            case effects.Enable(commands):
+                self._hearing.change(lambda listener: listener.enable(commands))
+
+    def _send(self, order: Order, clock: compose.Clock) -> None:
+        def settle(outcome: "Future[Outcome]") -> None:
+            result = outcome.result()
+            self._post(events.Delivered(order.id, result.fate, result.reason))
+
+        future = self._link.command(compose.command(order, clock), order.topic, order.expires_s)
+        future.add_done_callback(settle)
+
+    def _report(self, decision: Decision, clock: compose.Clock) -> None:
+        payload = compose.decided(decision, clock)
+        if payload:
+            self._publish(payload)
+        if decision.verdict is Verdict.ACCEPT:
+            self._vitals.accepts += 1
+        elif decision.verdict is Verdict.REJECT and decision.objection:
+            self._vitals.rejects[decision.objection.reason] += 1
+        log.info(
+            "decided",
+            verdict=decision.verdict,
+            text=decision.heard.text,
+            probability=round(decision.heard.probability, 3),
+            reason=decision.objection.reason if decision.objection else None,
+        )
+
+    def _compile(self) -> None:
+        try:
+            vocabulary = self._ears.load_vocabulary()
+            require_fit(self._settings.commands, vocabulary.grammar)
+            self._post(Compiled(vocabulary))
+        except (GrammarError, OSError) as error:
+            self._post(Compiled(None, str(error)))
+
+    def _adopt(self, vocabulary: Vocabulary | None, error: str) -> None:
+        now = datetime.now(UTC)
+        if vocabulary is None:
+            log.error("grammar_refused", reason=error)
+            self._publish(
+                contract.Grammar(
+                    time=now,
+                    event="refused",
+                    grammar=str(self._settings.recognition.grammar),
+                    reason=error,
+                )
+            )
+            return
+        self._vocabulary = vocabulary
+        recognizer = self._ears.recognizer(vocabulary)
+        self._hearing.change(lambda listener: listener.take(recognizer))
+        self._link.watch(_required_states(vocabulary.grammar))
+        self._step(self._loaded())
+        self._publish(contract.Grammar(time=now, event="loaded", grammar=vocabulary.version))
+        log.info("grammar_loaded", grammar=vocabulary.version)
+
+    def _loaded(self) -> events.Loaded:
+        return events.Loaded(self._vocabulary.grammar, self._vocabulary.version, self._ears.version)
+
+    def _publish_state(self) -> None:
+        status = contract.Status.DEGRADED if self._faults else contract.Status.ONLINE
+        reason = ", ".join(self._faults)
+        self._publish(
+            contract.State(
+                time=datetime.now(UTC),
+                status=status,
+                reason=reason,
+                text=self._last_text,
+                armed=self._armed,
+            )
+        )
+
+    def _publish_engine(self, choice: EngineChoice) -> None:
+        self._publish(
+            contract.Engine(
+                time=datetime.now(UTC), engine=choice.name, reason=choice.reason, fallback=choice.fallback
+            )
+        )
+
+    def _publish(self, payload: contract.Payload) -> None:
+        self._link.publish(payload)
+
+    def _post(self, item: object) -> None:
+        try:
+            self._inbox.put_nowait(item)
+        except queue.Full:
+            self._lost[type(item).__name__] += 1
+            log.critical("inbox_full", lost=type(item).__name__, total=self._lost.total())
+
+
+def _required_states(grammar: Grammar) -> frozenset[str]:
+    commands = grammar.commands.values()
+    return frozenset(condition.state for command in commands for condition in command.requires)
+
+
+class _FileWatch:
+    """Tells, once for each, that a file was changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._look()
+
+    def __call__(self) -> bool:
+        found = self._look()
+        changed = found is not None and found != self._seen
+        self._seen = found or self._seen
+        return changed
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None  # being replaced: look again soon
+        return status.st_mtime_ns, status.st_ino
+
+
+def _open_tones() -> TonePlayer | None:
+    try:
+        return TonePlayer()
+    except AudioError as error:
+        log.warning("no_tones", reason=str(error))
+        return None
+
+
+def handle_signals(app: App) -> None:
+    """Let SIGTERM and SIGINT stop the agent and SIGHUP reload its grammar."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: app.stop())
+    signal.signal(signal.SIGHUP, lambda *_: app.reload())

@@ -1,0 +1,99 @@
+"""The parts of a running station, built from its settings: what listens, and what it listens for."""
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from agent.acoustics.bundle import Bundle, load_bundle
+from agent.acoustics.engines.choose import ChosenEngine, EngineChoice
+from agent.acoustics.manifest import SAMPLE_RATE_HZ
+from agent.acoustics.stream import AcousticStream
+from agent.audio.file import read_blocks
+from agent.audio.microphone import Microphone
+from agent.audio.pcm import PcmPipe
+from agent.audio.playback import Playback
+from agent.audio.source import AudioSource
+from agent.grammar import compile_grammar, load_grammar
+from agent.grammar.graph import Graph
+from agent.grammar.schema import Grammar
+from agent.recognition.listener import Listener
+from agent.recognition.recognizer import Recognizer
+from agent.settings import AudioFile, Settings
+from agent.settings import Microphone as MicrophoneSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """A grammar, ready to be listened for."""
+
+    grammar: Grammar
+    graph: Graph
+    version: str
+    """name@content hash"""
+
+
+def open_source(settings: Settings) -> AudioSource:
+    """Open what the settings name as the source of sound.
+
+    Raises:
+        AudioError: a recording cannot be read, or the microphone's library is missing. An absent microphone
+            is no error: it is waited for.
+    """
+    audio = settings.audio
+    if isinstance(audio, AudioFile):
+        return Playback(read_blocks(audio.path), real_time=True)
+    if isinstance(audio, MicrophoneSettings):
+        return Microphone(None if audio.device == "*" else fnmatch.translate(audio.device))
+    return PcmPipe()
+
+
+def load_vocabulary(path: Path, bundle: Bundle, cache: Path) -> Vocabulary:
+    """Read and compile a grammar for a bundle.
+
+    Raises:
+        GrammarError: it has faults, or needs sounds that the bundle does not know.
+    """
+    grammar = load_grammar(path)
+    graph = compile_grammar(grammar, bundle.manifest.tokens, cache)
+    return Vocabulary(grammar, graph, f"{grammar.name}@{sha256(path.read_bytes()).hexdigest()[:12]}")
+
+
+class Ears:
+    """A bundle and its engine; makes listeners.
+
+    Args:
+        settings: name the bundle and the engine.
+        announce: called with every choice of engine, see `ChosenEngine`.
+
+    Raises:
+        BundleError: the bundle is damaged or does not fit.
+        EngineError: the engine that the settings insist on cannot start.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[EngineChoice], None]) -> None:
+        recognition = settings.recognition
+        self.bundle = load_bundle(recognition.bundle)
+        self.engine = ChosenEngine(self.bundle, recognition.engine, announce)
+        self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
+        self._cache = settings.storage.cache / "grammars"
+        self._grammar = recognition.grammar
+
+    @property
+    def version(self) -> str:
+        """Name and version, joined by @."""
+        return f"{self.bundle.manifest.name}@{self.bundle.manifest.version}"
+
+    def load_vocabulary(self) -> Vocabulary:
+        """Read the grammar that the settings name as it is now. Raises `GrammarError`."""
+        return load_vocabulary(self._grammar, self.bundle, self._cache)
+
+    def listener(self, vocabulary: Vocabulary) -> Listener:
+        """Return a listener with a stream of its own."""
+        return Listener(AcousticStream(self.bundle.manifest, self.engine), self.recognizer(vocabulary))
+
+    def recognizer(self, vocabulary: Vocabulary) -> Recognizer:
+        """Return a recognizer for a vocabulary, to be put into a listener."""
+        frame_s = self.bundle.manifest.frame_samples / SAMPLE_RATE_HZ
+        return Recognizer(vocabulary.graph, self._calibration, frame_s)
