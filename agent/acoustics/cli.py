@@ -17,6 +17,7 @@ from agent.acoustics.support import (
     SupportReport,
     TargetSupport,
     fresh_report,
+    store_report,
     stored_report,
 )
 
@@ -55,14 +56,19 @@ def check(
             help="Convert now with this Python, which has the vendor's toolkit, not read the report."
         ),
     ] = None,
+    store: Annotated[
+        bool, typer.Option("--store", help="Put what was converted now into the bundle.")
+    ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="List every layer.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say which layers run on the NPU and which do not, for RK3566, RK3568 and RK3588."""
     loaded = load_bundle(bundle)
-    report = None if convert else stored_report(loaded)
+    report = None if convert or store else stored_report(loaded)
     if report is None:
         report = fresh_report(loaded, convert or CACHE / "convert-venv" / "bin" / "python")
+    if store:
+        store_report(loaded, report)
     typer.echo(report.model_dump_json(indent=2) if as_json else _support_text(report, layers))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.acoustics.bundle import Bundle
+from agent.acoustics.bundle import Bundle, reseal_bundle
 from agent.acoustics.manifest import ONNX_FILE
 from agent.errors import BundleError, EngineError
 
@@ -131,6 +131,12 @@ def fresh_report(bundle: Bundle, python: Path, targets: Sequence[str] = TARGETS)
     settings = f"converted now, do_quantization=False, {json.dumps(CONFIG)}"
     onnx_sha256 = bundle.manifest.files[ONNX_FILE].sha256
     return SupportReport(toolkit=version, onnx_sha256=onnx_sha256, settings=settings, targets=tuple(reports))
+
+
+def store_report(bundle: Bundle, report: SupportReport) -> Bundle:
+    """Put a report into its bundle, and return the bundle with its new seal."""
+    (bundle.folder / REPORT_FILE).write_text(report.model_dump_json(indent=1) + "\n")
+    return reseal_bundle(bundle.folder)
 
 
 def convert(
