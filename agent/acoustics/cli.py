@@ -57,7 +57,7 @@ def check(
         ),
     ] = None,
     store: Annotated[
-        bool, typer.Option("--store", help="Put what was converted now into the bundle.")
+        bool, typer.Option("--store", help="Convert now, and keep the report in the bundle.")
     ] = False,
     layers: Annotated[bool, typer.Option("--layers", help="List every layer.")] = False,
     as_json: Json = False,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.acoustics.bundle import load_bundle, seal_bundle
-from agent.acoustics.support import fresh_report
+from agent.acoustics.support import fresh_report, store_report, stored_report
 from agent.errors import EngineError
 from tests.acoustics.small import manifest, write_bundle
 
@@ -19,6 +19,7 @@ def test_the_toolkit_tells_where_every_layer_runs(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     report = fresh_report(bundle, PYTHON, ["rk3568", "rk3588"])
     assert report.toolkit.startswith("2.")
+    assert stored_report(store_report(bundle, report)) == report
     for target in report.targets:
         assert [(layer.kind, layer.place) for layer in target.layers] == [
             ("ConvRelu", "NPU"),
