@@ -39,7 +39,7 @@ class Order:
     heard: Hypothesis
     spoken_s: float
     """End of the speech that gave it: of the sentence, or of its confirmation; monotonic like `expires_s`."""
-    expires_s: float
+    time_to_live_s: float
     origin: Origin
     confirmed_by: Hypothesis | None = None
 
@@ -55,16 +55,18 @@ class Order:
             risk=command.risk,
             heard=heard,
             spoken_s=heard.end_s,
-            expires_s=heard.end_s + command.time_to_live_s,
+            time_to_live_s=command.time_to_live_s,
             origin=origin,
         )
 
     def confirmed(self, answer: Hypothesis) -> "Order":
         """Return the same order, as confirmed by `answer`: its time to live begins with the end of that."""
-        time_to_live_s = self.expires_s - self.spoken_s
-        return replace(
-            self, spoken_s=answer.end_s, expires_s=answer.end_s + time_to_live_s, confirmed_by=answer
-        )
+        return replace(self, spoken_s=answer.end_s, confirmed_by=answer)
+
+    @property
+    def expires_s(self) -> float:
+        """Monotonic time from which on it must not be published."""
+        return self.spoken_s + self.time_to_live_s
 
     def remaining_s(self, now_s: float) -> float:
         """Tell how long it may still be published; 0 or less: never again."""

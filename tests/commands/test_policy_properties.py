@@ -221,9 +221,24 @@ class AnyStation(RuleBasedStateMachine):
     def _repeats(heard: Hypothesis, question: Ask) -> bool:
         return (heard.command, heard.slots) == (question.order.command, question.order.slots)
 
-    @rule(command=st.sampled_from([*GRAMMAR.commands]), pause_s=st.floats(0.9, 2), confirmed=st.booleans())
-    def speak_clearly(self, command: str, pause_s: float, confirmed: bool) -> None:
-        """Make the good case frequent: armed, free, sure."""
+    @rule(
+        command=st.sampled_from([*GRAMMAR.commands]),
+        pause_s=st.floats(0.9, 2),
+        probability=st.sampled_from([0.95, 0.95, 0.95, 0.7, 0.4]),
+        reject=st.sampled_from([None, None, None, None, Reject.WEAK_WORD]),
+        latency_s=st.sampled_from([0.2, 0.2, 0.2, 0.2, 2.1]),
+        answer=st.sampled_from(["confirm", "confirm", "late", "unsure", "again", "nothing"]),
+    )
+    def speak_to_a_free_station(
+        self,
+        command: str,
+        pause_s: float,
+        probability: float,
+        reject: Reject | None,
+        latency_s: float,
+        answer: str,
+    ) -> None:
+        """Make what is nearly published frequent."""
         if self.arming == "wake":
             self.say(WAKE, 0.95, None, 1.0, 0.2, 0.5)
         if self.arming == "push_to_talk":
@@ -231,9 +246,16 @@ class AnyStation(RuleBasedStateMachine):
         self.lock(active=False, age_s=0.0)
         self.report("door", "closed", 0.0)
         self.report("pressure", 6, 0.0)
-        self.say(command, 0.95, None, pause_s, 0.2, 0.5)
-        if confirmed and self.account.asked:
-            self.confirm(1.0)
+        self.say(command, probability, reject, pause_s, latency_s, 0.5)
+        if self.peers and self.account.claims:
+            self.hear_own_claim(0, 0.02)
+        if not self.account.asked:
+            return
+        if answer in ("confirm", "late", "unsure"):
+            sure, late_s = (0.6 if answer == "unsure" else 0.95), (2.2 if answer == "late" else 0.2)
+            self.say(CONFIRM, sure, None, 3.0, late_s, 0.5)
+        if answer == "again":
+            self.say(command, probability, None, 1.0, 0.2, 0.5)
 
     @precondition(lambda self: self.account.asked is not None)
     @rule(pause_s=st.floats(0.7, 9))
@@ -295,5 +317,5 @@ class AnyStation(RuleBasedStateMachine):
         self.tell(Loaded(GRAMMAR, "cell@5678", "tiny@1.0.0"))
 
 
-AnyStation.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+AnyStation.TestCase.settings = settings(max_examples=600, stateful_step_count=50, deadline=None)
 TestAnyStation = AnyStation.TestCase
