@@ -5,7 +5,7 @@ import pytest
 from agent.commands.effects import Enable, InhibitChanged
 from agent.commands.events import Heard, InhibitReported, StateReported, Tick
 from agent.grammar.schema import CONFIRM
-from tests.commands.station import Station, all_of, outcome, texts, tones, utterance
+from tests.commands.station import LOADED, Station, all_of, outcome, texts, tones, utterance
 
 FREE = InhibitReported(active=False)
 LOCKED = InhibitReported(active=True, who="Kim", why="oil change")
@@ -100,6 +100,12 @@ def test_commands_leave_and_enter_what_can_be_recognized() -> None:
     assert enable.commands == {"lamp", "belt", "press", "feed", "eject"}
     assert station.tell(StateReported("pressure", 6.5)) == [], "nothing changed"
     (enable,) = all_of(Enable, station.tell(StateReported("door", "open")))
+    assert enable.commands == {"lamp", "belt", "press"}
+
+
+def test_a_new_recognizer_is_told_what_can_be_recognized() -> None:
+    station = Station()
+    (enable,) = all_of(Enable, station.tell(LOADED))
     assert enable.commands == {"lamp", "belt", "press"}
 
 
