@@ -18,7 +18,7 @@ SENTENCES = [
     ("light", [(Word("abc"), "ABC"), (Word("on", opens="s", closes="s"), "AD")]),
     ("light", [(Word("abc"), "ABC"), (Word("off", opens="s", closes="s"), "AB")]),
     ("stop", [(Word("cdcd"), "CDCD")]),
-    ("move", [(Word("dadada"), "DADADA"), (Word("cb"), "CB")]),
+    ("move", [(Word("dadada"), "DADADA"), (Word("cbcb"), "CBCB")]),
 ]
 CALIBRATION = Calibration(
     blank_penalty=0,
