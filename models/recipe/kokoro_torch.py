@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,8 @@ _VOCODER = {
 }  # fmt: skip
 
 
-def _network() -> nn.Module:
+def _network() -> Any:
+    """The bare network, on the CPU; untyped, like the package that it comes from."""
     # Kokoro's package imports its text front end, spaCy included: take its network modules alone.
     if "kokoro" not in sys.modules:
         spec = importlib.util.find_spec("kokoro")
@@ -54,7 +56,7 @@ def _network() -> nn.Module:
     from kokoro.modules import CustomAlbert, ProsodyPredictor, TextEncoder
     from transformers import AlbertConfig
 
-    network = nn.Module()
+    network: Any = nn.Module()
     network.bert = CustomAlbert(AlbertConfig(**_BERT), add_pooling_layer=False)
     network.bert_encoder = nn.Linear(768, 512)
     network.predictor = ProsodyPredictor(style_dim=128, d_hid=512, nlayers=3, max_dur=50, dropout=0.2)
@@ -66,7 +68,7 @@ def _network() -> nn.Module:
     return network
 
 
-def _in_bfloat16(module: nn.Module) -> None:
+def _in_bfloat16(module: Any) -> None:
     """Compute a module in bfloat16 and answer in float32: half the time, and no ear tells them apart."""
     exact = module.forward
 
