@@ -28,6 +28,9 @@ _NO_SOUND_S = 2.0
 """Without a callback for so long the stream is dead, whatever PortAudio says."""
 _FIRST_SOUND_S = 4.0
 """The same for the first callback: a sound server that slept takes up to 2 s."""
+_LONGEST_WAIT_S = 2.5
+"""Between attempts: found again within 5 s, but no oftener. Each scan costs 50 ms, and leaks 12 kB where
+ALSA's a52 plugin is installed, whose libraries are loaded and unloaded each time."""
 _RATES_HZ = (SAMPLE_RATE_HZ, 48_000, 32_000, 44_100)
 """Tried in this order: ours needs no resampling, multiples of it keep a stuck buffer recognizable."""
 
@@ -81,7 +84,7 @@ class Microphone:
         """Yield frames until `close`; a gap in their times is where the device was lost or overran."""
         opening = Retrying(
             retry=retry_if_exception_type((AudioError, OSError)),
-            wait=wait_exponential(multiplier=0.25, max=1.0),
+            wait=wait_exponential(multiplier=0.25, max=_LONGEST_WAIT_S),
             stop=stop_when_event_set(self._closed),
             sleep=sleep_using_event(self._closed),
             before_sleep=self._note_attempt,

@@ -5,10 +5,10 @@ So there is one `PortAudio` object, and `rescan` closes every stream in the proc
 """
 
 import contextlib
+import ctypes
 import functools
 import os
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,6 @@ from types import ModuleType
 from typing import Any
 
 from agent.errors import AudioError
-
-_CHATTER = re.compile(
-    rb"ALSA lib |Expression '|Cannot connect to server|jack server|JackShm|attempt to connect to server|\s*$"
-)
 
 Callback = Callable[[bytes | None, int, dict[str, float], int], tuple[bytes | None, int]]
 """Data in, number of samples, PortAudio's times, status flags -> data out, continue or complete."""
@@ -46,6 +42,7 @@ class PortAudio:
         self._lock = threading.RLock()
         self._streams: set[Any] = set()
         self._session: Any = None
+        _silence_libraries()
 
     def rescan(self) -> None:
         """Close every stream and initialize anew: the only way to see a device that was plugged in."""
@@ -174,14 +171,29 @@ def _import_pyaudio() -> ModuleType:
     return pyaudio
 
 
+def _silence_libraries() -> None:
+    """Give ALSA and JACK, which complain on stderr of every device they do not find, a silent handler.
+
+    Any C function does that ignores its arguments and has no effect; no Python, as it runs in audio threads.
+    """
+    nothing = ctypes.CDLL(None).getpid
+    handlers = {
+        "libasound.so.2": ("snd_lib_error_set_handler",),
+        "libjack.so.0": ("jack_set_error_function", "jack_set_info_function"),
+    }
+    for library, setters in handlers.items():
+        with contextlib.suppress(OSError):  # PortAudio may be built without it
+            loaded = ctypes.CDLL(library)
+            for setter in setters:
+                getattr(loaded, setter)(nothing)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the chatter of ALSA, JACK and PortAudio off stderr; what others write meanwhile comes out after.
+    """Keep PortAudio's own complaints off stderr; what others write meanwhile comes out after.
 
-    The libraries write to the file descriptor itself, for every device they fail to find. Nothing else keeps
-    PortAudio's own lines away.
+    It writes to the file descriptor itself and takes no handler.
     """
-    sys.stderr.flush()
     with contextlib.ExitStack() as stack:
         saved = os.dup(2)
         stack.callback(os.close, saved)
@@ -191,10 +203,9 @@ def _quiet() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stderr.flush()
             os.dup2(saved, 2)
             os.lseek(catcher, 0, os.SEEK_SET)
             with os.fdopen(os.dup(catcher), "rb") as caught:
-                kept = [line for line in caught if not _CHATTER.match(line)]
+                kept = [line for line in caught if not line.startswith(b"Expression '")]
             for line in kept:
                 os.write(2, line)

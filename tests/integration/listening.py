@@ -31,6 +31,9 @@ class Listener:
             while self.slow.is_set():
                 time.sleep(0.01)
 
+    def tried(self, attempts: int) -> Callable[[], bool]:
+        return lambda: self.microphone.state.attempts >= attempts
+
     def heard_since(self, frames: int) -> Callable[[], bool]:
         return lambda: len(self.frames) > frames + 10
 

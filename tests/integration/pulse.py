@@ -39,22 +39,49 @@ def require_pulseaudio() -> None:
 
 
 class Pulse:
-    """A daemon whose `cable` is plugged in and out at will."""
+    """A daemon whose `cable` is plugged in and out at will; paused, killed and started again, too."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         config = home / "asound.conf"
         config.write_text(_ALSA)
+        self._socket = home / "native"
+        self._script = home / "default.pa"
+        self._script.write_text(
+            f"load-module module-native-protocol-unix socket={self._socket} auth-anonymous=1\n"
+        )
         self.environment = {
             "HOME": str(home),
             "XDG_RUNTIME_DIR": str(home),
             "PULSE_RUNTIME_PATH": str(home / "pulse"),
-            "PULSE_SERVER": f"unix:{home}/native",
+            "PULSE_SERVER": f"unix:{self._socket}",
             "ALSA_CONFIG_PATH": f"/usr/share/alsa/alsa.conf:{config}",
         }
-        self._module: str | None = None
-        self._hum: subprocess.Popen[bytes] | None = None
-        self.daemon: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon, with the cable plugged in."""
+        log = self._home / "pulse.log"
+        with log.open("ab") as output:
+            self._daemon = subprocess.Popen(
+                [*_DAEMON.split(), "-F", str(self._script)],
+                env=os.environ | self.environment,
+                stdout=output,
+                stderr=output,
+            )
+        deadline_s = time.monotonic() + 20
+        while not self._socket.exists():
+            assert self._daemon.poll() is None, log.read_text()
+            assert time.monotonic() < deadline_s, "pulseaudio does not come up"
+            time.sleep(0.05)
+        self.plug()
+
+    def stop(self) -> None:
+        """Stop the daemon; everything that plays or listens through it dies."""
+        self._daemon.terminate()
+        self._daemon.wait(timeout=20)
+        self._hum.wait(timeout=20)
+        self._socket.unlink(missing_ok=True)
 
     def plug(self) -> None:
         """Plug the microphone in."""
@@ -68,23 +95,16 @@ class Pulse:
 
     def unplug(self) -> None:
         """Pull it out: streams on it die."""
-        assert self._module is not None
         self.pactl("unload-module", self._module)
-        self._module = None
-        assert self._hum is not None
-        self._hum.wait(timeout=10)
+        self._hum.wait(timeout=20)
 
     def freeze(self) -> None:
         """Stop the daemon where it stands."""
-        self._signal(signal.SIGSTOP)
+        self._daemon.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        assert self.daemon is not None
-        self.daemon.send_signal(number)
+        self._daemon.send_signal(signal.SIGCONT)
 
     def pactl(self, *arguments: str) -> str:
         """Ask the daemon."""
@@ -94,7 +114,7 @@ class Pulse:
             check=True,
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=20,
         ).stdout.strip()
 
     def play(self, samples: NDArray[np.int16]) -> "subprocess.Popen[bytes]":
@@ -117,23 +137,10 @@ class Pulse:
 def running_pulse(home: Path) -> Iterator[Pulse]:
     """Run a daemon under `home`, with the cable plugged in, and point this process's ALSA at it."""
     pulse = Pulse(home)
-    script = home / "default.pa"
-    script.write_text(f"load-module module-native-protocol-unix socket={home}/native auth-anonymous=1\n")
-    with (home / "pulse.log").open("wb") as log, pytest.MonkeyPatch.context() as patch:
-        daemon = subprocess.Popen(
-            [*_DAEMON.split(), "-F", str(script)], env=os.environ | pulse.environment, stdout=log, stderr=log
-        )
-        pulse.daemon = daemon
-        try:
-            deadline_s = time.monotonic() + 20
-            while not (home / "native").exists():
-                assert daemon.poll() is None, (home / "pulse.log").read_text()
-                assert time.monotonic() < deadline_s, "pulseaudio does not come up"
-                time.sleep(0.05)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
             for name, value in pulse.environment.items():
                 patch.setenv(name, value)
-            pulse.plug()
             yield pulse
-        finally:
-            daemon.terminate()
-            daemon.wait(timeout=20)
+    finally:
+        pulse.stop()
