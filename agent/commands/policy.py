@@ -75,6 +75,7 @@ class Policy:
         self._followup = Followup(settings.answer_within_s)
         self._question: Question | None = None
         self._armed_until_s: float | None = None
+        self._enabled: frozenset[str] | None = None
         require_fit(settings, loaded.grammar)
         self._load(loaded)
 
@@ -307,4 +308,4 @@ class Policy:
         self._commands = dict(loaded.grammar.commands)
         self._words = Wording(loaded.grammar)
         self._origin = Origin(self._station, loaded.grammar_version, loaded.bundle_version)
-        self._enabled: frozenset[str] | None = None  # a new recognizer knows nothing of what was enabled
+        self._enabled = None  # a new recognizer knows nothing of what was enabled
