@@ -5,8 +5,8 @@ from typing import Any
 import yaml
 from pydantic.json_schema import models_json_schema
 
-from agent.messaging.contract import CONTENT_TYPE, KINDS, Command, Ear, Payload, Response
-from agent.messaging.session import QOS
+from agent.messaging.channel import CONTENT_TYPE, Ear
+from agent.messaging.contract import KINDS, Command, Payload, Response
 
 _CELL = {
     "enterprise": "Company",
@@ -40,9 +40,7 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": CONTENT_TYPE,
-        "servers": {
-            "plant": {"host": "broker:1883", "protocol": "mqtt5", "description": "The broker in [mqtt]."}
-        },
+        "servers": {"plant": {"host": "broker:1883", "protocol": "mqtt5"}},
         "channels": {_name(kind): _channel(kind) for kind in KINDS},
         "operations": {
             f"{verb}{kind.__name__}": _operation(kind, action)
@@ -82,7 +80,7 @@ def _channel(kind: type[Payload]) -> dict[str, Any]:
 
 
 def _operation(kind: type[Payload], action: str) -> dict[str, Any]:
-    binding: dict[str, Any] = {"qos": QOS, "retain": kind.channel.retain}
+    binding: dict[str, Any] = {"qos": kind.channel.qos, "retain": kind.channel.retain}
     if kind.channel.expiry_s is not None:
         binding["messageExpiryInterval"] = kind.channel.expiry_s
     operation: dict[str, Any] = {
@@ -113,16 +111,15 @@ def _message(kind: type[Payload]) -> dict[str, Any]:
 
 
 def _cloud_event() -> dict[str, Any]:
-    text_type = {"type": "string", "minLength": 1}
     return {
         "title": "CloudEvents attributes",
         "description": "User properties of every message that a station publishes.",
         "type": "object",
         "properties": {
             "specversion": {"const": "1.0"},
-            "id": text_type,
+            "id": {"type": "string", "format": "uuid"},
             "source": {"type": "string", "format": "uri-reference"},
-            "type": text_type,
+            "type": {"type": "string", "pattern": r"^voxline\.[a-z.]+\.v1$"},
             "time": {"type": "string", "format": "date-time"},
         },
         "required": ["specversion", "id", "source", "type", "time"],

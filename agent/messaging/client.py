@@ -21,11 +21,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Fate
 from agent.health.snapshot import LinkHealth
-from agent.messaging.contract import KINDS, Command, Ear, Keep, MachineState, Payload, State, Status
+from agent.messaging.channel import Ear, Keep
+from agent.messaging.contract import KINDS, Command, MachineState, Payload, State, Status
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
-from agent.messaging.session import NO_MATCHING_SUBSCRIBERS, LinkDownError, Session
+from agent.messaging.session import LinkDownError, Session
 from agent.settings import Mqtt
 
 QUEUE_LENGTH = 256
@@ -237,6 +238,7 @@ class Link:
             will=self._namespace.last_will(datetime.now(UTC)),
             subscriptions=self._filters(),
             deliver=self._receive,
+            release=self._may_release,
             acknowledge=self._settle,
         )
         self._ceiling_s = FIRST_PAUSE_S
@@ -330,6 +332,11 @@ class Link:
             self._underway[message_id] = _Underway(deadline_s, kept=entry.id)
             self._kept_sent = entry.id
 
+    def _may_release(self, message_id: int) -> bool:
+        """Tell whether the broker, which holds a command, may still pass it on."""
+        underway = self._underway.get(message_id)
+        return underway is not None and time.monotonic() < underway.deadline_s
+
     def _settle(self, message_id: int, code: ReasonCode) -> None:
         underway = self._underway.pop(message_id)
         self._counts["published"] += not code.is_failure
@@ -339,8 +346,6 @@ class Link:
             self._dropped["refused_by_broker"] += code.is_failure
         elif code.is_failure:
             underway.order.outcome.set_result(Outcome(Fate.REFUSED, str(code)))
-        elif code.value == NO_MATCHING_SUBSCRIBERS:
-            underway.order.outcome.set_result(Outcome(Fate.NOBODY_LISTENS))
         else:
             underway.order.outcome.set_result(Outcome(Fate.ACKNOWLEDGED))
 

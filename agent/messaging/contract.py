@@ -6,7 +6,6 @@ attributes in the user properties. Each payload class says on which channel it t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from datetime import time as clock_time
 from enum import StrEnum
@@ -26,67 +25,7 @@ from agent.health.snapshot import (
     SystemHealth,
     Versions,
 )
-
-CONTENT_TYPE = "application/json"
-MAX_INBOUND_BYTES = 16_384
-"""Larger messages are refused; the broker is told not to send them."""
-
-
-class Place(StrEnum):
-    """Below which topic a channel lies."""
-
-    STATION = "{cell}/voice/{station}"
-    VOICE = "{cell}/voice"
-    """Shared by the stations of a cell."""
-    CELL = "{cell}"
-    """The machines' own."""
-
-
-class Ear(StrEnum):
-    """Whose messages of a kind a station hears."""
-
-    NONE = "none"
-    OWN = "own"
-    """Those at its own topic, or at the one that its cell shares."""
-    ALL = "all"
-    """Those of every station of its cell, itself included."""
-
-
-class Keep(StrEnum):
-    """What happens to a message while there is no link."""
-
-    NEVER = "never"
-    """It is dropped: later it would be dangerous (a command) or wrong (the retained ones are said anew)."""
-    RING = "ring"
-    """The latest are kept; how many were dropped is counted."""
-    DURABLE = "durable"
-    """All are kept, in order, over a power cut: who did what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One kind of message: where it travels and how."""
-
-    name: str
-    """The last part of the topic, and the middle of the CloudEvents type: `event/accept`."""
-    retain: bool = False
-    """The broker keeps the latest. Where we hear: only then is a kept one obeyed."""
-    place: Place = Place.STATION
-    suffixed: bool = False
-    """More levels follow: the grammar's topic of a command, the name of a machine state."""
-    spoken: bool = True
-    """Stations publish it."""
-    heard: Ear = Ear.NONE
-    expiry_s: int | None = None
-    """Its time to live at the broker; a command's is its own."""
-    keep: Keep = Keep.NEVER
-    max_age_s: float | None = None
-    """Heard: refused when its `time` is further than this from ours."""
-
-    @property
-    def address(self) -> str:
-        """The topic with `{cell}`, `{station}` and `{topic}` left open."""
-        return f"{self.place}/{self.name}{'/{topic}' if self.suffixed else ''}"
+from agent.messaging.channel import Channel, Ear, Keep, Place
 
 
 class Quality(StrEnum):
@@ -108,8 +47,6 @@ class Status(StrEnum):
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
-
-
 UpdatePhase = Literal[
     "idle",
     "checking",
@@ -128,6 +65,7 @@ UpdatePhase = Literal[
 class Part(BaseModel):
     """A piece of a payload."""
 
+    # A misspelt field is refused. Where machines of other makers or later stations speak it is passed over.
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -176,11 +114,12 @@ class Heard(Part):
 class Command(Payload):
     """Act on this, unless `expires` has passed. `time` is the end of speech.
 
-    The message expires at the broker, too, but one that stood still counts from when it woke: a consumer
-    must compare `expires` with its own clock. It answers on the response topic with the correlation data.
+    QoS 2, so that the station releases it a second time, in time, before the broker passes it on: a broker
+    that stood still does not deliver what it finds when it wakes. Not every broker waits for that: a consumer
+    compares `expires` with its own clock. It answers on the response topic with the correlation data.
     """
 
-    channel = Channel("command", suffixed=True)
+    channel = Channel("command", qos=2, suffixed=True)
 
     expires: Utc
     meaning: Meaning
@@ -221,7 +160,7 @@ class Inhibit(Payload):
     why: str = Field(max_length=200)
 
 
-class MachineState(Payload):
+class MachineState(Payload, extra="ignore"):
     """A value that a grammar's `requires` asks for. Anything but good quality counts as unknown."""
 
     channel = Channel("state", retain=True, place=Place.CELL, suffixed=True, spoken=False, heard=Ear.OWN)
@@ -229,7 +168,7 @@ class MachineState(Payload):
     value: Scalar
 
 
-class Claim(Payload):
+class Claim(Payload, extra="ignore"):
     """A station says that it heard a command, so that of two that heard the same only the first acts."""
 
     channel = Channel("claim", heard=Ear.ALL, expiry_s=2, max_age_s=5.0)
@@ -341,7 +280,7 @@ class Grammar(Payload):
     reason: str = ""
 
 
-class State(Payload):
+class State(Payload, extra="ignore"):
     """Whether one can speak to the station. Its last will says `offline`, with the time of the connection."""
 
     channel = Channel("state", retain=True, heard=Ear.ALL)

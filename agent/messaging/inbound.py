@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from pydantic import ValidationError
 
-from agent.messaging.contract import KINDS, MAX_INBOUND_BYTES, Ear, Payload
+from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
+from agent.messaging.contract import KINDS, Payload
 from agent.messaging.namespace import Namespace
 
 
@@ -60,8 +61,7 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | R
     if arrival.expiry_s == 0:
         return Refusal.EXPIRED
     try:
-        # What a later version adds is passed over; what matters is required.
-        payload = kind.model_validate_json(arrival.payload, extra="ignore")
+        payload = kind.model_validate_json(arrival.payload)
     except ValidationError:
         return Refusal.MALFORMED
     max_age_s = kind.channel.max_age_s

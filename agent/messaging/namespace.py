@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.messaging.contract import Command, Ear, Keep, Payload, Place, Response, State, Status
+from agent.messaging.channel import Ear, Keep, Place
+from agent.messaging.contract import Command, Payload, Response, State, Status
 from agent.settings import Station
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A payload ready for the wire. Everything travels with QoS 1."""
+    """A payload ready for the wire."""
 
     topic: str
     payload: bytes
+    qos: int
     retain: bool
     keep: Keep
     expiry_s: int | None
@@ -54,6 +56,7 @@ class Namespace:
         return Message(
             topic=self.topic(type(payload), suffix),
             payload=payload.model_dump_json().encode(),
+            qos=payload.channel.qos,
             retain=payload.channel.retain,
             keep=payload.channel.keep,
             expiry_s=payload.channel.expiry_s,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from agent.messaging.contract import Keep
+from agent.messaging.channel import Keep
 from agent.messaging.namespace import Message
 
 RING_LENGTH = 1000
@@ -145,6 +145,7 @@ def _message(keep: str, topic: str, payload: bytes, properties: str) -> Message:
     return Message(
         topic=topic,
         payload=payload,
+        qos=1,
         retain=False,
         keep=Keep(keep),
         expiry_s=None,

@@ -15,10 +15,11 @@ from tests.messaging.examples import NAMESPACE, command, mqtt
 
 def test_last_will_is_published_and_retained() -> None:
     with broker() as port, Scada(port) as scada:
-        session = Session(mqtt(port), "station", NAMESPACE.last_will(datetime.now(UTC)), [], print, print)
+        will = NAMESPACE.last_will(datetime.now(UTC))
+        session = Session(mqtt(port), "station", will, [], print, bool, print)
         session.abort()
-        (will,) = scada.wait_for("/state")
-        assert b'"link_lost"' in will.payload
+        (published,) = scada.wait_for("/state")
+        assert published.payload == will.payload
         with Scada(port) as late:
             late.wait_for("/state")
 

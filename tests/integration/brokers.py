@@ -115,7 +115,7 @@ class Scada:
         if connect:
             self._client.username_pw_set(connect["username"], connect["password"])
         # It hears retained messages as such, also those that come after its subscription.
-        options = SubscribeOptions(qos=1, retainAsPublished=True)
+        options = SubscribeOptions(qos=2, retainAsPublished=True)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, options=options)
         self._client.on_subscribe = lambda *_: self._subscribed.set()

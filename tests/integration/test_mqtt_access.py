@@ -158,7 +158,7 @@ def test_a_certificate_is_who_the_station_is(tls_broker: Mosquitto, authority: A
     certificate, key = authority.issue("press-2", "station")
     tls = Tls(ca=authority.certificate, certificate=certificate, key=key)
     with running(NAMESPACE, tls_broker.port, tls=tls) as link:
-        assert send(link) is Fate.NOBODY_LISTENS
+        assert send(link) is Fate.ACKNOWLEDGED
     other = Namespace.of(STATION.model_copy(update={"id": "press-3"}))
     with running(other, tls_broker.port, tls=tls) as link:
         assert send(link) is Fate.REFUSED
@@ -175,7 +175,7 @@ def test_a_renewed_certificate_is_taken_without_a_restart(
         renewed = authority.issue("press-2", "renewed")
         for new, old in zip(renewed, (certificate, key), strict=True):
             new.rename(old)
-        assert send(link) is Fate.NOBODY_LISTENS
+        assert send(link) is Fate.ACKNOWLEDGED
 
 
 def test_a_broker_that_is_not_ours_is_refused(tmp_path: Path, tls_broker: Mosquitto) -> None:
@@ -195,4 +195,4 @@ def test_missing_certificate_files_are_named_and_waited_for(
     with running(NAMESPACE, tls_broker.port, tls=tls) as link:
         assert eventually(lambda: "No such file" in link.health().reason), link.health().reason
         moved.rename(key)
-        assert send(link) is Fate.NOBODY_LISTENS
+        assert send(link) is Fate.ACKNOWLEDGED

@@ -16,11 +16,10 @@ from agent.commands.events import (
     PeersChanged,
     StateReported,
 )
+from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
 from agent.messaging.contract import (
     KINDS,
-    MAX_INBOUND_BYTES,
     Claim,
-    Ear,
     Inhibit,
     MachineState,
     Payload,
@@ -140,9 +139,13 @@ def test_refusals(arrived: Arrival, refusal: Refusal) -> None:
     assert judge(arrived, NAMESPACE, NOW) == refusal
 
 
-def test_what_a_later_version_adds_is_passed_over() -> None:
-    newer = json.dumps(json.loads(GOOD) | {"signature": "abc"}).encode()
-    assert judge(Arrival(TOPIC, newer, retain=False), NAMESPACE, NOW) == Admitted(ANSWER, "press-2")
+def test_what_a_later_station_adds_is_passed_over() -> None:
+    state = State(time=NOW, status=Status.ONLINE)
+    newer = json.dumps(json.loads(state.model_dump_json()) | {"signature": "abc"}).encode()
+    topic = f"{CELL}/voice/press-9/state"
+    assert judge(Arrival(topic, newer, retain=True), NAMESPACE, NOW) == Admitted(state, "press-9")
+    misspelt = json.dumps(json.loads(GOOD) | {"raeson": "abc"}).encode()
+    assert judge(Arrival(TOPIC, misspelt, retain=False), NAMESPACE, NOW) is Refusal.MALFORMED
 
 
 @pytest.mark.parametrize("away", [timedelta(seconds=31), timedelta(seconds=-31), timedelta(days=-900)])

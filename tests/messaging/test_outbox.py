@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.messaging.contract import Claim, Keep, Reject
+from agent.messaging.channel import Keep
+from agent.messaging.contract import Claim, Reject
 from agent.messaging.namespace import Message
 from agent.messaging.outbox import Outbox
 from tests.messaging.examples import NAMESPACE, command
@@ -25,6 +26,7 @@ def message(number: int, keep: Keep = Keep.DURABLE) -> Message:
     return Message(
         topic="acme/event",
         payload=str(number).encode(),
+        qos=1,
         retain=False,
         keep=keep,
         expiry_s=None,
