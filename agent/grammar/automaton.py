@@ -13,6 +13,8 @@ NOTHING = 0
 
 MAX_STATES = 1_000_000
 MAX_ARCS = 5_000_000
+MAX_UNIONS = 200_000
+"""Sets of states made into one; sentences that begin alike in many ways need the most."""
 MAX_LENGTH = 200
 """Symbols in the longest sentence."""
 
@@ -57,7 +59,7 @@ class Automata:
             self._arc_count += len(key[1])
             if length > self._max_length:
                 raise GrammarError(f"a sentence has more than {self._max_length} words. Shorten it")
-            if number > MAX_STATES or self._arc_count > MAX_ARCS:
+            if number > MAX_STATES or self._arc_count > MAX_ARCS or len(self._unions) > MAX_UNIONS:
                 raise GrammarError(
                     "the grammar has too many alternatives to compile. Split or simplify its sentences"
                 )

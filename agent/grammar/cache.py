@@ -21,7 +21,7 @@ from agent.grammar.graph import Graph, SlotValue, Word
 from agent.grammar.schema import Grammar, NumberRange, Spelled
 from agent.grammar.slots import SpokenValues
 
-_FORMAT = 1
+_FORMAT = 2
 """Raise it when the compiler makes other graphs of the same grammar."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32

@@ -32,6 +32,9 @@ CONFIRM = BUILTIN + "confirm"
 CANCEL = BUILTIN + "cancel"
 WAKE = BUILTIN + "wake"
 
+_MAX_UNKNOWN = 20
+"""Unknown keys reported at once."""
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Phrase = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Template = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -39,6 +42,10 @@ Template = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 `{list:slot}`, `<rule>`, `{0..100,5:slot}` a range in place."""
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=200)]
 Scalar: TypeAlias = bool | int | float | str
+
+MAX_DECIMALS = 3
+MAX_VALUES = 3_000_000
+"""In one range; each position of a metre to a micrometre has 1,000,001."""
 
 
 class Strict(BaseModel):
@@ -54,7 +61,7 @@ class Strict(BaseModel):
             unknown = [key for key in data if key not in known | cls._hidden]
             if unknown:
                 names = sorted(known - cls._hidden)
-                advice = {str(key): nearest(str(key), names) for key in unknown}
+                advice = {str(key): nearest(str(key), names) for key in unknown[:_MAX_UNKNOWN]}
                 raise PydanticCustomError("unknown_key", "unknown keys: {keys}", {"keys": advice})
         return data
 
@@ -109,8 +116,10 @@ class NumberRange(Strict):
         bounds = (self.minimum, self.maximum, self.step)
         if any(abs(bound) >= 10**9 for bound in bounds):
             raise PydanticCustomError("range", "the range leaves ±999,999,999|Choose smaller bounds")
-        if self.decimals > 6:
-            raise PydanticCustomError("range", "more than 6 decimals|Choose a larger step")
+        if self.decimals > MAX_DECIMALS:
+            raise PydanticCustomError("range", f"more than {MAX_DECIMALS} decimals|Choose a larger step")
+        if (self.maximum - self.minimum) / self.step > MAX_VALUES:
+            raise PydanticCustomError("range", f"more than {MAX_VALUES:,} values|Choose a larger step")
         return self
 
     @property

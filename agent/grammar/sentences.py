@@ -44,6 +44,8 @@ class Templates:
     grammar: Grammar
     sentences: list[tuple[Command, Path, Expression]] = field(default_factory=list)
     rules: dict[str, Expression] = field(default_factory=dict)
+    meanings: dict[int, Mapping[str, SlotValue]] = field(default_factory=dict)
+    """What is said to what it means, by the identity of each list's definition."""
     counts: dict[str, SlotCounts] = field(default_factory=dict)
     """Per rule, how often each slot may be filled."""
     faults: list[Fault] = field(default_factory=list)
@@ -146,9 +148,11 @@ class _Builder:
             if definition is None:
                 raise GrammarError(f"list `{reference.list_name}` is not defined")
             if id(definition) not in self.shared or reference.is_inline_range:
-                end = self.store.automata.state({}, 0)
+                meaning = self.templates.meanings.get(id(definition))
+                if meaning is None:  # a range in place
+                    meaning = values(definition, self.grammar.language)
                 self.shared[id(definition)] = (
-                    phrases(definition, self.store, end), values(definition, self.grammar.language)
+                    phrases(definition, self.store, self.store.automata.state({}, 0)), meaning
                 )  # fmt: skip
             self.definitions[key] = self.shared[id(definition)]
         state, meaning = self.definitions[key]
@@ -296,7 +300,7 @@ def _check_values(templates: Templates) -> None:
             _check_value(templates, definition.unit, (*path, "unit"))
         if len(templates.faults) == before:
             try:
-                values(definition, grammar.language)
+                templates.meanings[id(definition)] = values(definition, grammar.language)
             except GrammarError as error:
                 message, advice = str(error), "Give each value its own words"
                 templates.faults.append(grammar.source.fault(path, "values", message, advice))

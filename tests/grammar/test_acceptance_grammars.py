@@ -1,0 +1,61 @@
+"""The grammars that real recordings are heard with hold everything that was said in them."""
+
+import json
+import os
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from agent.grammar.compiler import accepted_sentences
+from agent.grammar.inspect import Reading, explain
+from agent.grammar.lexicon import Lexicon
+from agent.grammar.load import load_grammar
+
+GRAMMARS = Path(__file__).parents[1] / "grammars"
+SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared/speech"))
+
+needs_speech = pytest.mark.skipif(not SPEECH.is_dir(), reason=f"no recordings at {SPEECH}")
+
+
+@needs_speech
+def test_coffee_has_every_value_of_the_benchmark() -> None:
+    grammar = load_grammar(GRAMMARS / "coffee.yaml")
+    wanted = json.loads((SPEECH / "dev/coffee/slots.json").read_text())
+    held = {name: [value.value for value in entry.values] for name, entry in grammar.lists.items()}  # type: ignore[union-attr]
+    assert held == wanted
+
+
+@needs_speech
+def test_coffee_orders_are_in_the_grammar_in_any_order_of_words() -> None:
+    grammar = load_grammar(GRAMMARS / "coffee.yaml")
+    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    for label in json.loads((SPEECH / "dev/coffee/labels.json").read_text()).values():
+        slots = label["slots"]
+        details = [slots[name] for name in ("size", "roast", "numberOfShots") if name in slots]
+        extras = [slots[name] for name in ("milkAmount", "sugarAmount") if name in slots]
+        for order in permutations(details):
+            for extra in permutations(extras):
+                ending = f" with {' and '.join(extra)}" if extra else ""
+                text = f"I'd like a {' '.join(order)} {slots['coffeeDrink']}{ending}"
+                found = explain(sentences, lexicon, text)
+                assert isinstance(found, Reading), text
+                assert (found.meaning.command, dict(found.meaning.slots)) == (label["command"], slots)
+
+
+@needs_speech
+def test_an4_digit_and_letter_strings_are_in_the_grammar() -> None:
+    grammar = load_grammar(GRAMMARS / "an4.yaml")
+    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    digits = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
+    rows = [line.split("\t") for line in (SPEECH / "manifest.tsv").read_text().splitlines()]
+    heard = {"digits": 0, "letters": 0}
+    for words in (row[6].split() for row in rows if row[0].startswith("dev/an4/")):
+        if digits.issuperset(words) or (len(words) > 1 and all(len(word) == 1 for word in words)):
+            found = explain(sentences, lexicon, " ".join(words))
+            assert isinstance(found, Reading), words
+            kind = "digits" if digits.issuperset(words) else "letters"
+            assert found.meaning.command == kind
+            assert len(str(found.meaning.slots[kind])) == len(words)
+            heard[kind] += 1
+    assert min(heard.values()) > 10
