@@ -12,9 +12,7 @@ class Fate(StrEnum):
     """How far a published order came."""
 
     ACKNOWLEDGED = "acknowledged"
-    """The broker has it, and somebody listens."""
-    NOBODY_LISTENS = "nobody_listens"
-    """The broker has it, but no subscriber."""
+    """The broker has it."""
     NOT_SENT = "not_sent"
     """No link, or its time to live was over before it left: it was dropped and will not come."""
     UNCONFIRMED = "unconfirmed"

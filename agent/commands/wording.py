@@ -54,7 +54,6 @@ _PHRASES = {
         },
         fates={
             Fate.ACKNOWLEDGED: "Sent",
-            Fate.NOBODY_LISTENS: "Failed, no machine listens",
             Fate.NOT_SENT: "Failed, not sent",
             Fate.UNCONFIRMED: "Failed, delivery not confirmed",
             Fate.REFUSED: "Failed, the broker refuses it",
@@ -98,7 +97,6 @@ _PHRASES = {
         },
         fates={
             Fate.ACKNOWLEDGED: "已发送",
-            Fate.NOBODY_LISTENS: "失败，没有机器接收",
             Fate.NOT_SENT: "失败，未发送",
             Fate.UNCONFIRMED: "失败，未确认送达",
             Fate.REFUSED: "失败，服务器拒绝",

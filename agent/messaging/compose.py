@@ -54,8 +54,8 @@ def command(order: Order, clock: Clock) -> Command:
 
 
 def decided(decision: Decision, clock: Clock) -> Accept | Reject | None:
-    """Report a decision; of a question `question` tells."""
-    if decision.verdict is Verdict.CONFIRM:
+    """Report a decision; of a question `question` tells, of a wake phrase the state."""
+    if decision.verdict in (Verdict.CONFIRM, Verdict.WAKE):
         return None
     if decision.verdict is Verdict.ACCEPT and decision.order:
         order = decision.order
