@@ -4,11 +4,13 @@ Three threads: the recognizer hears, the link speaks MQTT, and this one decides.
 have to say comes through one bounded inbox: decisions are made in one place, one after the other.
 """
 
+import contextlib
 import queue
 import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,11 +24,13 @@ from agent.audio.microphone import Microphone
 from agent.audio.player import TonePlayer
 from agent.audio.source import AudioSource
 from agent.commands import effects, events
+from agent.commands.audit import AuditLog
 from agent.commands.decision import Decision, Verdict
 from agent.commands.fit import require_fit
 from agent.commands.order import Order
 from agent.commands.policy import Policy
-from agent.errors import AudioError, GrammarError
+from agent.commands.records import record
+from agent.errors import AudioError, AuditError, GrammarError
 from agent.grammar.schema import Grammar
 from agent.health.report import Fault, assess
 from agent.health.watchdog import Watchdog
@@ -35,6 +39,7 @@ from agent.messaging import compose, contract
 from agent.messaging.client import Link, Outcome
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
+from agent.messaging.outbox import Outbox
 from agent.messaging.understand import Interpreter
 from agent.recognition.hypothesis import Hypothesis
 from agent.settings import Settings
@@ -43,6 +48,8 @@ from agent.vitals import Vitals
 
 INBOX_LENGTH = 256
 TICK_S = 0.1
+SYNC_S = 1.0
+"""How often the audit log is made to survive a power cut."""
 SETTLE_S = 3.0
 """How long a source that has ended is given for its last commands to be delivered and answered."""
 
@@ -85,11 +92,14 @@ class App:
         self._last_text = ""
         self._faults: tuple[Fault, ...] = ()
         self._armed = False
-        self._next_health_s = 0.0
+        self._next_health_s = self._next_sync_s = 0.0
         self._watchdog = Watchdog()
 
         self._understand = Interpreter(settings.station.id)
-        self._link = Link(settings.mqtt, Namespace.of(settings.station), self._post)
+        self._audit = AuditLog(settings.storage.state / "audit")
+        self._outbox = Outbox(settings.storage.state / "outbox.sqlite")
+        namespace = Namespace.of(settings.station)
+        self._link = Link(settings.mqtt, namespace, self._post, outbox=self._outbox)
         self._ears = Ears(settings, self._post)
         self._vocabulary = self._ears.load_vocabulary()
         require_fit(settings.commands, self._vocabulary.grammar)
@@ -113,6 +123,8 @@ class App:
             self._watchdog.stopping()
             self._hearing.stop()
             self._link.stop()
+            self._outbox.close()
+            self._audit.close()
             self._ears.engine.close()
             if self._tones:
                 self._tones.close()
@@ -178,6 +190,7 @@ class App:
             self._publish(audio)
         snapshot = self._vitals.snapshot(now_s, self._vocabulary.version)
         faults = assess(snapshot)
+        self._sync_audit(now_s)
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._publish(compose.health(snapshot, datetime.now(UTC)))
@@ -185,9 +198,24 @@ class App:
             self._faults = faults
             self._publish_state()
 
+    def _sync_audit(self, now_s: float) -> None:
+        if now_s >= self._next_sync_s:
+            self._next_sync_s = now_s + SYNC_S
+            with _audit_failures_logged():
+                self._audit.sync()
+
     def _step(self, event: events.Event) -> None:
         for effect in self._policy.step(event, time.monotonic()):
             self._do(effect)
+            self._note(effect)
+
+    def _note(self, effect: effects.Effect) -> None:
+        """Write the audit log, after the effect: a command must not wait for a disk."""
+        fields = record(effect)
+        if fields is None:
+            return
+        with _audit_failures_logged():
+            self._audit.append(fields, datetime.now(UTC))
 
     def _do(self, effect: effects.Effect) -> None:
         clock = compose.Clock(datetime.now(UTC), time.monotonic())
@@ -328,6 +356,15 @@ class _FileWatch:
         except OSError:
             return None  # being replaced: look again soon
         return status.st_mtime_ns, status.st_ino
+
+
+@contextlib.contextmanager
+def _audit_failures_logged() -> Iterator[None]:
+    """A full disk must not stop commands; the audit log itself says later how many entries are missing."""
+    try:
+        yield
+    except AuditError as error:
+        log.error("audit_failed", reason=str(error))  # noqa: TRY400 - no bug of ours
 
 
 def _open_tones() -> TonePlayer | None:
