@@ -117,12 +117,15 @@ class Recognizer:
         start_s = time_s - (finish.age - 1) * self.frame_s
         end_s = start_s + heard[-1].end_frame * self.frame_s
         sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
+        spoken = np.arange(heard[-1].end_frame)
+        likelihood = frames[-finish.age :][spoken, decoder.network.emission[states[spoken]]]
         lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
         evidence = {
             "worst_word": min(word.score for word in heard),
             "other_words": _mean_but_worst([word.score for word in heard]),
             "margin": MARGIN_CAP if margin is None else min(margin, MARGIN_CAP),
             "gain_per_sound": finish.score / sounds,
+            "likelihood": float(likelihood.mean()),
             "sounds": min(sounds, 30) / 10,
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
         }
