@@ -381,25 +381,21 @@ class Updated(Payload):
     """As in `Update`."""
 
 
-KINDS: tuple[type[Payload], ...] = (
-    Command,
-    Response,
-    Talk,
-    Inhibit,
-    MachineState,
-    Claim,
-    Accept,
-    Question,
-    Reject,
-    Delivery,
-    Settled,
-    Inhibition,
-    Engine,
-    Audio,
-    Grammar,
-    State,
-    Health,
-    Desired,
-    Update,
-    Updated,
-)
+PIECE_REQUEST_TOPIC = "voxline/update/request"
+"""Where stations without another way ask `voxline update serve` for pieces of a repository's files."""
+PIECE_TOPIC = "update/piece"
+"""Below a station's topic: where the pieces come, raw, with the request's correlation data and a `status` of
+200, 404 or 400 among the user properties. A connection of their own keeps them out of the commands' way."""
+
+
+class PieceRequest(Part):
+    """Asks for a piece of a file; a piece that is shorter than asked for is the last one."""
+
+    path: str = Field(max_length=500)
+    """`metadata/...`, `targets/...` or `objects/...`."""
+    offset: int = Field(ge=0)
+    length: int = Field(ge=1, le=65_536)
+
+
+KINDS = tuple(Payload.__subclasses__())
+"""Every kind of payload there is."""

@@ -57,6 +57,7 @@ from agent.updates.course import (
     Tidy,
     Trouble,
     Try,
+    Wanted,
     Wish,
     Withdraw,
 )
@@ -90,21 +91,42 @@ def advance(state: State, event: Event) -> Step:
     return after, effects
 
 
+def awaited(state: State) -> Effect | None:
+    """Return the effect whose answer a state waits for."""
+    match state:
+        case State(phase=Phase.CHECKING, wanted=Wanted() as wanted):
+            return Check(wanted)
+        case State(phase=Phase.DOWNLOADING, candidate=Candidate() as candidate):
+            return Fetch(candidate)
+        case State(phase=Phase.VERIFYING, candidate=Candidate() as candidate):
+            return Try(candidate)
+        case State(phase=Phase.ACTIVATING, candidate=Candidate(slot=slot)):
+            return Activate(slot)
+        case State(phase=Phase.ROLLING_BACK):
+            return Revert(state.history[-1] if state.history else None)
+    return None
+
+
+def _resumed(state: State) -> Step:
+    effect = awaited(state)
+    return state, (effect,) if effect else ()
+
+
 def _started(state: State, event: Started) -> Step:
     """Go on where the process ended; the link says what is true."""
     starts = state.starts + (not state.stopped)
     state = replace(state, active=event.active, running=event.running, stopped=False)
     candidate = state.candidate
-    if state.wanted and state.phase in (Phase.CHECKING, Phase.DOWNLOADING):
-        return replace(state, phase=Phase.CHECKING), (Check(state.wanted),)
+    if state.phase in (Phase.CHECKING, Phase.DOWNLOADING):
+        return _resumed(replace(state, phase=Phase.CHECKING, candidate=None))
     if state.phase is Phase.ROLLING_BACK:
-        return state, (_revert(state),)
+        return _resumed(state)
     if candidate is None or state.phase in RESTING | {Phase.STAGED}:
         return state, ()
     if state.phase is Phase.VERIFYING:
         if starts >= MAX_STARTS:
             return _refuse(_blame(state), "the trial ended the process"), ()
-        return replace(state, starts=starts), (Try(candidate),)
+        return _resumed(replace(state, starts=starts))
     if event.active != candidate.slot:
         if state.phase is Phase.ACTIVATING:
             return replace(state, phase=Phase.STAGED, history=state.history[:-1]), ()
@@ -123,7 +145,7 @@ def _wish(state: State, event: Wish) -> Step:
     if state.pinned:
         return _refuse(state, "pinned by hand"), ()
     failed = () if event.retry else state.failed
-    return replace(state, phase=Phase.CHECKING, failed=failed), (Check(event.wanted),)
+    return _resumed(replace(state, phase=Phase.CHECKING, failed=failed))
 
 
 def _found(state: State, event: Found) -> Step:
@@ -137,7 +159,7 @@ def _found(state: State, event: Found) -> Step:
         highest = state.highest.get(new.line, new.version)
         if order(new.version) < order(highest):
             return _refuse(state, f"{new} is older than {highest}, which ran here; roll back by hand"), ()
-    return replace(state, phase=Phase.DOWNLOADING, candidate=candidate), (Fetch(candidate),)
+    return _resumed(replace(state, phase=Phase.DOWNLOADING, candidate=candidate))
 
 
 def _trouble(state: State, event: Trouble) -> Step:
@@ -149,8 +171,7 @@ def _withdraw(state: State, _event: Withdraw) -> Step:
 
 
 def _fetched(state: State, _event: Fetched) -> Step:
-    assert state.candidate  # noqa: S101 (for mypy, here and below: `advance` compared it)
-    return replace(state, phase=Phase.VERIFYING, starts=0), (Try(state.candidate),)
+    return _resumed(replace(state, phase=Phase.VERIFYING, starts=0))
 
 
 def _passed(state: State, _event: Passed) -> Step:
@@ -158,15 +179,12 @@ def _passed(state: State, _event: Passed) -> Step:
 
 
 def _go(state: State, event: Go) -> Step:
-    candidate = state.candidate
-    assert candidate  # noqa: S101
     history = (*state.history, state.active)[-MAX_HISTORY:]
-    state = replace(state, phase=Phase.ACTIVATING, starts=0, history=history, before=event.before)
-    return state, (Activate(candidate.slot),)
+    return _resumed(replace(state, phase=Phase.ACTIVATING, starts=0, history=history, before=event.before))
 
 
 def _swapped(state: State, event: Swapped) -> Step:
-    assert state.candidate  # noqa: S101
+    assert state.candidate  # noqa: S101 (for mypy: `advance` compared it with the event's)
     return replace(state, phase=Phase.PROBATION, active=event.slot, running=state.candidate.releases), ()
 
 
@@ -216,12 +234,7 @@ def _blame(state: State) -> State:
 
 
 def _undo(state: State, reason: str) -> Step:
-    state = replace(_blame(state), phase=Phase.ROLLING_BACK, reason=reason)
-    return state, (_revert(state),)
-
-
-def _revert(state: State) -> Revert:
-    return Revert(state.history[-1] if state.history else None)
+    return _resumed(replace(_blame(state), phase=Phase.ROLLING_BACK, reason=reason))
 
 
 def _conclude(state: State, reason: str) -> State:

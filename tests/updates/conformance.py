@@ -43,13 +43,11 @@ def main() -> int:
     )
     try:
         trust.refresh()
-        for name in given.target_name or []:
-            if trust.read(name) is None:
-                raise UpdateError(f"{name}: no such target")
+        documents = [trust.read(name) for name in given.target_name or []]
     except UpdateError as error:
         sys.stderr.write(f"error[{error.code}]: {error}\n")
         return 1
-    return 0
+    return int(None in documents)
 
 
 if __name__ == "__main__":

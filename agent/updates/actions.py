@@ -1,0 +1,252 @@
+"""What the state machine's effects do: each talks to repository, disk or station and says what came of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from agent.errors import UpdateError, VoxlineError
+from agent.updates.course import (
+    Activate,
+    Candidate,
+    Check,
+    Effect,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    Found,
+    Outcome,
+    Passed,
+    Revert,
+    Reverted,
+    State,
+    Swapped,
+    Tidy,
+    Trouble,
+    Try,
+    Wanted,
+)
+from agent.updates.download import CancelledError, download
+from agent.updates.floor import UntrustedError
+from agent.updates.release import (
+    GRAMMAR_FILE,
+    Channel,
+    Kind,
+    Reference,
+    Release,
+    decode,
+    digest_of,
+    order,
+    slot_digest,
+)
+from agent.updates.store import Store
+from agent.updates.transports.transport import Transport, UnreachableError
+from agent.updates.trust import Trust
+
+OBJECTS = "objects/"
+"""Folder of a repository."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs together."""
+
+    model: Path | None
+    """Folder of a bundle; None: the one that the settings name."""
+    grammar: Path | None
+    """File of a grammar; None: the one that the settings name."""
+
+
+class Station(Protocol):
+    """What updates want of the rest of the agent. Called in the updates' thread, which each may block."""
+
+    def swap(self, parts: Parts) -> None:
+        """Let these parts work from the next pause between utterances on; return when they do.
+
+        Raises:
+            VoxlineError: they cannot; what was at work still is.
+        """
+
+    def try_out(
+        self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
+    ) -> str | None:
+        """Try parts on a spare engine; return why they fail, empty if they pass, None if interrupted."""
+
+    def report(self, state: State, bytes_done: int) -> None:
+        """Tell the plant how the update stands."""
+
+    def conclude(self, outcome: Outcome) -> bool:
+        """Put an outcome where it survives until it was delivered; return whether that was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where updates come from."""
+
+    trust: Trust
+    transport: Transport
+
+
+class Actions:
+    """Carries effects out, in one thread.
+
+    Args:
+        store: the station's bundles.
+        station: the rest of the agent.
+        repository: None if the settings name none.
+        interrupted: whether a long action should make way.
+        on_bytes: called with the size of each chunk that arrives.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        station: Station,
+        repository: Repository | None,
+        interrupted: Callable[[], bool],
+        on_bytes: Callable[[int], None],
+    ) -> None:
+        self._store, self._station, self._repository = store, station, repository
+        self._interrupted, self._on_bytes = interrupted, on_bytes
+        self._documents: dict[str, dict[Kind, bytes]] = {}
+        """Release documents of slots that were found, by digest."""
+
+    def carry_out(self, effect: Effect, state: State) -> Event | None:
+        """Do it and say what came of it; None if it was interrupted, or there is nothing to say."""
+        match effect:
+            case Check(wanted):
+                return self._troubled(lambda: self._check(wanted))
+            case Fetch(candidate):
+                return self._troubled(lambda: self._fetch(candidate, state))
+            case Try(candidate):
+                return self._try(candidate)
+            case Activate(slot):
+                return self._activate(slot)
+            case Revert(slot):
+                return self._revert(slot)
+            case Tidy():
+                self._store.prune(state.history)
+        return None
+
+    def parts(self, slot: str | None) -> Parts:
+        """Return what runs together in a slot."""
+        grammar = self._store.part(slot, Kind.GRAMMAR)
+        return Parts(self._store.part(slot, Kind.MODEL), grammar and grammar / GRAMMAR_FILE)
+
+    def running(self, slot: str | None) -> tuple[Reference, ...]:
+        """Return what is in a slot."""
+        documents = self._store.releases(slot)
+        return tuple(decode(Release, raw, f"{slot}/{kind}.json").reference for kind, raw in documents.items())
+
+    def _troubled(self, action: Callable[[], Event]) -> Event | None:
+        try:
+            return action()
+        except CancelledError:
+            return None
+        except UnreachableError as error:
+            return Trouble(str(error), final=error.final)
+        except UpdateError as error:
+            return Trouble(str(error), final=True)
+        except OSError as error:
+            return Trouble(f"disk: {error}", final=False)
+
+    def _check(self, wanted: Wanted) -> Event:
+        if self._repository is None:
+            raise UpdateError("the settings name no source of updates; see [updates] source")
+        trust = self._repository.trust
+        trust.refresh()
+        documents = self._store.releases(self._store.active())
+        for reference in self._references(wanted, trust):
+            raw = trust.read(reference.target)
+            if raw is None:
+                raise UpdateError(f"{reference}: the repository has no such release")
+            release = decode(Release, raw, reference.target)
+            if release.reference != reference:
+                raise UntrustedError(f"{reference.target} is the document of {release.reference}")
+            if order(release.min_agent_version) > order(version("voxline")):
+                raise UpdateError(f"{reference} needs Voxline {release.min_agent_version} or newer")
+            documents[reference.kind] = raw
+        slot = slot_digest({kind: digest_of(raw) for kind, raw in documents.items()})
+        self._documents[slot] = documents
+        releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
+        size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
+        return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
+
+    def _references(self, wanted: Wanted, trust: Trust) -> tuple[Reference, ...]:
+        if not wanted.follow:
+            return wanted.releases
+        target = Channel.target(wanted.follow)
+        raw = trust.read(target)
+        if raw is None:
+            raise UpdateError(f"the repository has no channel {wanted.follow}")
+        return decode(Channel, raw, target).references
+
+    def _fetch(self, candidate: Candidate, state: State) -> Event:
+        assert self._repository  # noqa: S101 (for mypy: `_check` came before)
+        documents = self._documents[candidate.slot]
+        releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
+        self._store.require_space(releases, keep=state.history[-1:])
+        for entry in self._store.missing(releases):
+            path = self._store.partial(entry.sha256)
+            transport = self._repository.transport
+            download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
+            self._store.accept(entry)
+        self._store.build(documents)
+        return Fetched(candidate.slot)
+
+    def _count(self, size_bytes: int) -> None:
+        self._on_bytes(size_bytes)
+        if self._interrupted():
+            raise CancelledError
+
+    def _try(self, candidate: Candidate) -> Event | None:
+        active = self._store.releases(self._store.active())
+        new = {
+            kind: decode(Release, raw, str(kind))
+            for kind, raw in self._store.releases(candidate.slot).items()
+            if raw != active.get(kind)
+        }
+        fault = self._station.try_out(self.parts(candidate.slot), new, self._interrupted)
+        if fault is None:
+            return None
+        return Failed(candidate.slot, fault) if fault else Passed(candidate.slot)
+
+    def _activate(self, slot: str) -> Event:
+        try:
+            self._store.activate(slot)
+            self._station.swap(self.parts(slot))
+        except (VoxlineError, OSError) as error:
+            return Failed(slot, str(error))
+        return Swapped(slot)
+
+    def _revert(self, slot: str | None) -> Event | None:
+        try:
+            active = self.point_back(slot)
+        except OSError as error:
+            log.error("update_rollback_waits", reason=str(error))  # noqa: TRY400
+            return None
+        try:
+            self._station.swap(self.parts(active))
+        except VoxlineError as error:
+            # The link is right, so the next start is; there is nothing better to fall back to.
+            log.critical("update_rollback_needs_restart", reason=str(error))
+        return Reverted(active, self.running(active))
+
+    def point_back(self, slot: str | None) -> str | None:
+        """Point the link at an older slot, or where that is gone at what the settings name; return which.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        try:
+            self._store.activate(slot)
+        except UpdateError as error:
+            log.error("update_older_slot_gone", reason=str(error))  # noqa: TRY400
+            self._store.activate(None)
+        return self._store.active()

@@ -1,0 +1,147 @@
+"""`voxline update`: see and steer what a station runs."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.config_cli import ConfigPath
+from agent.errors import UpdateError
+from agent.settings import Settings, load
+from agent.updates import memory
+from agent.updates.actions import Parts
+from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
+from agent.updates.plant import Plant, describe, folder_of, open_repository
+from agent.updates.release import Reference
+from agent.updates.requests import Request, leave_request
+from agent.updates.transports.mqtt import Server
+from agent.updates.updater import Updater
+
+app = typer.Typer(help="See and steer which model and grammar this station runs.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_LEFT = "left for the agent that runs here; `voxline update status` shows what comes of it"
+
+
+@app.command()
+def status(config: ConfigPath = None, as_json: Json = False) -> None:
+    """Say what runs, and how the last update went."""
+    settings = load(config)
+    state = memory.load(folder_of(settings) / "state.json")
+    if as_json:
+        typer.echo(describe(state, 0, datetime.now(UTC)).model_dump_json(indent=1))
+    else:
+        typer.echo(_text(state, settings))
+
+
+@app.command()
+def check(config: ConfigPath = None, as_json: Json = False) -> None:
+    """Ask the repository whether it can be reached and trusted now."""
+    repository = open_repository(load(config))
+    if repository is None:
+        raise UpdateError("the settings name no source of updates; see [updates] source")
+    repository.trust.refresh()
+    typer.echo(json.dumps({"trusted": True}) if as_json else "reached, and its signatures are good")
+
+
+@app.command()
+def apply(
+    releases: Annotated[
+        list[str] | None, typer.Argument(help="Releases, such as model/press/1.2.0 or grammar/press/7.0.1.")
+    ] = None,
+    follow: Annotated[str, typer.Option(help="Run what this channel says, now and later.")] = "",
+    config: ConfigPath = None,
+) -> None:
+    """Install releases, also such as failed here before."""
+    if bool(releases) == bool(follow):
+        raise UpdateError("name releases, or a channel with --follow")
+    wanted = Wanted(tuple(map(Reference.parse, releases or [])), follow)
+    _steer(load(config), Wish(wanted, retry=True))
+
+
+@app.command()
+def rollback(config: ConfigPath = None) -> None:
+    """Go back to the slot before; what runs now is not installed again until `apply` says so."""
+    _steer(load(config), Rollback("rolled back by hand"))
+
+
+@app.command()
+def pin(
+    off: Annotated[bool, typer.Option("--off", help="Let updates happen again.")] = False,
+    config: ConfigPath = None,
+) -> None:
+    """Let no update happen."""
+    _steer(load(config), Pin(not off))
+
+
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="Public folder of a repository.")], config: ConfigPath = None
+) -> None:
+    """Offer a repository at the broker to stations that can reach nothing else, until interrupted."""
+    if not (folder / "metadata" / "timestamp.json").exists():
+        raise UpdateError(f"{folder}: no repository; it lacks metadata/timestamp.json")
+    settings = load(config)
+    server = Server(settings.mqtt, folder)
+    typer.echo(f"offering {folder} at {settings.mqtt.host}:{settings.mqtt.port}")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        server.close()
+
+
+def _steer(settings: Settings, request: Request) -> None:
+    """Let the agent that runs do it, or do it here if none runs."""
+    folder = folder_of(settings)
+    plant = Plant(settings, _nobody_listens, None)
+    try:
+        updater = Updater(
+            folder,
+            settings.station.id,
+            plant,
+            open_repository(settings),
+            reserve_bytes=settings.updates.reserve_bytes,
+        )
+    except UpdateError:
+        leave_request(folder / "requests", request)
+        typer.echo(_LEFT)
+        return
+    leave_request(folder / "requests", request)
+    updater.start()
+    phase = None
+    while not _settled(updater):
+        if updater.state.phase is not phase:
+            phase = updater.state.phase
+            typer.echo(f"{phase} {updater.state.reason}".rstrip())
+        time.sleep(0.1)
+    updater.stop()
+    typer.echo(_text(updater.state, settings))
+    if updater.state.phase is Phase.REFUSED:
+        raise typer.Exit(1)
+
+
+def _settled(updater: Updater) -> bool:
+    waits = updater.state.phase in RESTING | {Phase.PROBATION, Phase.STAGED}
+    return waits and updater.idle
+
+
+def _nobody_listens(_parts: Parts) -> None:
+    """There is no running recognizer to swap: the agent starts with what the link names."""
+
+
+def _text(state: State, settings: Settings) -> str:
+    running = ", ".join(map(str, state.running)) or "what the settings name"
+    lines = [f"runs      {running}", f"phase     {state.phase}{': ' + state.reason if state.reason else ''}"]
+    if state.candidate:
+        lines.append(f"candidate {', '.join(map(str, state.candidate.releases))}")
+    if state.wanted:
+        wanted = ", ".join(map(str, state.wanted.releases)) or f"channel {state.wanted.follow}"
+        lines.append(f"wanted    {wanted}")
+    if state.pinned:
+        lines.append("pinned    by hand: `voxline update pin --off` lets updates happen again")
+    lines.append(f"source    {settings.updates.source or 'none'}")
+    return "\n".join(lines)

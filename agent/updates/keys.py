@@ -1,0 +1,60 @@
+"""Signing keys by URI: PEM files, security modules, cloud services; whatever securesystemslib knows."""
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from securesystemslib.exceptions import Error
+from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
+
+from agent.errors import UpdateError
+
+FILE = f"{CryptoSigner.SCHEME}:"
+
+
+def make_key(path: Path) -> str:
+    """Write a new ed25519 key as PEM, readable by its owner alone, and return its URI.
+
+    Raises:
+        UpdateError: there is a file already.
+    """
+    path = path.absolute()
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_bytes(CryptoSigner.generate_ed25519().private_bytes)
+    except OSError as error:
+        raise UpdateError(f"{path}: no key was written: {error.strerror}") from error
+    return f"{FILE}{path}"
+
+
+def public_key(uri: str) -> SSlibKey:
+    """Return the public half.
+
+    Args:
+        uri: `file2:PATH` of a private key in PEM; or `URI,PATH` with the public key in PEM, for keys that do
+            not leave their device: `hsm:...`, `gcpkms:...`, `awskms:...`, `azurekms:...`.
+
+    Raises:
+        UpdateError: there is no such key.
+    """
+    private, _, public = uri.partition(",")
+    try:
+        if public:
+            return SSlibKey.from_crypto(load_pem_public_key(Path(public).read_bytes()))
+        if not private.startswith(FILE):
+            raise UpdateError(f"{uri}: give its public key, too: {uri},PUBLIC.pem")
+        key = load_pem_private_key(Path(private.removeprefix(FILE)).read_bytes(), None)
+        return SSlibKey.from_crypto(key.public_key())
+    except (OSError, ValueError, TypeError, Error) as error:
+        raise UpdateError(f"{uri}: no usable key: {error}") from error
+
+
+def signer(uri: str, public: Key) -> Signer:
+    """Open a key for signing.
+
+    Raises:
+        UpdateError: it cannot be opened here, or is another key.
+    """
+    try:
+        return Signer.from_priv_key_uri(uri.partition(",")[0], public)
+    except (OSError, ValueError, TypeError, Error) as error:
+        raise UpdateError(f"{uri}: cannot be used for signing here: {error}") from error

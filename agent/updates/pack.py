@@ -1,0 +1,64 @@
+"""Makes releases out of what people have: a model bundle's folder, a grammar's file."""
+
+import hashlib
+from pathlib import Path
+
+from agent.acoustics.bundle import MANIFEST_FILE, load_bundle
+from agent.acoustics.manifest import FileEntry
+from agent.errors import UpdateError
+from agent.grammar import load_grammar
+from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release
+from agent.updates.trial import GOLDEN
+
+Packed = tuple[Release, dict[str, Path]]
+"""A release, and where each of its files is."""
+
+
+def pack_model(folder: Path, min_agent_version: str = "0.0.0", limits: Limits | None = None) -> Packed:
+    """Make a release of a model bundle; name and version are the manifest's.
+
+    Raises:
+        BundleError: the bundle is damaged.
+    """
+    bundle = load_bundle(folder)
+    files = {name: folder / name for name in (MANIFEST_FILE, *bundle.manifest.files)}
+    release = Release(
+        kind=Kind.MODEL,
+        name=bundle.manifest.name,
+        version=bundle.manifest.version,
+        min_agent_version=min_agent_version,
+        limits=limits,
+        files={name: _entry(path) for name, path in files.items()},
+    )
+    return release, files
+
+
+def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> Packed:
+    """Make a release of a grammar, with the golden utterances in the folder `golden` beside it, if any.
+
+    Raises:
+        GrammarError: the grammar has a fault.
+        UpdateError: its name or the version cannot be those of a release.
+    """
+    files = {GRAMMAR_FILE: file}
+    golden = file.parent / GOLDEN
+    if golden.is_dir():
+        files |= {f"{GOLDEN}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
+    name = load_grammar(file).name
+    try:
+        release = Release(
+            kind=Kind.GRAMMAR,
+            name=name,
+            version=version,
+            min_agent_version=min_agent_version,
+            files={name: _entry(path) for name, path in files.items()},
+        )
+    except ValueError as error:
+        raise UpdateError(f"{file}: cannot be released as {name} {version}: {error}") from error
+    return release, files
+
+
+def _entry(path: Path) -> FileEntry:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileEntry(sha256=digest, size_bytes=path.stat().st_size)

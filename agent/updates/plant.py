@@ -1,0 +1,166 @@
+"""Updates meet the rest of the agent: settings, the MQTT contract, the trial in a child process."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from agent.errors import UpdateError
+from agent.messaging.contract import Desired, Payload, Update, Updated
+from agent.messaging.namespace import Namespace
+from agent.settings import Settings
+from agent.updates.actions import Parts, Repository
+from agent.updates.course import Outcome, Phase, State, Wanted
+from agent.updates.probation import Terms
+from agent.updates.release import Kind, Reference, Release
+from agent.updates.rollout import Rollout
+from agent.updates.transports.folder import Folder
+from agent.updates.transports.https import Https
+from agent.updates.transports.mqtt import Broker
+from agent.updates.transports.transport import Transport
+from agent.updates.trial import Conditions, run_apart
+from agent.updates.trust import Trust
+
+_ENDS: Mapping[Phase, Literal["committed", "rolled_back", "refused"]] = {
+    Phase.COMMITTED: "committed",
+    Phase.ROLLED_BACK: "rolled_back",
+    Phase.REFUSED: "refused",
+}
+
+log = structlog.get_logger()
+
+
+def folder_of(settings: Settings) -> Path:
+    """Return where a station keeps everything about updates."""
+    return settings.storage.state / "updates"
+
+
+def open_transport(settings: Settings) -> Transport | None:
+    """Return the way to the repository, None if the settings name none."""
+    source = settings.updates.source
+    if source is None:
+        return None
+    if source == "mqtt":
+        return Broker(settings.mqtt, Namespace.of(settings.station).base)
+    if source.startswith("/"):
+        return Folder(Path(source))
+    return Https(source.rstrip("/") + "/", settings.updates.tls)
+
+
+def open_repository(settings: Settings) -> Repository | None:
+    """Return the repository that the settings name, None if they name none.
+
+    Raises:
+        UpdateError: the root metadata that should be trusted cannot be read.
+    """
+    transport = open_transport(settings)
+    if transport is None:
+        return None
+    try:
+        root = settings.updates.root.read_bytes()
+    except OSError as error:
+        raise UpdateError(
+            f"{settings.updates.root}: {error.strerror}; copy 1.root.json of the repository there"
+        ) from error
+    folder = folder_of(settings) / "trust"
+    trust = Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
+    return Repository(trust, transport)
+
+
+def terms_of(settings: Settings) -> Terms:
+    """Return what probation asks for."""
+    return Terms(settings.updates.probation_s, settings.updates.probation_utterances)
+
+
+def wanted_of(desired: Desired) -> Wanted:
+    """Read what the plant asks for.
+
+    Raises:
+        UpdateError: it is no release that could be.
+    """
+    named = {Kind.MODEL: desired.model, Kind.GRAMMAR: desired.grammar}
+    references = tuple(
+        Reference.parse(f"{kind}/{this.name}/{this.version}") for kind, this in named.items() if this
+    )
+    window = (desired.window.start, desired.window.end) if desired.window else None
+    return Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
+
+
+class Plant:
+    """The rest of the agent as updates see it; see `Station`.
+
+    Args:
+        settings: of this station.
+        swap: lets parts work from the next pause between utterances on, and returns when they do.
+        publish: puts a payload on its way; None while there is nobody to tell, and outcomes wait.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        swap: Callable[[Parts], None],
+        publish: Callable[[Payload], None] | None,
+    ) -> None:
+        self.swap = swap
+        self._settings, self._publish = settings, publish
+
+    def try_out(
+        self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
+    ) -> str | None:
+        """Try parts in a process of their own."""
+        recognition = self._settings.recognition
+        model = new.get(Kind.MODEL)
+        conditions = Conditions(
+            model=parts.model or recognition.bundle,
+            grammar=parts.grammar or recognition.grammar,
+            new=tuple(str(release.reference) for release in new.values()),
+            limits=model.limits if model else None,
+            engine=recognition.engine,
+            operating_point=recognition.operating_point,
+            commands=self._settings.commands,
+            cache=self._settings.storage.cache / "grammars",
+        )
+        evidence = run_apart(conditions, interrupted)
+        if evidence is None:
+            return None
+        log.info("update_tried", **evidence.model_dump())
+        return evidence.fault
+
+    def report(self, state: State, bytes_done: int) -> None:
+        """Publish how the update stands."""
+        if self._publish:
+            self._publish(describe(state, bytes_done, datetime.now(UTC)))
+
+    def conclude(self, outcome: Outcome) -> bool:
+        """Put an outcome into the outbox."""
+        if self._publish is None:
+            return False
+        self._publish(
+            Updated(
+                time=datetime.now(UTC),
+                number=outcome.id,
+                outcome=_ENDS[outcome.phase],
+                reason=outcome.reason,
+                releases=tuple(map(str, outcome.releases)),
+                active=outcome.slot,
+            )
+        )
+        return True
+
+
+def describe(state: State, bytes_done: int, now: datetime) -> Update:
+    """Say how an update stands."""
+    candidate = state.candidate
+    return Update(
+        time=now,
+        phase=state.phase.value,
+        reason=state.reason,
+        releases=tuple(map(str, candidate.releases)) if candidate else (),
+        bytes_done=bytes_done,
+        bytes_total=candidate.size_bytes if candidate else 0,
+        active=state.active,
+        running=tuple(map(str, state.running)),
+        pinned=state.pinned,
+    )

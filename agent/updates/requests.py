@@ -1,0 +1,36 @@
+"""What a person at the station's shell asks of the agent that runs: small files that it takes in turn."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from agent.updates import durable
+from agent.updates.course import Pin, Rollback, Wish
+
+Request = Wish | Rollback | Pin
+_CODEC = TypeAdapter(dict[str, Request])
+
+log = structlog.get_logger()
+
+
+def leave_request(folder: Path, request: Request) -> None:
+    """Leave a request for the agent."""
+    durable.make_folder(folder)
+    name = type(request).__name__
+    durable.write_file(folder / f"{uuid4()}.json", _CODEC.dump_json({name: request}))
+
+
+def take_requests(folder: Path) -> Iterator[Request]:
+    """Yield and remove what was left, oldest first; what cannot be read is reported and removed."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+        raw = path.read_bytes()
+        path.unlink()
+        try:
+            yield from _CODEC.validate_json(raw).values()
+        except ValidationError:
+            log.exception("update_request_unreadable", path=str(path))

@@ -1,0 +1,176 @@
+"""A repository behind the broker, for plants where nothing else can be reached: MQTT 5 request and response.
+
+A connection of its own, so that a download never stands before a command. Both sides are here.
+"""
+
+import os
+import queue
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from pydantic import ValidationError
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
+
+from agent.messaging.contract import PIECE_REQUEST_TOPIC, PIECE_TOPIC, PieceRequest
+from agent.settings import Mqtt
+from agent.updates.transports.folder import open_within
+from agent.updates.transports.transport import NOT_FOUND, Patience, Transport
+
+PIECE_BYTES = 65_536
+_FOLDERS = ("metadata/", "targets/", "objects/")
+_EXPIRY_S = 60
+
+log = structlog.get_logger()
+
+
+class Broker(Transport):
+    """Reads a repository that `serve` offers.
+
+    Args:
+        settings: the broker.
+        base: the station's topic.
+        patience: how slow the other side may be.
+    """
+
+    def __init__(self, settings: Mqtt, base: str, patience: Patience | None = None) -> None:
+        super().__init__(patience or Patience())
+        self._settings, self._topic = settings, f"{base}/{PIECE_TOPIC}"
+        self._client_id = f"{base.replace('/', ':')}:updates"
+        self._pieces: queue.SimpleQueue[tuple[bytes, str, bytes]] = queue.SimpleQueue()
+        self._client: paho.Client | None = None
+        self._ready = threading.Event()
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._client:
+            self._client.disconnect()
+            self._client.loop_stop()
+            self._client = None
+
+    def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes from `offset` on. See `Transport.read`."""
+        client = self._connected()
+        while True:
+            piece = self._ask(client, PieceRequest(path=path, offset=offset, length=PIECE_BYTES))
+            if piece:
+                yield piece
+            if len(piece) < PIECE_BYTES:
+                return
+            offset += len(piece)
+
+    def _connected(self) -> paho.Client:
+        if self._client is None:
+            self._client = client = connect(self._settings, self._client_id, self._topic)
+            client.on_disconnect = lambda *_: self._ready.clear()
+            client.on_subscribe = lambda *_: self._ready.set()
+            client.on_message = self._receive
+            client.loop_start()
+        if not self._ready.wait(self.patience.silence_s):
+            raise DownloadError(f"no connection to the broker {self._settings.host} for updates")
+        return self._client
+
+    def _receive(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        properties = message.properties
+        status = dict(getattr(properties, "UserProperty", [])).get("status", "")
+        self._pieces.put((getattr(properties, "CorrelationData", b""), status, bytes(message.payload)))
+
+    def _ask(self, client: paho.Client, request: PieceRequest) -> bytes:
+        token = os.urandom(8)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ResponseTopic, properties.CorrelationData = self._topic, token
+        properties.MessageExpiryInterval = _EXPIRY_S
+        client.publish(PIECE_REQUEST_TOPIC, request.model_dump_json(), qos=1, properties=properties)
+        deadline_s = time.monotonic() + self.patience.silence_s
+        while (remaining_s := deadline_s - time.monotonic()) > 0:
+            try:
+                correlation, status, piece = self._pieces.get(timeout=remaining_s)
+            except queue.Empty:
+                break
+            if correlation != token:
+                continue  # the late answer to a question that was given up
+            if status != "200" or len(piece) > request.length:
+                raise DownloadHTTPError(f"{request.path}: the server answers {status}", _code(status))
+            return piece
+        raise SlowRetrievalError(f"{request.path}: no answer; does `voxline update serve` run?")
+
+
+class Server:
+    """Offers a repository at the broker until it is closed.
+
+    Args:
+        settings: the broker.
+        folder: public part of a repository.
+        client_id: unique at the broker.
+    """
+
+    def __init__(self, settings: Mqtt, folder: Path, client_id: str = "voxline-update-server") -> None:
+        self._folder = folder
+        self.served_bytes = 0
+        self._client = connect(settings, client_id, PIECE_REQUEST_TOPIC)
+        self._client.on_message = self._answer
+        self._client.loop_start()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _answer(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        topic = getattr(message.properties, "ResponseTopic", "")
+        if not topic.endswith(f"/{PIECE_TOPIC}"):  # nobody makes this server speak elsewhere
+            log.warning("update_request_refused", response_topic=topic[:200])
+            return
+        status, piece = self._read(bytes(message.payload))
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = getattr(message.properties, "CorrelationData", b"")
+        properties.UserProperty = ("status", str(status))
+        properties.MessageExpiryInterval = _EXPIRY_S
+        self._client.publish(topic, piece, qos=1, properties=properties)
+        self.served_bytes += len(piece)
+
+    def _read(self, raw: bytes) -> tuple[int, bytes]:
+        try:
+            request = PieceRequest.model_validate_json(raw)
+            if not request.path.startswith(_FOLDERS):
+                return NOT_FOUND, b""
+            with open_within(self._folder, request.path).open("rb") as file:
+                file.seek(request.offset)
+                return 200, file.read(request.length)
+        except ValidationError:
+            return 400, b""
+        except (OSError, OverflowError):
+            return NOT_FOUND, b""
+
+
+def connect(settings: Mqtt, client_id: str, topic: str) -> paho.Client:
+    """Connect and subscribe in the background, and again after each loss, once the loop is started."""
+
+    def subscribe(*_: object) -> None:
+        client.subscribe(topic, qos=1)
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    if settings.username is not None:
+        password = settings.password.get_secret_value() if settings.password else None
+        client.username_pw_set(settings.username, password)
+    if settings.tls:
+        context = ssl.create_default_context(cafile=settings.tls.ca)
+        if settings.tls.certificate:
+            context.load_cert_chain(settings.tls.certificate, settings.tls.key)
+        client.tls_set_context(context)
+    client.on_connect = subscribe
+    client.reconnect_delay_set(1, 30)
+    client.connect_async(settings.host, settings.port, settings.keepalive_s)
+    return client
+
+
+def _code(status: str) -> int:
+    return int(status) if status.isascii() and status.isdigit() else 500

@@ -1,0 +1,223 @@
+"""The trial of a bundle before it may come into use: on an engine of its own, in a process of its own.
+
+What is tried hears its golden utterances by the very path that the microphone takes. A model that crashes its
+runtime, hangs or eats the memory ends the trial and nothing else.
+
+    python -m agent.updates.trial < conditions.json > evidence.json
+"""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from agent.acoustics.bundle import Bundle, load_bundle
+from agent.acoustics.engines.choose import ChosenEngine
+from agent.acoustics.engines.engine import Engine
+from agent.acoustics.features import window_rows
+from agent.audio.file import read_audio
+from agent.commands.fit import require_fit
+from agent.errors import UpdateError, VoxlineError
+from agent.evaluation.commands import Verdict, read_labels, run_trials
+from agent.evaluation.listening import Ear, in_room
+from agent.grammar import compile_grammar, load_grammar
+from agent.settings import Commands
+from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Reference
+
+TIMEOUT_S = 900.0
+MIN_EXACT = 0.9
+"""Share of golden utterances; the others may be rejected, none may become another command."""
+MIN_CANARY_AGREEMENT = 0.9
+"""Share of frames whose best token is the known one: the same model on another processor."""
+GOLDEN, LABELS, REJECTS = "golden", "labels.json", "rejects.json"
+_REJECTS = TypeAdapter(dict[str, str])
+_POLL_S = 0.1
+
+
+class Conditions(BaseModel):
+    """What is tried, and for which station."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: Path
+    """Folder of the bundle that will run: the new one, or the one in use."""
+    grammar: Path
+    """File of the grammar that will run."""
+    new: tuple[str, ...]
+    """References of the releases that are new."""
+    limits: Limits | None = None
+    engine: Literal["auto", "onnx", "rknn"] = "auto"
+    operating_point: Literal["low", "normal", "high"] = "normal"
+    commands: Commands = Commands()
+    cache: Path | None = None
+
+
+class Evidence(BaseModel):
+    """What the trial showed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fault: str = ""
+    """Why it failed; empty if it passed."""
+    utterances: int = 0
+    exact: int = 0
+    latency_p95_s: float | None = None
+    memory_bytes: int = 0
+    """By which the process grew."""
+
+
+def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Evidence | None:
+    """Run the trial in a child of low priority.
+
+    Returns:
+        None if it was interrupted.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "agent.updates.trial"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdin  # noqa: S101 (for mypy)
+        child.stdin.write(conditions.model_dump_json().encode())
+        child.stdin.close()
+        child.stdin = None
+        deadline_s = monotonic() + TIMEOUT_S
+        while True:
+            try:
+                output, _ = child.communicate(timeout=_POLL_S)
+                break
+            except subprocess.TimeoutExpired:
+                if interrupted():
+                    child.kill()
+                    return None
+                if monotonic() > deadline_s:
+                    child.kill()
+                    return Evidence(fault=f"the trial did not end within {TIMEOUT_S:.0f} s")
+    try:
+        return Evidence.model_validate_json(output)
+    except ValidationError:
+        return Evidence(fault=f"the trial's process ended with status {child.returncode}")
+
+
+def run(conditions: Conditions) -> Evidence:
+    """Run the trial here."""
+    before_bytes = _peak_memory_bytes()
+    try:
+        bundle = load_bundle(conditions.model)
+        _require_identity(bundle, conditions)
+        engine = ChosenEngine(bundle, conditions.engine)
+        try:
+            return _try(bundle, engine, conditions, before_bytes)
+        finally:
+            engine.close()
+    except (VoxlineError, OSError) as error:
+        return Evidence(fault=str(error))
+
+
+def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_bytes: int) -> Evidence:
+    if engine.choice.fallback:
+        return Evidence(fault=f"it would run on the CPU: {engine.choice.reason}")
+    if fault := _canary_fault(bundle, engine):
+        return Evidence(fault=fault)
+    grammar = load_grammar(conditions.grammar)
+    require_fit(conditions.commands, grammar)
+    compile_grammar(grammar, bundle.manifest.tokens, conditions.cache)
+    utterances = exact = 0
+    for folder, words in _golden_sets(conditions):
+        heard, right, fault = _listen(bundle, engine, conditions, folder, words)
+        utterances, exact = utterances + heard, exact + right
+        if fault:
+            return Evidence(fault=fault, utterances=utterances, exact=exact)
+    if exact < MIN_EXACT * utterances:
+        return Evidence(
+            fault=f"only {exact} of {utterances} golden utterances were understood",
+            utterances=utterances,
+            exact=exact,
+        )
+    evidence = Evidence(
+        utterances=utterances,
+        exact=exact,
+        latency_p95_s=engine.latency.quantile_s(0.95),
+        memory_bytes=max(0, _peak_memory_bytes() - before_bytes),
+    )
+    return evidence.model_copy(update={"fault": _excess(evidence, conditions.limits)})
+
+
+def _require_identity(bundle: Bundle, conditions: Conditions) -> None:
+    for reference in map(Reference.parse, conditions.new):
+        found = (bundle.manifest.name, bundle.manifest.version)
+        if reference.kind is Kind.MODEL and found != (reference.name, reference.version):
+            raise UpdateError(f"{reference} holds another bundle: {found[0]} {found[1]}")
+
+
+def _canary_fault(bundle: Bundle, engine: Engine) -> str:
+    canary = bundle.canary()
+    if canary is None:
+        return ""
+    answer = engine.run(window_rows(bundle.manifest, canary.samples))
+    agreement = float((answer.argmax(axis=1) == canary.logits.argmax(axis=1)).mean())
+    if agreement < MIN_CANARY_AGREEMENT:
+        return f"the answer to the canary is wrong: only {agreement:.0%} of its frames are as known"
+    return ""
+
+
+def _golden_sets(conditions: Conditions) -> list[tuple[Path, Path]]:
+    """Return folders of golden utterances, each with the grammar that they are of."""
+    sets = [
+        (conditions.model / GOLDEN, conditions.model / GOLDEN / GRAMMAR_FILE),
+        (conditions.grammar.parent / GOLDEN, conditions.grammar),
+    ]
+    return [(folder, words) for folder, words in sets if (folder / LABELS).exists() and words.exists()]
+
+
+def _listen(
+    bundle: Bundle, engine: Engine, conditions: Conditions, folder: Path, words: Path
+) -> tuple[int, int, str]:
+    """Hear one golden set: how many utterances, how many exactly, and what must not be."""
+    calibration = getattr(bundle.manifest.operating_points, conditions.operating_point)
+    graph = compile_grammar(load_grammar(words), bundle.manifest.tokens, conditions.cache)
+    ear = Ear(bundle, engine, graph, calibration)
+    trials = run_trials(ear, read_labels(folder / LABELS), folder, None, [None])
+    verdicts = [trial.verdict for trial in trials]
+    fault = next((f"{t.file} became another command" for t in trials if t.verdict is Verdict.WRONG), "")
+    for file in _rejects(folder / REJECTS):
+        heard = ear.listen(in_room(read_audio(folder / file), None, None, seed=0))
+        if any(hypothesis.reject is None for hypothesis in heard):
+            fault = fault or f"{file} is no command and became one"
+    return len(trials), verdicts.count(Verdict.EXACT), fault
+
+
+def _rejects(path: Path) -> list[str]:
+    return sorted(_REJECTS.validate_json(path.read_bytes())) if path.exists() else []
+
+
+def _excess(evidence: Evidence, limits: Limits | None) -> str:
+    if limits is None:
+        return ""
+    latency_s = evidence.latency_p95_s
+    if latency_s is not None and latency_s > limits.latency_p95_s:
+        return f"latency p95 {latency_s * 1000:.0f} ms, allowed {limits.latency_p95_s * 1000:.0f} ms"
+    if evidence.memory_bytes > limits.memory_bytes:
+        return f"needs {evidence.memory_bytes} bytes of memory, allowed {limits.memory_bytes}"
+    return ""
+
+
+def _peak_memory_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    """Read conditions, write evidence."""
+    os.nice(10)
+    conditions = Conditions.model_validate_json(sys.stdin.buffer.read())
+    sys.stdout.write(run(conditions).model_dump_json())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""The updates of one station: a thread that drives the state machine and carries out what it asks for.
+
+It owns the state; others talk to it through its inbox. Fetching and trying take minutes, so nobody waits for
+it, and it makes way when somebody wants something else.
+"""
+
+import fcntl
+import queue
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+
+from agent.errors import UpdateError
+from agent.updates import durable, memory
+from agent.updates.actions import Actions, Parts, Repository, Station
+from agent.updates.course import (
+    RESTING,
+    Check,
+    Delivered,
+    Effect,
+    Event,
+    Failed,
+    Go,
+    Healthy,
+    Phase,
+    Revert,
+    Reverted,
+    Rollback,
+    Started,
+    Stopping,
+    Swapped,
+    Wanted,
+    Wish,
+    Withdraw,
+)
+from agent.updates.machine import advance, awaited
+from agent.updates.probation import Terms, Vitals, judge
+from agent.updates.requests import take_requests
+from agent.updates.store import Store
+
+TICK_S = 0.5
+RETRY_S = 10.0
+"""Between tries to write to a disk that refuses."""
+REPORT_EVERY_BYTES = 2**20
+
+log = structlog.get_logger()
+
+
+class Updater:
+    """Keeps one station up to date.
+
+    Making one counts a start of the process, and where a bundle on probation has ended the process too often
+    it points the link back: so make it before anything is loaded, and load `parts`.
+
+    Args:
+        folder: of everything that updates keep. One process at a time holds it.
+        name: of the station, for rollouts by share.
+        station: the rest of the agent.
+        repository: None if the settings name none; then what is here can still be rolled back.
+        reserve_bytes: of the disk, left free.
+        terms: of probation.
+        check_interval_s: how often to look again.
+
+    Raises:
+        UpdateError: another process holds the folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        station: Station,
+        repository: Repository | None,
+        *,
+        reserve_bytes: int = 0,
+        terms: Terms | None = None,
+        check_interval_s: float = 3600.0,
+    ) -> None:
+        durable.make_folder(folder)
+        self._lock = lock(folder)
+        self._file, self._requests = folder / "state.json", folder / "requests"
+        self._name, self._station = name, station
+        self._terms, self._check_interval_s = terms or Terms(), check_interval_s
+        self._store = Store(folder / "store", reserve_bytes)
+        self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
+        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
+        self._totals = self._mark = Vitals(0.0)
+        self._next_check_s = 0.0
+        self._bytes_done = self._bytes_reported = 0
+        self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
+        self.state = memory.load(self._file)
+        self._owed = self._begin()
+
+    @property
+    def parts(self) -> Parts:
+        """What is in use: what the station must start with."""
+        return self._actions.parts(self._store.active())
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do but wait, for somebody or for time to pass."""
+        return self._idle.is_set()
+
+    def start(self) -> None:
+        """Begin to work, in the background; before it nothing is fetched, swapped or reported."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End on purpose; what was under way goes on at the next start."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._take(Stopping())
+        self._lock.close()
+
+    def wish(self, wanted: Wanted, *, retry: bool = False) -> None:
+        """Ask for something to run. From any thread."""
+        chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
+        self._tell(Wish(wanted, retry) if chosen else Withdraw())
+
+    def rollback(self, reason: str) -> None:
+        """Go back to the slot before: by hand, or since the one in use is unusable. From any thread."""
+        self._tell(Rollback(reason))
+
+    def observe(self, totals: Vitals) -> None:
+        """Take note of how the station does, counted since it started. From one thread."""
+        self._totals = totals
+
+    def _tell(self, event: Event) -> None:
+        self._inbox.put(event)
+        self._hurry.set()
+
+    def _interrupted(self) -> bool:
+        return self._stopping.is_set() or self._hurry.is_set()
+
+    def _begin(self) -> tuple[Effect, ...]:
+        active = self._store.active()
+        event = Started(active, self._actions.running(active))
+        try:
+            effects = self._take(event)
+        except OSError as error:  # a station with a broken disk listens all the same
+            log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
+            self.state, effects = advance(self.state, event)
+        for effect in effects:
+            if isinstance(effect, Revert):
+                self._actions.point_back(effect.slot)
+        return effects
+
+    def _run(self) -> None:
+        self._do(self._owed)
+        while not self._stopping.is_set():
+            self._hurry.clear()
+            try:
+                event: Event | None = self._inbox.get(timeout=TICK_S)
+            except queue.Empty:
+                event = self._due()
+            (self._idle.clear if event else self._idle.set)()
+            if event:
+                self._do(self._surely(event))
+            self._hand_over()
+
+    def _surely(self, event: Event) -> tuple[Effect, ...]:
+        """Take an event; where the disk refuses, again and again: nothing happens before it is written."""
+        while not self._stopping.is_set():
+            try:
+                return self._take(event)
+            except OSError as error:
+                log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
+                self._stopping.wait(RETRY_S)
+        return ()
+
+    def _take(self, event: Event) -> tuple[Effect, ...]:
+        before = self.state
+        after, effects = advance(before, event)
+        if after != before:
+            memory.save(self._file, after)
+            self.state = after
+        if after.phase is not before.phase:
+            log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
+        if isinstance(event, Swapped | Reverted):
+            self._mark = self._totals
+        return effects
+
+    def _do(self, effects: tuple[Effect, ...]) -> None:
+        """Carry effects out until none is left, telling the machine what comes of each."""
+        pending = list(effects)
+        self._report()
+        while pending and not self._stopping.is_set():
+            effect = pending.pop(0)
+            if isinstance(effect, Check):
+                self._next_check_s = time.monotonic() + self._check_interval_s
+                self._bytes_done = self._bytes_reported = 0
+            if event := self._actions.carry_out(effect, self.state):
+                pending += self._surely(event)
+                self._report()
+
+    def _due(self) -> Event | None:
+        """Say what time has brought."""
+        if request := next(take_requests(self._requests), None):
+            return request
+        state, vitals = self.state, self._totals.since(self._mark)
+        wanted, candidate = state.wanted, state.candidate
+        if effect := awaited(state):  # it was interrupted, or the disk refused
+            return self._actions.carry_out(effect, state)
+        if candidate and state.phase is Phase.PROBATION:
+            verdict = judge(state.before, vitals, self._terms)
+            if verdict is None:
+                return None
+            return (Failed if verdict.worse else Healthy)(candidate.slot, verdict.evidence)
+        if wanted and state.phase is Phase.STAGED:
+            return Go(vitals) if wanted.rollout.opens(datetime.now().astimezone()) else None
+        if wanted and state.phase in RESTING and time.monotonic() >= self._next_check_s:
+            self._next_check_s = time.monotonic() + self._check_interval_s
+            return Wish(wanted) if wanted.follow or state.phase in (Phase.IDLE, Phase.REFUSED) else None
+        return None
+
+    def _hand_over(self) -> None:
+        for outcome in self.state.outcomes:
+            if self._station.conclude(outcome):
+                self._surely(Delivered(outcome.id))
+
+    def _arrived(self, size_bytes: int) -> None:
+        self._bytes_done += size_bytes
+        if self._bytes_done - self._bytes_reported >= REPORT_EVERY_BYTES:
+            self._report()
+
+    def _report(self) -> None:
+        self._bytes_reported = self._bytes_done
+        self._station.report(self.state, self._bytes_done)
+
+
+def lock(folder: Path) -> TextIO:
+    """Take charge of a station's updates, until the file is closed.
+
+    Raises:
+        UpdateError: another process has.
+    """
+    file = (folder / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise UpdateError(f"{folder}: another process has charge of updates here") from error
+    return file

@@ -1,0 +1,251 @@
+"""The state machine: its table is true, and no order of events makes it do harm."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.updates import course, machine
+from agent.updates.course import (
+    PREPARING,
+    RESTING,
+    Activate,
+    Candidate,
+    Check,
+    Delivered,
+    Event,
+    Failed,
+    Fetch,
+    Fetched,
+    Found,
+    Go,
+    Healthy,
+    Passed,
+    Phase,
+    Pin,
+    Revert,
+    Reverted,
+    Rollback,
+    Started,
+    State,
+    Stopping,
+    Swapped,
+    Trouble,
+    Try,
+    Wanted,
+    Wish,
+    Withdraw,
+)
+from agent.updates.machine import TABLE, advance
+from agent.updates.release import Kind, Reference
+
+
+def ref(version: str) -> Reference:
+    return Reference(Kind.MODEL, "press", version)
+
+
+def want(version: str) -> Wanted:
+    return Wanted((ref(version),))
+
+
+def candidate(version: str) -> Candidate:
+    return Candidate(f"slot-{version}", (ref(version),), 10)
+
+
+def run(state: State, *events: Event) -> tuple[State, list[Any]]:
+    effects: list[Any] = []
+    for event in events:
+        state, more = advance(state, event)
+        effects += more
+    return state, effects
+
+
+def install(version: str) -> tuple[Event, ...]:
+    slot = f"slot-{version}"
+    return (
+        Wish(want(version)), Found(candidate(version)), Fetched(slot), Passed(slot), Go(None), Swapped(slot)
+    )  # fmt: skip
+
+
+def committed(*versions: str) -> State:
+    state = State()
+    for version in versions:
+        state, _ = run(state, *install(version), Healthy(f"slot-{version}", "well"))
+        assert state.phase is Phase.COMMITTED
+    return state
+
+
+def test_the_table_in_the_docstring_is_the_table_in_the_code() -> None:
+    groups = {"all but rolling_back": set(Phase) - {Phase.ROLLING_BACK}}
+    told = set()
+    for line in re.findall(r"^\| (.+) \|$", str(machine.__doc__), re.MULTILINE)[1:]:
+        phases, event, targets, _ = (cell.strip() for cell in f"{line} ".split("|"))
+        if set(phases) <= {"-"}:
+            continue
+        for phase in groups.get(phases) or phases.split(", "):
+            told |= {(str(phase), event, target) for target in targets.split(", ")}
+    true = {
+        (str(phase), row.event.__name__, str(target))
+        for row in TABLE
+        for phase in row.phases
+        for target in row.targets
+    }
+    assert told == true
+
+
+def test_an_update_from_wish_to_commit() -> None:
+    state, effects = run(State(), *install("1.0.0"), Healthy("slot-1.0.0", "well"))
+    assert [type(effect).__name__ for effect in effects] == ["Check", "Fetch", "Try", "Activate", "Tidy"]
+    assert state.phase is Phase.COMMITTED
+    assert state.active == "slot-1.0.0"
+    assert state.highest == {"model/press": "1.0.0"}
+    assert [outcome.phase for outcome in state.outcomes] == [Phase.COMMITTED]
+    assert run(state, Delivered(1))[0].outcomes == ()
+
+
+def test_a_bundle_that_is_worse_goes_and_is_not_tried_again_until_told_so() -> None:
+    state, effects = run(committed("1.0.0"), *install("2.0.0"), Failed("slot-2.0.0", "deaf"))
+    assert effects[-1] == Revert("slot-1.0.0")
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)))
+    assert (state.phase, state.active, state.reason) == (Phase.ROLLED_BACK, "slot-1.0.0", "deaf")
+    assert state.highest == {"model/press": "1.0.0"}
+    assert run(state, Wish(want("2.0.0"))) == (state, [])
+    again, _ = run(state, Wish(Wanted(follow="stable")), Found(candidate("2.0.0")))
+    assert again.phase is Phase.REFUSED
+    told, effects = run(state, Wish(want("2.0.0"), retry=True), Found(candidate("2.0.0")))
+    assert (told.phase, effects[-1]) == (Phase.DOWNLOADING, Fetch(candidate("2.0.0")))
+
+
+def test_what_ran_here_is_never_followed_by_something_older() -> None:
+    state, effects = run(committed("1.0.0", "2.0.0"), Wish(want("1.0.0")), Found(candidate("1.0.0")))
+    assert state.phase is Phase.REFUSED
+    assert not [effect for effect in effects if isinstance(effect, Fetch)]
+    assert "older" in state.reason
+
+
+def test_rolled_back_by_hand_it_stays_so() -> None:
+    state, effects = run(committed("1.0.0", "2.0.0"), Rollback("by hand"))
+    assert effects == [Revert("slot-1.0.0")]
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)), Wish(want("2.0.0")))
+    assert state.phase is Phase.ROLLED_BACK
+    assert state.history == (None,)
+    state, effects = run(state, Rollback("once more"))
+    assert effects == [Revert(None)]
+
+
+def test_nothing_to_roll_back() -> None:
+    state, effects = run(State(), Rollback("by hand"))
+    assert (state.phase, effects) == (Phase.IDLE, [])
+    assert "nothing" in state.reason
+
+
+@pytest.mark.parametrize("crashes", [1, 2])
+def test_a_process_that_ends_twice_on_probation_loses_its_bundle(crashes: int) -> None:
+    state, _ = run(committed("1.0.0"), *install("2.0.0"))
+    for _ in range(crashes):
+        state, effects = run(state, Started("slot-2.0.0", (ref("2.0.0"),)))
+    assert state.phase is (Phase.PROBATION if crashes == 1 else Phase.ROLLING_BACK)
+    assert effects == ([] if crashes == 1 else [Revert("slot-1.0.0")])
+
+
+def test_a_stop_on_purpose_is_no_crash() -> None:
+    state, _ = run(committed("1.0.0"), *install("2.0.0"))
+    for _ in range(5):
+        state, _ = run(state, Stopping(), Started("slot-2.0.0", (ref("2.0.0"),)))
+    assert state.phase is Phase.PROBATION
+
+
+def test_a_trial_that_ends_the_process_twice_is_refused() -> None:
+    state, _ = run(State(), *install("1.0.0")[:3])
+    state, effects = run(state, Started(None, ()))
+    assert effects == [Try(candidate("1.0.0"))]
+    state, effects = run(state, Started(None, ()))
+    assert (state.phase, effects) == (Phase.REFUSED, [])
+    assert state.failed == ("slot-1.0.0",)
+
+
+@pytest.mark.parametrize("link", ["slot-2.0.0", "slot-1.0.0"])
+def test_the_link_decides_what_became_of_an_activation(link: str) -> None:
+    state, _ = run(committed("1.0.0"), *install("2.0.0")[:-1])
+    assert state.phase is Phase.ACTIVATING
+    state, _ = run(state, Started(link, (ref(link.removeprefix("slot-")),)))
+    assert state.phase is (Phase.PROBATION if link == "slot-2.0.0" else Phase.STAGED)
+    assert state.history == ((None, "slot-1.0.0") if link == "slot-2.0.0" else (None,))
+
+
+def test_pinned_nothing_changes_but_back() -> None:
+    state, effects = run(committed("1.0.0"), Pin(True), Wish(want("2.0.0")))
+    assert (state.phase, effects) == (Phase.REFUSED, [])
+    assert run(state, Rollback("by hand"))[1] == [Revert(None)]
+
+
+def test_the_same_refusal_is_said_once() -> None:
+    events: tuple[Event, ...] = (Wish(want("1.0.0")), Trouble("expired", final=True))
+    state, _ = run(State(), *events, *events, *events)
+    assert len(state.outcomes) == 1
+    state, _ = run(state, Wish(want("1.0.0")), Trouble("forged", final=True))
+    assert [outcome.reason for outcome in state.outcomes] == ["expired", "forged"]
+
+
+def test_a_late_answer_does_no_harm() -> None:
+    state, _ = run(State(), *install("1.0.0")[:2], Wish(want("2.0.0")), Found(candidate("2.0.0")))
+    assert run(state, Fetched("slot-1.0.0")) == (state, [])
+
+
+def test_withdrawn_before_it_was_in_use() -> None:
+    state, _ = run(State(), *install("1.0.0")[:4], Withdraw())
+    assert (state.phase, state.wanted, state.candidate) == (Phase.IDLE, None, None)
+
+
+versions = st.sampled_from(["1.0.0", "1.1.0", "2.0.0"])
+slots = versions.map(lambda version: f"slot-{version}")
+events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Wish, versions.map(want), st.booleans()),
+    st.builds(Found, versions.map(candidate)),
+    st.builds(Trouble, st.just("trouble"), st.booleans()),
+    st.builds(Fetched, slots), st.builds(Passed, slots), st.builds(Swapped, slots),
+    st.builds(Failed, slots, st.just("worse")), st.builds(Healthy, slots, st.just("well")),
+    st.builds(Rollback, st.just("by hand")), st.builds(Pin, st.booleans()), st.builds(Delivered, st.integers(1, 5)),
+    st.sampled_from([Withdraw(), Go(None), Stopping()]),
+)  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_no_order_of_events_does_harm(data: st.DataObject) -> None:
+    """A disk and a station obey the effects; events come in any order, also such as nobody asked for."""
+    state, link, passed = State(), None, set()
+    for _ in range(data.draw(st.integers(0, 40))):
+        event = data.draw(st.one_of(events, st.just(None)))
+        if event is None:  # a crash: before or after the effects of the last step
+            event = Started(link, (ref(link.removeprefix("slot-")),) if link else ())
+        elif isinstance(event, Swapped | Reverted):
+            event = Swapped(link or "none")  # a station says what is true
+        before = state
+        state, effects = advance(state, event)
+        if isinstance(event, Passed) and state != before:
+            passed.add(event.slot)
+        for effect in effects:
+            match effect:
+                case Activate(slot):
+                    assert slot in passed, "in use without a trial"
+                    assert slot not in state.failed
+                    link = slot
+                case Revert(slot):
+                    link = slot
+                    state, _ = advance(state, Reverted(link, (ref(link.removeprefix("slot-")),) if link else ()))
+        if state.phase is Phase.COMMITTED and before.phase is Phase.PROBATION:
+            assert isinstance(event, Healthy)
+        if state.phase in RESTING | PREPARING:
+            assert state.active == link, "it says that something else is in use"
+        assert len(state.history) <= machine.MAX_HISTORY
+        assert len(state.outcomes) <= machine.MAX_OUTCOMES
+        assert isinstance(machine.awaited(state), Check | Fetch | Try | Activate | Revert | None)
+
+
+def test_every_event_is_in_the_table_or_means_the_same_everywhere() -> None:
+    everywhere = {Started, Stopping, Pin, Delivered}
+    known = set(course.Event.__args__)
+    assert {row.event for row in TABLE} | everywhere == known

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from agent.updates import updater as updater_module
+from agent.updates.course import Phase
+from agent.updates.probation import Terms, Vitals
+from tests.integration.brokers import eventually
+from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updater_module, "TICK_S", 0.01)
+
+
+def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    release(repository, "model/press/1.0.0", {"model.onnx": b"weights" * 1000})
+    repository.publish()
+    station = Obedient()
+    updater = make_updater(tmp_path / "station", repository, station, terms=Terms(60, 3))
+    assert updater.parts.model is None
+    updater.start()
+    updater.wish(wanted("model/press/1.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.PROBATION)
+    model = updater.parts.model
+    assert model
+    assert (model / "model.onnx").read_bytes() == b"weights" * 1000
+    assert station.swaps == [updater.parts]
+    updater.observe(Vitals(61, utterances=2))
+    assert not eventually(lambda: updater.state.phase is Phase.COMMITTED, 0.2)
+    updater.observe(Vitals(62, utterances=3))
+    assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
+    updater.stop()
+    assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
