@@ -33,6 +33,7 @@ QUEUE_LENGTH = 256
 """Events that may wait for the link's thread; the oldest goes first."""
 WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
+RELEASE_MARGIN_S = 0.1
 FAREWELL_S = 1.0
 FIRST_PAUSE_S = 1.0
 _IDLE_S = 0.5
@@ -333,9 +334,9 @@ class Link:
             self._kept_sent = entry.id
 
     def _may_release(self, message_id: int) -> bool:
-        """Tell whether the broker, which holds a command, may still pass it on."""
+        """Tell whether the broker, which holds a command, may still pass it on; leave time for the way."""
         underway = self._underway.get(message_id)
-        return underway is not None and time.monotonic() < underway.deadline_s
+        return underway is not None and time.monotonic() < underway.deadline_s - RELEASE_MARGIN_S
 
     def _settle(self, message_id: int, code: ReasonCode) -> None:
         underway = self._underway.pop(message_id)
