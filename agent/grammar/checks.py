@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from agent.grammar.fault import Fault
 from agent.grammar.lexicon import inventory
 from agent.grammar.payload import slots_in
+from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Grammar, NamedValues, NumberRange, Risk, SlotList
-from agent.grammar.sentences import Sentences, Templates
+from agent.grammar.sentences import Sentences
 from agent.grammar.source import Path, nearest
 
 _CLAIM = re.compile(

@@ -18,8 +18,9 @@ from agent.grammar.checks import refused, spoken_claims
 from agent.grammar.fault import refuse_errors
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon, Sounds
+from agent.grammar.resolve import parse_templates
 from agent.grammar.schema import Grammar
-from agent.grammar.sentences import Sentences, build_sentences, parse_templates
+from agent.grammar.sentences import Sentences, build_sentences
 
 MAX_SOUNDS = 4_000
 """In the longest sentence."""

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path as File
 
-from hassil.expression import ListReference, RuleReference
-
 from agent.errors import GrammarError
 from agent.grammar.checks import place_of_word, refused, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
@@ -13,10 +11,10 @@ from agent.grammar.homophones import homophones
 from agent.grammar.lexicon import Lexicon, Origin
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
+from agent.grammar.resolve import Templates, parse_templates
 from agent.grammar.schema import Grammar
-from agent.grammar.sentences import Sentences, Templates, build_sentences, parse_templates
+from agent.grammar.sentences import Sentences, build_sentences
 from agent.grammar.source import Path
-from agent.grammar.template import references
 
 MIN_SOUNDS = 4
 """Shorter phrases are heard in noise where nobody spoke."""
@@ -59,17 +57,9 @@ def _unused(templates: Templates) -> Iterator[Fault]:
     rules: set[str] = set()
     lists: set[tuple[str, str]] = set()
     for command, _, expression in templates.sentences:
-        seen: set[str] = set()
-        stack = [expression]
-        while stack:
-            for reference in references(stack.pop()):
-                if isinstance(reference, ListReference):
-                    owner = command.name if reference.list_name in command.slots else ""
-                    lists.add((owner, reference.list_name))
-                elif isinstance(reference, RuleReference) and reference.rule_name not in seen:
-                    seen.add(reference.rule_name)
-                    stack += filter(None, [templates.rules.get(reference.rule_name)])
-        rules |= seen
+        rules |= templates.rules_in(expression)
+        for reference in templates.lists(expression):
+            lists.add((command.name if reference.list_name in command.slots else "", reference.list_name))
     places: list[Path] = [("lists", name) for name in grammar.lists if ("", name) not in lists]
     places += [("rules", name) for name in grammar.rules if name not in rules]
     for command in grammar.commands.values():
@@ -155,6 +145,6 @@ def _short(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> Iterator
         if length < MIN_SOUNDS:
             command = sentences.commands[outcome]
             path = ("commands", command.name, "sentences", 0) if not command.builtin else (command.topic, 0)
-            message = f"`{text}` has only {length} sounds"
+            message = f"`{text}` has only {length} sound{'' if length == 1 else 's'}"
             advice = f"Add a word: phrases under {MIN_SOUNDS} sounds are heard in noise"
             yield grammar.source.fault(path, "short_phrase", message, advice, Severity.WARNING)

@@ -2,21 +2,20 @@
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from functools import partial
 
-from hassil.expression import Expression, ListReference, RuleReference
+from hassil.expression import ListReference
 
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata, ConflictError
-from agent.grammar.fault import Fault, FaultyGrammarError
+from agent.grammar.fault import FaultyGrammarError
 from agent.grammar.graph import SlotValue, Word
-from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange
-from agent.grammar.slots import SlotDefinition, phrases, values
-from agent.grammar.source import Path, nearest
-from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
-from agent.grammar.words import IGNORED, TemplateStates, WordStates
+from agent.grammar.resolve import Templates
+from agent.grammar.schema import Command
+from agent.grammar.slots import phrases, values
+from agent.grammar.source import Path
+from agent.grammar.words import TemplateStates, WordStates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,59 +34,6 @@ class Sentences:
     def count(self) -> int:
         """How many sentences there are; counted, not listed."""
         return self.automata.counts(self.start)[self.start]
-
-
-@dataclass
-class Templates:
-    """The parsed templates of a grammar, and the faults found on the way."""
-
-    grammar: Grammar
-    sentences: list[tuple[Command, Path, Expression]] = field(default_factory=list)
-    rules: dict[str, Expression] = field(default_factory=dict)
-    meanings: dict[int, Mapping[str, SlotValue]] = field(default_factory=dict)
-    """What is said to what it means, by the identity of each list's definition."""
-    counts: dict[str, SlotCounts] = field(default_factory=dict)
-    """Per rule, how often each slot may be filled."""
-    faults: list[Fault] = field(default_factory=list)
-
-    def definition(self, command: Command, reference: ListReference) -> SlotDefinition | None:
-        """What `reference` in a sentence of `command` stands for; None if nothing."""
-        inline = reference.get_inline_range()
-        if inline:
-            try:
-                low, high, step = map(Decimal, inline)
-                return NumberRange(minimum=low, maximum=high, step=step)
-            except ValueError:
-                return None
-        name = reference.list_name
-        return command.slots.get(name) or self.grammar.lists.get(name)
-
-    def slots(self, command: Command) -> set[str]:
-        """Slots that a sentence of `command` may fill."""
-        expressions = [expression for owner, _, expression in self.sentences if owner.name == command.name]
-        return {slot for expression in expressions for slot in slot_counts(expression, self.counts)}
-
-
-def parse_templates(grammar: Grammar) -> Templates:
-    """Parse all templates of `grammar`; what is wrong with them is in `faults`."""
-    templates = Templates(grammar)
-    for name, text in grammar.rules.items():
-        expression = _parse(templates, text, ("rules", name))
-        if expression:
-            templates.rules[name] = expression
-    _order_rules(templates)
-    for command in grammar.all_commands():
-        for index, text in enumerate(command.sentences):
-            path: Path = ("commands", command.name, "sentences", index)
-            if command.builtin:
-                path = (command.name.removeprefix(BUILTIN), index)
-            expression = _parse(templates, text, path)
-            if expression:
-                templates.sentences.append((command, path, expression))
-                _check_references(templates, command, expression, path, text)
-                _check_slots_once(templates, expression, path)
-    _check_values(templates)
-    return templates
 
 
 def build_sentences(templates: Templates) -> Sentences:
@@ -196,119 +142,3 @@ class _Builder:
 
 def _chained(held: list[Mapping[str, SlotValue]]) -> Mapping[str, SlotValue]:
     return held[0] if len(held) == 1 else ChainMap(*held)  # type: ignore[arg-type]
-
-
-def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
-    source = templates.grammar.source
-    try:
-        expression = parse(text)
-    except TemplateError as error:
-        advice = "Correct the template: (a|b), [a], (a;b), {list}, {list:slot}, <rule>"
-        templates.faults.append(source.fault(path, "template", str(error), advice, offset=error.offset))
-        return None
-    plain = text
-    for reference in references(expression):
-        name = reference.rule_name if isinstance(reference, RuleReference) else reference.list_name
-        plain = plain.replace(name, "")
-    for offset, character in enumerate(text):
-        if not (character.isalnum() or character in IGNORED or character in "'’()[]{}<>|;\\_@"):
-            advice = "Write it as it is said, in letters"
-            message = f"`{character}` cannot be said"
-            templates.faults.append(source.fault(path, "unknown_character", message, advice, offset=offset))
-            return None
-    return expression
-
-
-def _check_references(
-    templates: Templates, command: Command | None, expression: Expression, path: Path, text: str
-) -> None:
-    """Note what `expression` names and the grammar lacks. `command` is None in a rule: any may use it."""
-    grammar = templates.grammar
-    source = grammar.source
-    for reference in references(expression):
-        if isinstance(reference, RuleReference):
-            if reference.rule_name not in grammar.rules:
-                message = f"rule `{reference.rule_name}` is not defined"
-                advice = nearest(reference.rule_name, list(grammar.rules))
-                offset = max(0, text.find(f"<{reference.rule_name}"))
-                templates.faults.append(source.fault(path, "undefined_rule", message, advice, offset=offset))
-            continue
-        offset = max(0, text.find("{" + reference.list_name))
-        if reference.is_capture or not reference.slot_name.replace("_", "a").isalnum():
-            advice = "Write {list} or {list:slot}"
-            message = f"`{{{reference.list_name}}}` is no list reference"
-            templates.faults.append(source.fault(path, "template", message, advice, offset=offset))
-        elif command and not templates.definition(command, reference):
-            message = f"list `{reference.list_name}` is not defined"
-            advice = nearest(reference.list_name, [*command.slots, *grammar.lists])
-            templates.faults.append(source.fault(path, "undefined_list", message, advice, offset=offset))
-
-
-def _order_rules(templates: Templates) -> None:
-    """Find cycles of rules and count the slots of the others."""
-    source = templates.grammar.source
-    done: set[str] = set()
-    for root in templates.rules:
-        stack: list[tuple[str, bool]] = [(root, False)]
-        open_rules: list[str] = []
-        while stack:
-            name, leaving = stack.pop()
-            if leaving:
-                open_rules.pop()
-                done.add(name)
-                templates.counts[name] = slot_counts(templates.rules[name], templates.counts)
-            elif name in open_rules:
-                cycle = " -> ".join([*open_rules[open_rules.index(name) :], name])
-                advice = "A rule may not lead back to itself"
-                templates.faults.append(
-                    source.fault(("rules", name), "cycle", f"rules form a cycle: {cycle}", advice)
-                )
-            elif name not in done:
-                open_rules.append(name)
-                stack.append((name, True))
-                named = (
-                    r.rule_name for r in references(templates.rules[name]) if isinstance(r, RuleReference)
-                )
-                stack.extend((child, False) for child in named if child in templates.rules)
-    for name, expression in templates.rules.items():
-        _check_references(templates, None, expression, ("rules", name), templates.grammar.rules[name])
-
-
-def _check_slots_once(templates: Templates, expression: Expression, path: Path) -> None:
-    for slot, (_, most) in slot_counts(expression, templates.counts).items():
-        if most > 1:
-            message = f"slot `{slot}` may be filled twice in one sentence"
-            advice = "Give the second one its own name: {list:other_name}"
-            templates.faults.append(templates.grammar.source.fault(path, "slot_twice", message, advice))
-
-
-def _check_values(templates: Templates) -> None:
-    """Check the templates within lists: they may name no list and no rule, and mean one value."""
-    grammar = templates.grammar
-    lists: list[tuple[Path, SlotDefinition]] = [
-        (("lists", name), entry) for name, entry in grammar.lists.items()
-    ]
-    for command in grammar.commands.values():
-        lists += [(("commands", command.name, "slots", name), entry) for name, entry in command.slots.items()]
-    for path, definition in lists:
-        before = len(templates.faults)
-        if isinstance(definition, NamedValues):
-            inner = (*path, "values") if (*path, "values") in grammar.source.values else path
-            for index, named in enumerate(definition.values):
-                _check_value(templates, named.spoken, (*inner, index, "in"))
-        elif isinstance(definition, NumberRange) and definition.unit is not None:
-            _check_value(templates, definition.unit, (*path, "unit"))
-        if len(templates.faults) == before:
-            try:
-                templates.meanings[id(definition)] = values(definition, grammar.language)
-            except GrammarError as error:
-                message, advice = str(error), "Give each value its own words"
-                templates.faults.append(grammar.source.fault(path, "values", message, advice))
-
-
-def _check_value(templates: Templates, text: str, path: Path) -> None:
-    expression = _parse(templates, text, path)
-    if expression and any(True for _ in references(expression)):
-        advice = "Write the words out here"
-        message = "the words of a value may name no list and no rule"
-        templates.faults.append(templates.grammar.source.fault(path, "template", message, advice))

@@ -70,7 +70,8 @@ def test_a_grammar_survives_the_way_through_json() -> None:
 
 def test_payload_keeps_types_and_leaves_out_what_was_not_said() -> None:
     template: JsonValue = {
-        "line": "{line}", "speed": "{speed}", "text": "line {line} at {speed}", "fixed": [1, "{line}", "{speed}"],
+        "line": "{line}", "speed": "{speed}", "text": "line {line} at {speed}",
+        "fixed": [1, "{line}", "{speed}"],
         "deep": {"x": {"y": "{line}"}}, "null": None, "braces": "{}", "on": True,
     }  # fmt: skip
     assert render(template, {"line": 3}) == {

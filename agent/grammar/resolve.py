@@ -1,0 +1,224 @@
+"""The templates of a grammar, parsed, and whether everything they refer to exists."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from hassil.expression import Expression, ListReference, RuleReference
+
+from agent.errors import GrammarError
+from agent.grammar.fault import Fault
+from agent.grammar.graph import SlotValue
+from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange
+from agent.grammar.slots import SlotDefinition, values
+from agent.grammar.source import Path, nearest
+from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
+from agent.grammar.words import IGNORED
+
+_SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_SYNTAX = frozenset("'’()[]{}<>|;\\_@")
+
+
+@dataclass
+class Templates:
+    """The parsed templates of a grammar, and the faults found on the way."""
+
+    grammar: Grammar
+    sentences: list[tuple[Command, Path, Expression]] = field(default_factory=list)
+    rules: dict[str, Expression] = field(default_factory=dict)
+    meanings: dict[int, Mapping[str, SlotValue]] = field(default_factory=dict)
+    """What is said to what it means, by the identity of each list's definition."""
+    counts: dict[str, SlotCounts] = field(default_factory=dict)
+    """Per rule, how often each slot may be filled."""
+    faults: list[Fault] = field(default_factory=list)
+
+    def definition(self, command: Command, reference: ListReference) -> SlotDefinition | None:
+        """What `reference` in a sentence of `command` stands for; None if nothing."""
+        if reference.is_inline_range:
+            return _inline(reference)
+        name = reference.list_name
+        return command.slots.get(name) or self.grammar.lists.get(name)
+
+    def lists(self, expression: Expression) -> Iterator[ListReference]:
+        """Every list that `expression` leads to, through rules too."""
+        parts = [expression, *(self.rules[name] for name in self.rules_in(expression) if name in self.rules)]
+        for part in parts:
+            yield from (reference for reference in references(part) if isinstance(reference, ListReference))
+
+    def rules_in(self, expression: Expression) -> set[str]:
+        """Every rule that `expression` leads to."""
+        found: set[str] = set()
+        stack = [expression]
+        while stack:
+            for reference in references(stack.pop()):
+                if isinstance(reference, RuleReference) and reference.rule_name not in found:
+                    found.add(reference.rule_name)
+                    stack += [self.rules[reference.rule_name]] if reference.rule_name in self.rules else []
+        return found
+
+    def slots(self, command: Command) -> set[str]:
+        """Slots that a sentence of `command` may fill."""
+        expressions = [expression for owner, _, expression in self.sentences if owner.name == command.name]
+        return {slot for expression in expressions for slot in slot_counts(expression, self.counts)}
+
+
+def parse_templates(grammar: Grammar) -> Templates:
+    """Parse all templates of `grammar`; what is wrong with them is in `faults`."""
+    templates = Templates(grammar)
+    for name, text in grammar.rules.items():
+        expression = _parse(templates, text, ("rules", name))
+        if expression:
+            templates.rules[name] = expression
+    _order_rules(templates)
+    for command in grammar.all_commands():
+        for index, text in enumerate(command.sentences):
+            path: Path = ("commands", command.name, "sentences", index)
+            if command.builtin:
+                path = (command.name.removeprefix(BUILTIN), index)
+            expression = _parse(templates, text, path)
+            if expression:
+                templates.sentences.append((command, path, expression))
+                _check_references(templates, expression, path, text)
+                _check_own_lists(templates, command, expression, path)
+                _check_slots_once(templates, expression, path)
+    _check_values(templates)
+    return templates
+
+
+def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
+    source = templates.grammar.source
+    try:
+        expression = parse(text)
+    except TemplateError as error:
+        advice = "Correct the template: (a|b), [a], (a;b), {list}, {list:slot}, <rule>"
+        templates.faults.append(source.fault(path, "template", str(error), advice, offset=error.offset))
+        return None
+    for offset, character in enumerate(text):
+        if not (character.isalnum() or character in IGNORED | _SYNTAX):
+            advice = "Write it as it is said, in letters"
+            message = f"`{character}` cannot be said"
+            templates.faults.append(source.fault(path, "unknown_character", message, advice, offset=offset))
+            return None
+    return expression
+
+
+def _check_references(templates: Templates, expression: Expression, path: Path, text: str) -> None:
+    """Note rules that the grammar lacks, and lists that neither it nor any command has."""
+    grammar = templates.grammar
+    lists = {*grammar.lists, *(name for command in grammar.commands.values() for name in command.slots)}
+    for reference in references(expression):
+        if isinstance(reference, RuleReference):
+            name, code, known = reference.rule_name, "undefined_rule", set(grammar.rules)
+            kind, offset = "rule", text.find(f"<{name}")
+        else:
+            name, code, known = reference.list_name, "undefined_list", lists
+            kind, offset = "list", max(text.find("{" + name), text.find("{@" + name))
+            if reference.is_capture or not _SLOT.fullmatch(reference.slot_name):
+                code = "template"
+            elif reference.is_inline_range and _inline(reference):
+                continue
+        if name not in known or code == "template":
+            message = f"{kind} `{name}` is not defined"
+            advice = nearest(name, sorted(known))
+            if code == "template" or (isinstance(reference, ListReference) and reference.is_inline_range):
+                message, advice = (
+                    f"`{{{name}}}` is no list",
+                    "Write {list}, {list:slot} or {low..high,step:slot}",
+                )
+            fault = grammar.source.fault(path, code, message, advice, offset=max(0, offset))
+            templates.faults.append(fault)
+
+
+def _check_own_lists(templates: Templates, command: Command, expression: Expression, path: Path) -> None:
+    """Note lists that only another command has."""
+    grammar = templates.grammar
+    elsewhere = {name for other in grammar.commands.values() for name in other.slots}
+    for reference in templates.lists(expression):
+        name = reference.list_name
+        if name in elsewhere and templates.definition(command, reference) is None:
+            message = f"list `{name}` belongs to another command"
+            advice = "Move it to `lists:`, or give this command its own"
+            templates.faults.append(grammar.source.fault(path, "undefined_list", message, advice))
+
+
+def _inline(reference: ListReference) -> NumberRange | None:
+    """The range that a reference holds itself."""
+    bounds = reference.get_inline_range()
+    if bounds is None:
+        return None
+    low, high, step = map(Decimal, bounds)
+    try:
+        return NumberRange(minimum=low, maximum=high, step=step)
+    except ValueError:
+        return None
+
+
+def _order_rules(templates: Templates) -> None:
+    """Find cycles of rules and count the slots of the others."""
+    source = templates.grammar.source
+    done: set[str] = set()
+    for root in templates.rules:
+        stack: list[tuple[str, bool]] = [(root, False)]
+        open_rules: list[str] = []
+        while stack:
+            name, leaving = stack.pop()
+            if leaving:
+                open_rules.pop()
+                done.add(name)
+                templates.counts[name] = slot_counts(templates.rules[name], templates.counts)
+            elif name in open_rules:
+                cycle = " -> ".join([*open_rules[open_rules.index(name) :], name])
+                advice = "A rule may not lead back to itself"
+                templates.faults.append(
+                    source.fault(("rules", name), "cycle", f"rules form a cycle: {cycle}", advice)
+                )
+            elif name not in done:
+                open_rules.append(name)
+                stack.append((name, True))
+                named = (
+                    r.rule_name for r in references(templates.rules[name]) if isinstance(r, RuleReference)
+                )
+                stack.extend((child, False) for child in named if child in templates.rules)
+    for name, expression in templates.rules.items():
+        _check_references(templates, expression, ("rules", name), templates.grammar.rules[name])
+
+
+def _check_slots_once(templates: Templates, expression: Expression, path: Path) -> None:
+    for slot, (_, most) in slot_counts(expression, templates.counts).items():
+        if most > 1:
+            message = f"slot `{slot}` may be filled twice in one sentence"
+            advice = "Give the second one its own name: {list:other_name}"
+            templates.faults.append(templates.grammar.source.fault(path, "slot_twice", message, advice))
+
+
+def _check_values(templates: Templates) -> None:
+    """Check the templates within lists: they may name no list and no rule, and mean one value."""
+    grammar = templates.grammar
+    lists: list[tuple[Path, SlotDefinition]] = [
+        (("lists", name), entry) for name, entry in grammar.lists.items()
+    ]
+    for command in grammar.commands.values():
+        lists += [(("commands", command.name, "slots", name), entry) for name, entry in command.slots.items()]
+    for path, definition in lists:
+        before = len(templates.faults)
+        if isinstance(definition, NamedValues):
+            inner = (*path, "values") if (*path, "values") in grammar.source.values else path
+            for index, named in enumerate(definition.values):
+                _check_value(templates, named.spoken, (*inner, index, "in"))
+        elif isinstance(definition, NumberRange) and definition.unit is not None:
+            _check_value(templates, definition.unit, (*path, "unit"))
+        if len(templates.faults) == before:
+            try:
+                templates.meanings[id(definition)] = values(definition, grammar.language)
+            except GrammarError as error:
+                message, advice = str(error), "Give each value its own words"
+                templates.faults.append(grammar.source.fault(path, "values", message, advice))
+
+
+def _check_value(templates: Templates, text: str, path: Path) -> None:
+    expression = _parse(templates, text, path)
+    if expression and any(True for _ in references(expression)):
+        advice = "Write the words out here"
+        message = "the words of a value may name no list and no rule"
+        templates.faults.append(templates.grammar.source.fault(path, "template", message, advice))
