@@ -49,6 +49,7 @@ class AuditLog:
         self._max_file_bytes = max_file_bytes
         self._keep_files = keep_files
         self._missed = 0
+        self._synced = True
         self._file = _CLOSED
         self._next, self._head = 0, GENESIS
         try:
@@ -96,14 +97,15 @@ class AuditLog:
             raise AuditError(f"{self._directory}: {error.strerror}; free space or repair the disk") from error
 
     def sync(self) -> None:
-        """Make all entries survive a power cut.
+        """Make all entries survive a power cut; free where nothing was appended since.
 
         Raises:
             AuditError: the disk failed.
         """
         try:
-            if self._file != _CLOSED:
+            if self._file != _CLOSED and not self._synced:
                 os.fdatasync(self._file)
+                self._synced = True
         except OSError as error:
             raise AuditError(f"{self._directory}: {error.strerror}; repair the disk") from error
 
@@ -118,6 +120,7 @@ class AuditLog:
     def _write(self, fields: Mapping[str, JsonValue], time: datetime) -> None:
         stamp = time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line, digest = seal({"time": stamp, **fields}, self._next, self._head)
+        self._synced = False
         if os.write(self._file, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._next, self._head = self._next + 1, digest

@@ -255,7 +255,7 @@ def test_real_agent_killed_at_random_moments(tmp_path: Path) -> None:
         child = os.fork()
         if child == 0:
             try:
-                log = AuditLog(tmp_path, max_file_bytes=20_000)
+                log = AuditLog(tmp_path, max_file_bytes=20_000, keep_files=100_000)
                 while True:
                     log.append({"kind": "note", "text": "x" * 200}, NOW)
                     os.write(told, b"!")
@@ -397,3 +397,16 @@ def test_an_examination_of_an_unfinished_line(tmp_path: Path) -> None:
         file.write(b'{"seq"')
     found: Examination = verify(tmp_path)
     assert (found.faults, found.unfinished_bytes) == ([], 6)
+
+
+def test_an_idle_log_leaves_the_flash_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    log = AuditLog(tmp_path)
+    log.append({"kind": "note", "text": "a"}, NOW)
+    for _ in range(3):
+        log.sync()
+    assert len(synced) == 1
+    log.append({"kind": "note", "text": "b"}, NOW)
+    log.sync()
+    assert len(synced) == 2
