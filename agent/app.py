@@ -42,6 +42,7 @@ from agent.messaging.namespace import Namespace
 from agent.messaging.outbox import Outbox
 from agent.messaging.understand import Interpreter
 from agent.recognition.hypothesis import Hypothesis
+from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary, open_source
 from agent.vitals import Vitals
@@ -72,6 +73,13 @@ class Compiled:
 
     vocabulary: Vocabulary | None
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The recognizer listens for another vocabulary; everything heard before was heard by the old one."""
+
+    vocabulary: Vocabulary
 
 
 class App:
@@ -173,6 +181,8 @@ class App:
                 threading.Thread(target=self._compile, name="compile", daemon=True).start()
             case Compiled(vocabulary, error):
                 self._adopt(vocabulary, error)
+            case TakenOver(vocabulary):
+                self._settle_in(vocabulary)
             case Admitted():
                 event = self._understand.event(item, datetime.now(UTC))
                 if event:
@@ -278,23 +288,31 @@ class App:
             self._post(Compiled(None, str(error)))
 
     def _adopt(self, vocabulary: Vocabulary | None, error: str) -> None:
-        now = datetime.now(UTC)
         if vocabulary is None:
             log.error("grammar_refused", reason=error)
             self._publish(
                 contract.Grammar(
-                    time=now,
+                    time=datetime.now(UTC),
                     event="refused",
                     grammar=str(self._settings.recognition.grammar),
                     reason=error,
                 )
             )
             return
-        self._vocabulary = vocabulary
         recognizer = self._ears.recognizer(vocabulary)
-        self._hearing.change(lambda listener: listener.take(recognizer))
+
+        def take_over(listener: Listener) -> None:
+            listener.take(recognizer)
+            self._post(TakenOver(vocabulary))
+
+        self._hearing.change(take_over)
+
+    def _settle_in(self, vocabulary: Vocabulary) -> None:
+        """Judge by the new grammar from now on: what the old one heard has been judged by the old one."""
+        self._vocabulary = vocabulary
         self._link.watch(_required_states(vocabulary.grammar))
         self._step(self._loaded())
+        now = datetime.now(UTC)
         self._publish(contract.Grammar(time=now, event="loaded", grammar=vocabulary.version))
         log.info("grammar_loaded", grammar=vocabulary.version)
 

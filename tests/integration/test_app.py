@@ -1,0 +1,188 @@
+"""The whole agent on a real broker: sound in, commands out, and what a plant sees when things go wrong."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.app import App
+from agent.audio.playback import Playback
+from agent.audio.source import FRAME_SAMPLES
+from agent.messaging.contract import Inhibit, MachineState
+from agent.messaging.namespace import Namespace
+from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
+from tests.integration.brokers import Mosquitto, Received, Scada, eventually, needs_mosquitto
+
+require_bundle()
+pytestmark = needs_mosquitto
+
+NAMESPACE = Namespace.of(STATION)
+START_3 = "00-start-conveyor-three.opus"
+STOP_2 = "04-stop-conveyor-two.opus"
+SPEED_65 = "13-set-the-speed-of-conveyor-two-to-sixty-five-percent.opus"
+TALK = "49-i-think-peter-moved-the-pallets-after-lunch.opus"
+PATIENCE_S = 15.0
+
+
+class Stage:
+    """A broker, a plant, and the agent that listens in a booth."""
+
+    def __init__(self, folder: Path) -> None:
+        self.grammar = folder / "grammar.yaml"
+        self.grammar.write_bytes(GRAMMAR.read_bytes())
+        self.broker = Mosquitto(folder)
+        self.booth = Booth()
+        self.app = App(
+            station_settings(self.broker.port, folder, self.grammar),
+            Playback(self.booth.blocks(), real_time=True),
+        )
+        self.running = threading.Thread(target=self.app.run, daemon=True)
+
+    def end(self) -> None:
+        self.app.stop()
+        self.running.join(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    with stage.broker:
+        with Scada(stage.broker.port) as plant:
+            allow(plant)
+        stage.running.start()
+        yield stage
+        stage.end()
+
+
+@pytest.fixture
+def plant(stage: Stage) -> Iterator[Scada]:
+    """Hears the station from now on; commands are free, the axis is homed."""
+    with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as plant:
+        plant.wait_for("/health", timeout_s=PATIENCE_S)
+        allow(plant)
+        yield plant
+
+
+def allow(plant: Scada) -> None:
+    now = datetime.now(UTC)
+    free = Inhibit(time=now, active=False, who="shift lead", why="normal operation")
+    plant.publish(NAMESPACE.topic(Inhibit), free.model_dump_json(), retain=True)
+    homed = MachineState(time=now, value=True)
+    plant.publish(NAMESPACE.topic(MachineState, "axis/homed"), homed.model_dump_json(), retain=True)
+
+
+def body(message: Received) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(message.payload)
+    return content
+
+
+def events(plant: Scada, kind: str, count: int = 1) -> list[dict[str, Any]]:
+    return [body(message) for message in plant.wait_for(f"/event/{kind}", count, PATIENCE_S)]
+
+
+def commands(plant: Scada) -> list[Received]:
+    return [message for message in plant.received if "/command/" in message.topic]
+
+
+def fates(plant: Scada) -> list[str]:
+    return [body(message)["fate"] for message in plant.on("/event/delivery")]
+
+
+def test_a_spoken_command_is_published_accepted_and_delivered(stage: Stage, plant: Scada) -> None:
+    stage.booth.say(START_3)
+    (command,) = plant.wait_for("/command/conveyor/start", timeout_s=PATIENCE_S)
+    (accept,) = events(plant, "accept")
+    (delivery,) = events(plant, "delivery")
+    said = body(command)
+    assert said["meaning"] == {"command": "conveyor_start", "slots": {"conveyor": 3}}
+    assert said["value"] == {"conveyor": 3}
+    assert said["heard"]["text"] == "start conveyor three"
+    assert not command.retain
+    assert command.properties["MessageExpiryInterval"] <= 2
+    assert command.properties["ResponseTopic"] == f"{NAMESPACE.base}/response"
+    assert accept["command_id"] == delivery["command_id"] == said["id"]
+    assert delivery["fate"] == "acknowledged"
+    lives_s = datetime.fromisoformat(said["expires"]) - datetime.fromisoformat(said["time"])
+    assert 0 < lives_s.total_seconds() <= 10
+
+
+def test_speech_that_is_no_command_is_rejected_with_its_reason(stage: Stage, plant: Scada) -> None:
+    stage.booth.say(TALK)
+    (reject, *_) = events(plant, "reject")
+    assert reject["reason"] in {"background", "weak_word", "incomplete", "too_short"}
+    assert not commands(plant)
+
+
+def test_state_and_health_are_retained(stage: Stage) -> None:
+    with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as late:
+        (state, *_) = late.wait_for("/state")
+        (health, *_) = late.wait_for("/health")
+    assert state.retain
+    assert health.retain
+    assert body(state)["status"] == body(health)["status"] == "online"
+    report = body(health)
+    assert report["faults"] == []
+    assert report["engine"]["name"] == "onnx"
+    assert report["engine"]["inferences_total"] > 0
+    assert report["audio"]["frames_total"] > 0
+    assert report["recognizer"]["accepts_total"] >= 1
+    assert report["versions"]["grammar"].startswith("demo@")
+
+
+def test_a_faulty_grammar_is_refused_and_the_old_one_stays(stage: Stage, plant: Scada) -> None:
+    stage.grammar.write_text(GRAMMAR.read_text().replace("{conveyor}", "{konveyor}"))
+    (refused,) = events(plant, "grammar")
+    assert refused["event"] == "refused"
+    assert "konveyor" in refused["reason"]
+    stage.booth.say(STOP_2)
+    plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+
+
+def test_a_new_grammar_takes_over_without_losing_sound(stage: Stage, plant: Scada) -> None:
+    """It is read while somebody speaks: that sentence is heard by the old one, the next by the new one."""
+    stage.booth.say(SPEED_65)
+    assert eventually(lambda: stage.booth.spoken[-1][0] == SPEED_65)
+    time.sleep(1.5)  # half of it
+    text = GRAMMAR.read_text()
+    stage.grammar.write_text(text.replace("topic: conveyor/speed", "topic: conveyor/pace"))
+    plant.wait_for("/command/conveyor/speed", timeout_s=PATIENCE_S)
+    (loaded,) = events(plant, "grammar")
+    assert loaded["event"] == "loaded"
+    stage.booth.say(SPEED_65)
+    (command,) = plant.wait_for("/command/conveyor/pace", timeout_s=PATIENCE_S)
+    assert body(command)["value"]["speed"] == 65
+    stage.app.reload()
+    assert events(plant, "grammar", 2)[1]["grammar"] == loaded["grammar"]
+
+
+def test_without_a_broker_it_hears_on_and_says_what_was_not_sent(stage: Stage) -> None:
+    stage.broker.kill()
+    accepts = stage.app._vitals.accepts
+    stage.booth.say(START_3)
+    assert eventually(lambda: stage.app._vitals.accepts > accepts, PATIENCE_S)
+    time.sleep(0.5)
+    stage.broker.start()
+    with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as plant:
+        assert eventually(lambda: "not_sent" in fates(plant), PATIENCE_S), fates(plant)
+        plant.wait_for("/health", timeout_s=PATIENCE_S)
+        assert not commands(plant), "an old command came late"
+        allow(plant)
+        stage.booth.say(STOP_2)
+        plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+
+
+def test_the_end_of_sound_ends_the_agent(stage: Stage, plant: Scada) -> None:
+    stage.booth.say(STOP_2)
+    stage.booth.end()
+    plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+    stage.running.join(PATIENCE_S)
+    assert not stage.running.is_alive()
+    state = body(plant.on("/state")[-1])
+    assert (state["status"], state["reason"]) == ("offline", "shutdown")
+    frames_played = stage.booth.samples_total // FRAME_SAMPLES
+    assert stage.app._hearing.frames_total == frames_played, "sound was lost on the way through this module"
