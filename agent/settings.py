@@ -30,7 +30,7 @@ ENVIRONMENT_PREFIX = "VOXLINE_"
 def _topic_level(name: str) -> str:
     if not re.fullmatch(r"[^\W_][\w.-]{0,63}", name):
         raise ValueError(
-            "use 1 to 64 letters, digits, '_', '-' or '.', a letter or digit first: it is one level of a topic"
+            "use 1 to 64 letters, digits, '_', '-', '.', a letter or digit first: it is one level of a topic"
         )
     return name
 
@@ -144,6 +144,9 @@ class Mqtt(Section):
     reconnect_spread_s: float = Field(default=60.0, ge=0.1, le=3600)
     """When a broker comes back its stations return evenly spread over this time."""
 
+    flat_values: bool = False
+    """Also publish single values on topics of their own, for SCADA drivers that read no documents."""
+
     @model_validator(mode="after")
     def _who(self) -> Self:
         if self.password is not None and self.username is None:
@@ -178,7 +181,7 @@ class Updates(Section):
     """Where signed models and grammars come from."""
 
     source: str | None = Field(default=None, pattern=r"^(https?://.+|mqtt|/.+)$")
-    """URL of a repository, `mqtt` to ask `voxline update serve` at the broker, or a folder; None: no updates."""
+    """URL of a repository, `mqtt` to ask `voxline update serve` at the broker, a folder; None: no updates."""
     root: Path = Path("/etc/voxline/root.json")
     """Whose signatures are believed: the repository's root metadata."""
     tls: Tls | None = None
@@ -215,7 +218,7 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(  # noqa: D102 - a hook of pydantic-settings
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003

@@ -2,12 +2,15 @@
 
 import ctypes
 import re
+import time
 from pathlib import Path
 
 import psutil
 
 from agent.health.snapshot import SystemHealth
 
+MEASURE_EVERY_S = 5.0
+CLOCK_STEP_S = 1.0
 _TIME_ERROR = 5
 """What adjtimex(2) answers while nothing has synchronized the clock."""
 _TIMEX_BYTES = 512
@@ -27,10 +30,25 @@ class SystemProbe:
         self._disk = next(folder for folder in (state, *state.absolute().parents) if folder.exists())
         self._root = root
         self._process = psutil.Process()
+        self._clock_offset_s = time.time() - time.monotonic()
+        self._clock_steps = 0
         psutil.cpu_percent()  # the first call only sets the start of the measured interval
+        self._latest = self._measure()
+        self._measured_s = time.monotonic()
 
     def read(self) -> SystemHealth:
-        """Measure now; the CPU figure covers the time since the last call."""
+        """Tell how the machine is; measured anew where the last measurement is older than 5 s."""
+        now_s = time.monotonic()
+        if now_s - self._measured_s >= MEASURE_EVERY_S:
+            self._measured_s = now_s
+            self._latest = self._measure()
+        return self._latest
+
+    def _measure(self) -> SystemHealth:
+        offset_s = time.time() - time.monotonic()
+        if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
+            self._clock_steps += 1
+        self._clock_offset_s = offset_s
         return SystemHealth(
             cpu_ratio=psutil.cpu_percent() / 100,
             process_resident_bytes=self._process.memory_info().rss,
@@ -40,6 +58,7 @@ class SystemProbe:
             npu_frequency_hertz=self._number("sys/class/devfreq/*npu*/cur_freq"),
             temperature_celsius=self._temperatures(),
             clock_synchronized=clock_synchronized(),
+            clock_steps_total=self._clock_steps,
         )
 
     def _npu_load(self) -> float | None:

@@ -87,6 +87,8 @@ class SystemHealth:
     temperature_celsius: Mapping[str, float] = field(default_factory=dict)
     """By thermal zone."""
     clock_synchronized: bool | None = None
+    clock_steps_total: int = 0
+    """How often the clock jumped by more than 1 s: times before and after do not compare."""
 
 
 @dataclass(frozen=True, slots=True)

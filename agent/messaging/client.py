@@ -23,9 +23,11 @@ from agent.commands.events import Fate
 from agent.health.snapshot import LinkHealth
 from agent.messaging.channel import Ear, Keep
 from agent.messaging.contract import KINDS, Command, MachineState, Payload, State, Status
+from agent.messaging.flat import FlatValues
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
+from agent.messaging.patience import Patience
 from agent.messaging.session import LinkDownError, Session
 from agent.settings import Mqtt
 
@@ -35,7 +37,6 @@ WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
 RELEASE_MARGIN_S = 0.1
 FAREWELL_S = 1.0
-FIRST_PAUSE_S = 1.0
 _IDLE_S = 0.5
 
 log = structlog.get_logger()
@@ -93,6 +94,7 @@ class Link:
         self._on_inbound = on_inbound
         self._on_change = on_change
         self._outbox = outbox
+        self._flat = FlatValues() if settings.flat_values else None
         self._kept_sent = 0
         self._kept_done: list[int] = []
         self._lock = threading.Lock()
@@ -101,7 +103,7 @@ class Link:
         self._retained: dict[str, Message] = {}
         self._underway: dict[int, _Underway] = {}
         self._session: Session | None = None
-        self._ceiling_s = FIRST_PAUSE_S
+        self._patience = Patience(settings.reconnect_spread_s)
         self._connected = False
         self._changed_s = time.monotonic()
         self._reason = ""
@@ -132,7 +134,12 @@ class Link:
         Of a retained kind the latest is kept and published again after an outage; what the contract says to
         keep goes through the outbox; anything else is dropped and counted while there is no link.
         """
-        message = self._namespace.message(payload)
+        self._publish(self._namespace.message(payload))
+        if self._flat:
+            for name, value in self._flat.update(payload):
+                self._publish(self._namespace.message(value, name))
+
+    def _publish(self, message: Message) -> None:
         if self._keep(message):
             self._nudge()
             return
@@ -203,23 +210,13 @@ class Link:
     def _run(self) -> None:
         supervised = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Exception),
-            wait=self._pause,
+            wait=self._patience,
             before_sleep=self._report_loss,
             sleep=tenacity.sleep_using_event(self._stopping),
             stop=tenacity.stop_when_event_set(self._stopping),
             retry_error_callback=lambda _: None,
         )
         supervised(self._serve)
-
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        """Full jitter: up to 1 s, 2 s, 4 s ...; the whole spread at once if all stations lost the broker."""
-        error = state.outcome and state.outcome.exception()
-        spread_s = self._settings.reconnect_spread_s
-        if isinstance(error, LinkDownError) and error.by_broker:
-            self._ceiling_s = spread_s
-        pause_s = tenacity.wait_random(0, min(self._ceiling_s, spread_s))(state)
-        self._ceiling_s *= 2
-        return pause_s
 
     def _report_loss(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
@@ -242,7 +239,7 @@ class Link:
             release=self._may_release,
             acknowledge=self._settle,
         )
-        self._ceiling_s = FIRST_PAUSE_S
+        self._patience.reset()
         with self._lock:
             self._counts["connects"] += 1
             self._set_connected(True)

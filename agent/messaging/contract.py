@@ -48,18 +48,9 @@ class Status(StrEnum):
 
 Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 UpdatePhase = Literal[
-    "idle",
-    "checking",
-    "downloading",
-    "verifying",
-    "staged",
-    "activating",
-    "probation",
-    "committed",
-    "rolling_back",
-    "rolled_back",
-    "refused",
-]
+    "idle", "checking", "downloading", "verifying", "staged", "activating",
+    "probation", "committed", "rolling_back", "rolled_back", "refused",
+]  # fmt: skip
 
 
 class Part(BaseModel):
@@ -310,6 +301,14 @@ class Health(Payload):
     system: SystemHealth
 
 
+class Value(Payload):
+    """One value on a topic of its own, for SCADA drivers that read no documents; see `[mqtt] flat_values`."""
+
+    channel = Channel("value", retain=True, suffixed=True)
+
+    value: Scalar | None
+
+
 class Release(Part):
     """A released model bundle or grammar."""
 
@@ -398,4 +397,3 @@ class PieceRequest(Part):
 
 
 KINDS = tuple(Payload.__subclasses__())
-"""Every kind of payload there is."""

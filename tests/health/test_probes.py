@@ -1,8 +1,10 @@
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from agent.health import probes
 from agent.health.probes import SystemProbe, clock_synchronized
 
 
@@ -51,6 +53,16 @@ def test_a_machine_without_an_npu_or_with_broken_entries(tmp_path: Path) -> None
     (root / "sys/class/devfreq/x.npu/cur_freq").mkdir(parents=True)
     health = SystemProbe(tmp_path, root).read()
     assert (health.npu_load_ratio, health.npu_frequency_hertz, health.temperature_celsius) == (None, None, {})
+
+
+def test_a_step_of_the_clock_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "MEASURE_EVERY_S", 0.0)
+    probe = SystemProbe(tmp_path)
+    assert probe.read().clock_steps_total == 0
+    now_s = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: now_s)
+    assert probe.read().clock_steps_total == 1
+    assert probe.read().clock_steps_total == 1
 
 
 def test_clock_is_asked_of_the_kernel() -> None:

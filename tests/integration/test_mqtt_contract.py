@@ -72,7 +72,7 @@ def one_of_each() -> list[Payload]:
 
 def record(port: int) -> list[Received]:
     with Scada(port) as scada:
-        link = Link(mqtt(port), NAMESPACE)
+        link = Link(mqtt(port, flat_values=True), NAMESPACE)
         payloads = one_of_each()
         link.publish(payloads[0])
         link.start()

@@ -23,7 +23,7 @@ def test_every_kind_of_payload_has_a_channel_of_its_own() -> None:
 
 def test_commands_are_never_retained_and_states_always_are() -> None:
     kept = {kind.__name__ for kind in KINDS if kind.channel.retain}
-    assert kept == {"State", "Health", "Inhibit", "MachineState", "Desired", "Update"}
+    assert kept == {"State", "Health", "Inhibit", "MachineState", "Desired", "Update", "Value"}
 
 
 def test_times_travel_as_utc_and_without_zone_not_at_all() -> None:

@@ -1,0 +1,38 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from agent.messaging.compose import health
+from agent.messaging.contract import Accept, Quality, Reject, State, Status
+from agent.messaging.flat import FlatValues
+from tests.health.test_report import WELL
+from tests.messaging.examples import command
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+
+
+def test_only_what_changed_is_given() -> None:
+    flat = FlatValues()
+    first = flat.update(State(time=NOW, status=Status.ONLINE, text="listening"))
+    assert {name: value.value for name, value in first} == {
+        "status": "online",
+        "armed": False,
+        "text": "listening",
+    }
+    assert flat.update(State(time=NOW, status=Status.ONLINE, text="listening")) == []
+    (changed,) = flat.update(State(time=NOW, status=Status.DEGRADED, text="listening"))
+    assert (changed[0], changed[1].value, changed[1].time) == ("status", "degraded", NOW)
+
+
+def test_health_and_commands_become_values_with_their_quality() -> None:
+    flat = FlatValues()
+    free = replace(WELL, system=replace(WELL.system, clock_synchronized=False))
+    values = dict(flat.update(health(free, NOW)))
+    assert values["accepts_total"].value == 3
+    assert values["rejects_total"].value == 2
+    assert values["engine"].value == "rknn"
+    assert values["snr_db"].value is None
+    assert {value.quality for value in values.values()} == {Quality.UNCERTAIN}
+    order = command()
+    accept = Accept(time=NOW, command_id=order.id, meaning=order.meaning, heard=order.heard)
+    assert dict(flat.update(accept))["last_command"].value == "set_speed"
+    assert flat.update(Reject(time=NOW, reason="background", heard=order.heard)) == []
