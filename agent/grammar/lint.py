@@ -40,10 +40,13 @@ def check_file(path: File, tokens: Sequence[str] | None = None) -> list[Fault]:
 def check(grammar: Grammar, tokens: Sequence[str] | None = None) -> list[Fault]:
     """All faults of `grammar`, in the order of the file."""
     templates = parse_templates(grammar)
-    faults = [*refused(templates), *_unused(templates), *_unpublished(templates)]
-    if not any(fault.severity is Severity.ERROR for fault in faults):
+    faults = [*refused(templates), *_unpublished(templates)]
+    if not templates.broken:  # a list may be used where the text cannot be read
+        faults += _unused(templates)
+    sound = templates.sound()
+    if sound.sentences:
         try:
-            sentences = build_sentences(templates)
+            sentences = build_sentences(sound)
         except FaultyGrammarError as error:
             faults += error.faults
         else:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from hassil.expression import Expression, ListReference, RuleReference
@@ -32,6 +32,32 @@ class Templates:
     counts: dict[str, SlotCounts] = field(default_factory=dict)
     """Per rule, how often each slot may be filled."""
     faults: list[Fault] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+    """Paths of the templates and lists that have a fault, and all paths above them."""
+
+    def report(self, path: Path, code: str, message: str, advice: str, offset: int = 0) -> None:
+        """Note a fault `offset` characters into the text at `path`."""
+        self.faults.append(self.grammar.source.fault(path, code, message, advice, offset=offset))
+        self.broken.update(path[:length] for length in range(1, len(path) + 1))
+
+    def sound(self) -> "Templates":
+        """The same without the sentences that have a fault, in themselves or in what they lead to."""
+
+        def whole(command: Command, path: Path, expression: Expression) -> bool:
+            rules = self.rules_in(expression)
+            paths: set[Path] = {path, *(("rules", name) for name in rules)}
+            for reference in self.lists(expression):
+                name = reference.list_name
+                paths.add(
+                    ("commands", command.name, "slots", name) if name in command.slots else ("lists", name)
+                )
+                if self.definition(command, reference) is None:
+                    return False
+            return paths.isdisjoint(self.broken) and rules <= self.rules.keys()
+
+        return replace(
+            self, sentences=[sentence for sentence in self.sentences if whole(*sentence)], faults=[]
+        )
 
     def definition(self, command: Command, reference: ListReference) -> SlotDefinition | None:
         """What `reference` in a sentence of `command` stands for; None if nothing."""
@@ -87,18 +113,17 @@ def parse_templates(grammar: Grammar) -> Templates:
 
 
 def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
-    source = templates.grammar.source
     try:
         expression = parse(text)
     except TemplateError as error:
         advice = "Correct the template: (a|b), [a], (a;b), {list}, {list:slot}, <rule>"
-        templates.faults.append(source.fault(path, "template", str(error), advice, offset=error.offset))
+        templates.report(path, "template", str(error), advice, error.offset)
         return None
     for offset, character in enumerate(text):
         if not (character.isalnum() or character in IGNORED | _SYNTAX):
             advice = "Write it as it is said, in letters"
             message = f"`{character}` cannot be said"
-            templates.faults.append(source.fault(path, "unknown_character", message, advice, offset=offset))
+            templates.report(path, "unknown_character", message, advice, offset)
             return None
     return expression
 
@@ -126,8 +151,7 @@ def _check_references(templates: Templates, expression: Expression, path: Path, 
                     f"`{{{name}}}` is no list",
                     "Write {list}, {list:slot} or {low..high,step:slot}",
                 )
-            fault = grammar.source.fault(path, code, message, advice, offset=max(0, offset))
-            templates.faults.append(fault)
+            templates.report(path, code, message, advice, max(0, offset))
 
 
 def _check_own_lists(templates: Templates, command: Command, expression: Expression, path: Path) -> None:
@@ -139,7 +163,7 @@ def _check_own_lists(templates: Templates, command: Command, expression: Express
         if name in elsewhere and templates.definition(command, reference) is None:
             message = f"list `{name}` belongs to another command"
             advice = "Move it to `lists:`, or give this command its own"
-            templates.faults.append(grammar.source.fault(path, "undefined_list", message, advice))
+            templates.report(path, "undefined_list", message, advice)
 
 
 def _inline(reference: ListReference) -> NumberRange | None:
@@ -156,7 +180,6 @@ def _inline(reference: ListReference) -> NumberRange | None:
 
 def _order_rules(templates: Templates) -> None:
     """Find cycles of rules and count the slots of the others."""
-    source = templates.grammar.source
     done: set[str] = set()
     for root in templates.rules:
         stack: list[tuple[str, bool]] = [(root, False)]
@@ -170,9 +193,7 @@ def _order_rules(templates: Templates) -> None:
             elif name in open_rules:
                 cycle = " -> ".join([*open_rules[open_rules.index(name) :], name])
                 advice = "A rule may not lead back to itself"
-                templates.faults.append(
-                    source.fault(("rules", name), "cycle", f"rules form a cycle: {cycle}", advice)
-                )
+                templates.report(("rules", name), "cycle", f"rules form a cycle: {cycle}", advice)
             elif name not in done:
                 open_rules.append(name)
                 stack.append((name, True))
@@ -189,7 +210,7 @@ def _check_slots_once(templates: Templates, expression: Expression, path: Path) 
         if most > 1:
             message = f"slot `{slot}` may be filled twice in one sentence"
             advice = "Give the second one its own name: {list:other_name}"
-            templates.faults.append(templates.grammar.source.fault(path, "slot_twice", message, advice))
+            templates.report(path, "slot_twice", message, advice)
 
 
 def _check_values(templates: Templates) -> None:
@@ -213,7 +234,7 @@ def _check_values(templates: Templates) -> None:
                 templates.meanings[id(definition)] = values(definition, grammar.language)
             except GrammarError as error:
                 message, advice = str(error), "Give each value its own words"
-                templates.faults.append(grammar.source.fault(path, "values", message, advice))
+                templates.report(path, "values", message, advice)
 
 
 def _check_value(templates: Templates, text: str, path: Path) -> None:
@@ -221,4 +242,4 @@ def _check_value(templates: Templates, text: str, path: Path) -> None:
     if expression and any(True for _ in references(expression)):
         advice = "Write the words out here"
         message = "the words of a value may name no list and no rule"
-        templates.faults.append(templates.grammar.source.fault(path, "template", message, advice))
+        templates.report(path, "template", message, advice)

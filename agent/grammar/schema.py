@@ -51,7 +51,7 @@ MAX_VALUES = 3_000_000
 class Strict(BaseModel):
     """Immutable; an unknown key is refused with the nearest valid name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -159,7 +159,7 @@ SlotList = Annotated[
         NamedValues,
         BeforeValidator(
             lambda value: {"values": value} if isinstance(value, list) else value,
-            json_schema_input_type=list[Scalar | NamedValue] | NamedValues,
+            json_schema_input_type=list[str | int | float | NamedValue] | NamedValues,
         ),
         Tag("values"),
     ]
@@ -261,8 +261,6 @@ Sounds = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 class Grammar(Strict):
     """Everything operators can say at one station."""
 
-    _hidden: ClassVar[frozenset[str]] = frozenset({"$schema"})
-
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     language: Literal["en", "zh"] = "en"
     """Language of numbers and of the default phrases. Words of the other script may stand beside it."""
@@ -287,7 +285,7 @@ class Grammar(Strict):
     def _fill(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        filled: dict[str, Any] = {key: value for key, value in data.items() if key != "$schema"}
+        filled: dict[str, Any] = dict(data)
         language = filled.get("language", "en")
         for key, phrases in _PHRASES.get(language if isinstance(language, str) else "", {}).items():
             filled.setdefault(key, phrases)

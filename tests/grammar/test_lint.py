@@ -136,6 +136,27 @@ def test_ordinary_words_are_no_safety_claim(words: str) -> None:
     assert not [fault for fault in found if fault.code == "safety_claim"]
 
 
+def test_one_fault_hides_no_other(tmp_path: Path) -> None:
+    found = faults(
+        "name: a\nlists:\n  n: [up, {in: (down, out: 1}]\nrules:\n  r: at {m}\ncommands:\n"
+        "  a:\n    topic: a\n    sentences:\n"
+        "      - move {n}\n      - stop <r>\n      - start the zorbulator\n"
+        "      - halt {x}\n      - go\n    payload: {n: '{n}', k: '{k}'}\n    risk: high\nconfirm: []\n",
+        tmp_path,
+    )
+    assert found == [
+        ("template", 3, 16),
+        ("undefined_list", 5, 9),
+        ("unpublished_slot", 7, 3),
+        ("unpublished_slot", 7, 3),
+        ("short_phrase", 10, 9),
+        ("guessed_word", 12, 19),
+        ("undefined_list", 13, 14),
+        ("unknown_slot", 15, 29),
+        ("no_confirm", 17, 10),
+    ]
+
+
 def test_advice_names_the_nearest(tmp_path: Path) -> None:
     file = tmp_path / "grammar.yaml"
     file.write_text(HEAD + "    prioritiy: 1\n    refractory: 2\n")
