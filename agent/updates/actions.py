@@ -217,11 +217,14 @@ class Actions:
             return None
         return Failed(candidate.slot, fault) if fault else Passed(candidate.slot)
 
-    def _activate(self, slot: str) -> Event:
+    def _activate(self, slot: str) -> Event | None:
         try:
             self._store.activate(slot)
             self._station.swap(self.parts(slot))
-        except (VoxlineError, OSError) as error:
+        except OSError as error:
+            log.error("update_activation_waits", reason=str(error))  # noqa: TRY400
+            return None
+        except VoxlineError as error:
             return Failed(slot, str(error))
         return Swapped(slot)
 

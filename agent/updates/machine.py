@@ -145,7 +145,7 @@ def _wish(state: State, event: Wish) -> Step:
     if state.pinned:
         return _refuse(state, "pinned by hand"), ()
     failed = () if event.retry else state.failed
-    return _resumed(replace(state, phase=Phase.CHECKING, failed=failed))
+    return _resumed(replace(state, phase=Phase.CHECKING, reason="", failed=failed))
 
 
 def _found(state: State, event: Found) -> Step:

@@ -33,6 +33,7 @@ from agent.updates.course import (
     Started,
     Stopping,
     Swapped,
+    Trouble,
     Wanted,
     Wish,
     Withdraw,
@@ -45,6 +46,8 @@ from agent.updates.store import Store
 TICK_S = 0.5
 RETRY_S = 10.0
 """Between tries to write to a disk that refuses."""
+RECHECK_S = 60.0
+"""After trouble that may pass."""
 REPORT_EVERY_BYTES = 2**20
 
 log = structlog.get_logger()
@@ -115,7 +118,10 @@ class Updater:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._take(Stopping())
+        try:
+            self._take(Stopping())
+        except OSError as error:  # then it counts as a crash
+            log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
         self._lock.close()
 
     def wish(self, wanted: Wanted, *, retry: bool = False) -> None:
@@ -184,6 +190,8 @@ class Updater:
             log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
         if isinstance(event, Swapped | Reverted):
             self._mark = self._totals
+        if isinstance(event, Trouble) and not event.final:
+            self._next_check_s = time.monotonic() + min(RECHECK_S, self._check_interval_s)
         return effects
 
     def _do(self, effects: tuple[Effect, ...]) -> None:
@@ -216,7 +224,8 @@ class Updater:
             return Go(vitals) if wanted.rollout.opens(datetime.now().astimezone()) else None
         if wanted and state.phase in RESTING and time.monotonic() >= self._next_check_s:
             self._next_check_s = time.monotonic() + self._check_interval_s
-            return Wish(wanted) if wanted.follow or state.phase in (Phase.IDLE, Phase.REFUSED) else None
+            missing = set(wanted.releases) - set(state.running)
+            return Wish(wanted) if wanted.follow or missing else None
         return None
 
     def _hand_over(self) -> None:

@@ -1,0 +1,131 @@
+"""A disk that fails at a chosen step: every change of a file below a folder is a step.
+
+Python tells an audit hook of each open for writing, rename, link, unlink, chmod, mkdir and rmdir before it happens;
+fsync, which it does not tell of, is wrapped.
+"""
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.updates import updater as updater_module
+from agent.updates.course import RESTING, Phase
+from agent.updates.probation import Terms
+from agent.updates.repository import ReleaseRepository
+from agent.updates.updater import Updater
+from tests.updates.house import Obedient, make_updater, wanted
+
+KILLED = 9
+_CHANGES = {"open", "os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.chmod"}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+class FailingDisk:
+    """Counts steps and fails at some; installed once in a process and for good, so use it in a child.
+
+    Args:
+        folder: of which changes count.
+        fails: asked with the number of each step, from 1 on.
+        how: "kill" ends the process, a number is raised as an OSError.
+    """
+
+    def __init__(self, folder: Path, fails: Callable[[int], bool], how: str | int) -> None:
+        self.steps = 0
+        self._folder, self._fails, self._how = str(folder), fails, how
+        self._fsync = os.fsync
+        os.fsync = self._sync
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in _CHANGES or (event == "open" and not (arguments[2] or 0) & _WRITING):
+            return
+        path = arguments[1] if event == "os.symlink" else arguments[0]
+        if isinstance(path, str | bytes | os.PathLike) and os.fsdecode(path).startswith(self._folder):
+            self._step()
+
+    def _sync(self, descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").startswith(self._folder):
+            self._step()
+        self._fsync(descriptor)
+
+    def _step(self) -> None:
+        self.steps += 1
+        if not self._fails(self.steps):
+            return
+        if self._how == "kill":
+            os._exit(KILLED)
+        raise OSError(self._how, os.strerror(int(self._how)))
+
+
+def in_child(task: Callable[[], int]) -> int:
+    """Run a task in a child process; return its result, or KILLED."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            code = task()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def update(
+    folder: Path, repository: ReleaseRepository, references: tuple[str, ...], diary: Path | None = None
+) -> Updater:
+    """Bring a station to some releases in this process; return when it is done.
+
+    Every outcome is written to the diary, as an outbox would.
+    """
+    updater_module.TICK_S = updater_module.RETRY_S = updater_module.RECHECK_S = 0.002
+    station = Obedient()
+    updater = make_updater(folder, repository, station, terms=Terms(0, 0))
+    if diary:
+        note(diary, station)
+    updater.start()
+    updater.wish(wanted(*references))
+    deadline_s = time.monotonic() + 20
+    while time.monotonic() < deadline_s:
+        state = updater.state
+        done = state.phase in RESTING - {Phase.IDLE} and state.wanted == wanted(*references)
+        if done and set(state.running) >= set(wanted(*references).releases) and not state.outcomes:
+            break
+        time.sleep(0.002)
+    updater.stop()
+    return updater
+
+
+def note(diary: Path, station: Obedient) -> None:
+    """Let a station write its outcomes down at once, to stay."""
+
+    def conclude(outcome: Any) -> bool:
+        with diary.open("a") as file:
+            file.write(f"{outcome.id} {outcome.phase} {outcome.slot} {outcome.reason}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+
+    station.conclude = conclude  # type: ignore[method-assign]
+
+
+def steps_of(folder: Path, repository: ReleaseRepository, references: tuple[str, ...]) -> int:
+    """Count the steps of an update."""
+
+    def task() -> int:
+        disk = FailingDisk(folder, lambda _: False, "kill")
+        update(folder, repository, references)
+        (folder.parent / "steps").write_text(str(disk.steps))
+        return 0
+
+    assert in_child(task) == 0
+    return int((folder.parent / "steps").read_text())
+
+
+ERRORS = {"EIO": errno.EIO, "ENOSPC": errno.ENOSPC}

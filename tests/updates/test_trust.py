@@ -1,0 +1,337 @@
+"""Attacks on a repository, each refused; and the four gaps of python-tuf, each shown to be closed."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Metadata, Timestamp
+from tuf.ngclient import Updater
+
+from agent.updates import durable, floor
+from agent.updates.floor import Floor, Mark, UntrustedError
+from agent.updates.repository import ReleaseRepository
+from agent.updates.transports.folder import Folder
+from agent.updates.transports.transport import Patience, UnreachableError
+from agent.updates.trust import Trust
+from tests.updates.house import make_repository, make_trust, release, root_of
+
+KEYS = "repository-keys"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> ReleaseRepository:
+    repository = make_repository(tmp_path / "repository")
+    release(repository, "model/press/1.0.0")
+    repository.publish()
+    return repository
+
+
+@pytest.fixture
+def trust(tmp_path: Path, repository: ReleaseRepository) -> Trust:
+    return make_trust(tmp_path / "trust", repository, Folder(repository.public))
+
+
+def snapshot_of(repository: ReleaseRepository, name: str) -> Path:
+    """Keep what a repository says today, to replay it later."""
+    copy = repository.public.with_name(name)
+    shutil.copytree(repository.public, copy)
+    return copy
+
+
+def replay(old: Path, repository: ReleaseRepository, *names: str) -> None:
+    for name in names:
+        shutil.copy(old / "metadata" / name, repository.public / "metadata" / name)
+
+
+def resign_timestamp(repository: ReleaseRepository, change: object, key: Path | None = None) -> None:
+    path = repository.public / "metadata" / "timestamp.json"
+    metadata = Metadata[Timestamp].from_file(str(path))
+    change(metadata.signed)  # type: ignore[operator]
+    key = key or repository.public.parent.with_name(KEYS) / "timestamp.pem"
+    signer = CryptoSigner.from_priv_key_uri(f"file2:{key}", next(iter(_keys(repository, "timestamp"))))
+    metadata.sign(signer)
+    metadata.to_file(str(path))
+
+
+def _keys(repository: ReleaseRepository, role: str) -> Iterator[object]:
+    root = repository.root()
+    return (root.keys[keyid] for keyid in root.roles[role].keyids)
+
+
+def test_a_good_repository_is_believed(trust: Trust) -> None:
+    trust.refresh()
+    raw = trust.read("model/press/1.0.0.json")
+    assert raw
+    assert json.loads(raw)["version"] == "1.0.0"
+    assert trust.read("model/press/9.9.9.json") is None
+
+
+def test_rollback_of_the_timestamp(trust: Trust, repository: ReleaseRepository) -> None:
+    old = snapshot_of(repository, "old")
+    repository.publish()
+    trust.refresh()
+    replay(old, repository, "timestamp.json")
+    with pytest.raises(UntrustedError, match="version"):
+        trust.refresh()
+
+
+def test_freeze_while_the_clock_stands_in_the_past(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    """A board without a battery wakes up years ago, and an attacker shows it what was true then."""
+    now = datetime.now(UTC)
+    past = Trust(
+        root_of(repository), tmp_path / "m", tmp_path / "d", tmp_path / "floor.json", Folder(repository.public),
+        now=lambda: now - timedelta(days=3000),
+    )  # fmt: skip
+    past.refresh()
+    known = floor.load(tmp_path / "floor.json")
+    expires = now + timedelta(days=31)
+    floor.save(tmp_path / "floor.json", known.model_copy(update={"time": expires}))
+    with pytest.raises(UntrustedError, match=r"timestamp.json has expired"):
+        past.refresh()
+
+
+def test_freeze_by_expired_metadata(trust: Trust, repository: ReleaseRepository) -> None:
+    def expire(timestamp: Timestamp) -> None:
+        timestamp.expires = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+        timestamp.version += 1
+
+    resign_timestamp(repository, expire)
+    with pytest.raises(UntrustedError, match="expired"):
+        trust.refresh()
+
+
+def test_mix_and_match(trust: Trust, repository: ReleaseRepository) -> None:
+    """An old snapshot or old targets under a new timestamp."""
+    old = snapshot_of(repository, "old")
+    release(repository, "model/press/2.0.0")
+    repository.publish()
+    newest = sorted((repository.public / "metadata").glob("*.snapshot.json"))[-1]
+    oldest = sorted((old / "metadata").glob("*.snapshot.json"))[-1]
+    kept = newest.read_bytes()
+    shutil.copy(oldest, newest)
+    with pytest.raises(UntrustedError):
+        trust.refresh()
+    newest.write_bytes(kept)
+    targets = sorted((repository.public / "metadata").glob("*.targets.json"))
+    shutil.copy(targets[0], targets[-1])
+    with pytest.raises(UntrustedError):
+        trust.refresh()
+
+
+def test_forged_by_another_key(trust: Trust, repository: ReleaseRepository, tmp_path: Path) -> None:
+    forged = CryptoSigner.generate_ed25519()
+    path = repository.public / "metadata" / "timestamp.json"
+    metadata = Metadata[Timestamp].from_file(str(path))
+    metadata.signed.version += 1
+    metadata.sign(forged)
+    metadata.to_file(str(path))
+    with pytest.raises(UntrustedError, match="signed by 0/1"):
+        trust.refresh()
+
+
+def test_a_document_that_was_changed(trust: Trust, repository: ReleaseRepository) -> None:
+    path = next((repository.public / "targets" / "model" / "press").iterdir())
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"1.0.0", b"6.6.6"))
+    with pytest.raises(UntrustedError):
+        trust.read("model/press/1.0.0.json")
+
+
+def test_endless_data(repository: ReleaseRepository, tmp_path: Path) -> None:
+    class Endless(Folder):
+        served = 0
+
+        def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+            if "timestamp" not in path:
+                yield from super().read(path, offset)
+            while "timestamp" in path:
+                self.served += 10_000
+                yield b"x" * 10_000
+
+    endless = Endless(repository.public)
+    with pytest.raises(UntrustedError, match="maximum"):
+        make_trust(tmp_path / "trust", repository, endless).refresh()
+    assert endless.served < 100_000
+
+
+def test_slow_retrieval(repository: ReleaseRepository, tmp_path: Path) -> None:
+    class Drip(Folder):
+        def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+            for chunk in super().read(path, offset):
+                for index in range(len(chunk)):
+                    time.sleep(0.02)
+                    yield chunk[index : index + 1]
+
+    drip = Drip(repository.public, Patience(grace_s=0.2, min_bytes_per_s=1000, tries=1))
+    start_s = time.monotonic()
+    with pytest.raises(UnreachableError, match="too slow"):
+        make_trust(tmp_path / "trust", repository, drip).refresh()
+    assert time.monotonic() - start_s < 2
+
+
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"", b"{}", b"[" * 100_000, b"\xff\xfe"])
+def test_a_portal_answers_instead(trust: Trust, repository: ReleaseRepository, page: bytes) -> None:
+    (repository.public / "metadata" / "timestamp.json").write_bytes(page)
+    with pytest.raises(UntrustedError):
+        trust.refresh()
+
+
+def test_nobody_there(trust: Trust, repository: ReleaseRepository) -> None:
+    shutil.rmtree(repository.public)
+    with pytest.raises(UnreachableError) as caught:
+        trust.refresh()
+    assert caught.value.final
+
+
+# Gap 1: no fsync. What python-tuf wrote is synced before the floor is raised and anything is used.
+
+
+def test_metadata_is_synced_before_it_is_used(trust: Trust, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    sync, rename = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        order.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        sync(descriptor)
+
+    def note_rename(source: str, target: str) -> None:
+        order.append(f"rename {Path(target).name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_rename)
+    trust.refresh()
+    last_rename = max(index for index, step in enumerate(order) if step.startswith("rename"))
+    floor_at = order.index("sync floor.json.partial")
+    synced = set(order[last_rename:floor_at])
+    assert {"sync timestamp.json", "sync snapshot.json", "sync targets.json", "sync metadata"} <= synced
+
+
+@pytest.mark.parametrize("names", [["timestamp.json"], ["snapshot.json"], ["targets.json"], ["timestamp.json", "snapshot.json"]])
+def test_torn_copies_read_as_none(trust: Trust, tmp_path: Path, names: list[str]) -> None:
+    trust.refresh()
+    for name in names:
+        (tmp_path / "trust" / "metadata" / name).write_bytes(b"")
+    trust.refresh()
+
+
+# Gap 2: root.json is taken away, then linked.
+
+
+def test_without_root_json_the_shipped_root_holds(trust: Trust, tmp_path: Path) -> None:
+    trust.refresh()
+    (tmp_path / "trust" / "metadata" / "root.json").unlink()
+    trust.refresh()
+
+
+def test_a_planted_root_json_is_not_believed(trust: Trust, tmp_path: Path) -> None:
+    """Alone python-tuf takes what lies in its folder as the beginning of all trust."""
+    evil = make_repository(tmp_path / "evil")
+    trust.refresh()
+    folder = tmp_path / "trust" / "metadata"
+    (folder / "root.json").unlink()
+    (folder / "root.json").write_bytes(root_of(evil))
+    trust.refresh()
+    assert (folder / "root.json").read_bytes() != root_of(evil)
+
+
+# Gap 3: downloads neither resume nor appear whole: see test_download.py; documents appear whole.
+
+
+def test_a_document_appears_whole_or_not(
+    trust: Trust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(*_: object) -> None:
+        raise OSError(5, "power cut")
+
+    monkeypatch.setattr(durable, "move", cut)
+    trust._updater = None
+    with monkeypatch.context() as patch:
+        patch.setattr(floor, "save", lambda *_: None)
+        with pytest.raises(OSError, match="power cut"):
+            trust.read("model/press/1.0.0.json")
+    assert [path.suffix for path in (tmp_path / "trust" / "documents").iterdir()] == [".partial"]
+
+
+# Gap 4: with torn copies python-tuf takes v2 after v5.
+
+
+def test_torn_copies_and_an_older_repository(
+    trust: Trust, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    old = snapshot_of(repository, "old")
+    for _ in range(3):
+        repository.publish()
+    trust.refresh()
+    folder = tmp_path / "trust" / "metadata"
+    for name in ("timestamp.json", "snapshot.json"):
+        (folder / name).write_bytes(b"")
+    before = floor.load(tmp_path / "trust" / "floor.json")
+    alone = tmp_path / "alone"
+    shutil.copytree(folder, alone, symlinks=True)
+    # python-tuf alone believes it: this is the gap.
+    Updater(
+        str(alone), "metadata/", target_base_url="targets/", fetcher=Folder(old), bootstrap=root_of(repository)
+    ).refresh()
+    with pytest.raises(UntrustedError, match="went back from version 5 to 2"):
+        make_trust(tmp_path / "trust", repository, Folder(old)).refresh()
+    assert floor.load(tmp_path / "trust" / "floor.json") == before
+
+
+def test_stolen_online_keys_can_be_recovered_from(trust: Trust, repository: ReleaseRepository, tmp_path: Path) -> None:
+    """A thief signs version 2**31; with new keys versions begin anew, and the floor lets them."""
+    from agent.updates.keys import make_key
+
+    def jump(timestamp: Timestamp) -> None:
+        timestamp.version = 2**31
+
+    resign_timestamp(repository, jump)
+    trust.refresh()
+    uri = make_key(tmp_path / "new.pem")
+    repository.rotate("timestamp", [uri])
+    repository.rotate("snapshot", [uri])
+    (repository.public / "metadata" / "timestamp.json").unlink()
+    for path in (repository.public.parent / "staged").glob("timestamp.json"):
+        path.unlink()
+    repository.publish()
+    trust.refresh()
+    known = floor.load(tmp_path / "trust" / "floor.json")
+    assert known.roles["timestamp"].version < 100
+
+
+def test_the_root_never_goes_back(trust: Trust, repository: ReleaseRepository, tmp_path: Path) -> None:
+    from agent.updates.keys import make_key
+
+    old = snapshot_of(repository, "old")
+    repository.rotate("root", [make_key(tmp_path / "root2.pem")])
+    repository.publish()
+    trust.refresh()
+    shutil.rmtree(tmp_path / "trust" / "metadata")
+    with pytest.raises(UntrustedError, match=r"root.json went back from version 2 to 1"):
+        make_trust(tmp_path / "trust", repository, Folder(old)).refresh()
+
+
+def test_a_damaged_floor_begins_anew(trust: Trust, tmp_path: Path) -> None:
+    trust.refresh()
+    (tmp_path / "trust" / "floor.json").write_bytes(b"\0" * 50)
+    trust.refresh()
+    assert floor.load(tmp_path / "trust" / "floor.json").roles["targets"].version == 2
+
+
+def test_a_clock_that_runs_ahead_raises_the_floor_only_while_metadata_lives() -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    seen = {"timestamp": floor.Seen(1, ("k",), now + timedelta(days=30))}
+    ahead = now + timedelta(days=20_000)
+    with pytest.raises(UntrustedError):
+        Floor().check(seen, ahead)
+    risen = Floor(time=now + timedelta(days=29), roles={"timestamp": Mark(version=1, keys=("k",))})
+    risen.check(seen, now)
+    assert risen.raised(seen, now).time == risen.time
