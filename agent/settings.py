@@ -158,6 +158,9 @@ class Health(Section):
     """The station's report on itself."""
 
     interval_s: float = Field(default=10.0, ge=1, le=3600)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Where Prometheus finds /metrics; None: nowhere."""
 
 
 class Logging(Section):

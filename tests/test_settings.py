@@ -119,7 +119,9 @@ def test_fault_is_named_with_its_line_and_the_way_out(file: Path, old: str, new:
 
 
 def test_all_faults_are_told_at_once(file: Path) -> None:
-    said = faults(file, TEXT.replace("host = ", "hots = ").replace('site = "lyon"', "").replace("8883", "0"))
+    said = faults(
+        file, TEXT.replace("\nhost = ", "\nhots = ").replace('site = "lyon"', "").replace("8883", "0")
+    )
     assert len(said.splitlines()) == 3
 
 

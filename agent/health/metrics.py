@@ -1,0 +1,122 @@
+"""The health report for Prometheus: `GET /metrics` in its text format."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from agent.errors import SettingsError
+from agent.health.report import assess
+from agent.health.snapshot import Snapshot, Versions
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SLOW_CLIENT_S = 5.0
+
+
+def exposition(snapshot: Snapshot) -> str:
+    """Write a snapshot in Prometheus' text format: `voxline_audio_snr_db 21.5`.
+
+    Text becomes labels of `voxline_info`, the keys of a mapping become labels of its metric, and what is not
+    known is left out.
+    """
+    lines = ["# TYPE voxline_info gauge", _sample("voxline_info", _info(snapshot), 1)]
+    lines += ["# TYPE voxline_fault gauge"]
+    lines += [_sample("voxline_fault", {"fault": fault.value}, 1) for fault in assess(snapshot)]
+    for name, value in _numbers("voxline", snapshot):
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines.append(f"# TYPE {name} {kind}")
+        if isinstance(value, Mapping):
+            lines += [_sample(name, {"key": key}, number) for key, number in sorted(value.items())]
+        else:
+            lines.append(_sample(name, {}, value))
+    return "\n".join(lines) + "\n"
+
+
+def _info(snapshot: Snapshot) -> dict[str, str]:
+    versions = {field.name: getattr(snapshot.versions, field.name) for field in fields(snapshot.versions)}
+    return versions | {"engine": snapshot.engine.name, "source": snapshot.audio.source}
+
+
+def _numbers(prefix: str, part: object) -> Iterator[tuple[str, float | Mapping[str, float]]]:
+    for field in fields(part) if is_dataclass(part) else ():
+        name, value = f"{prefix}_{field.name}", getattr(part, field.name)
+        if isinstance(value, int | float | Mapping):
+            yield name, value
+        elif not isinstance(value, Versions):
+            yield from _numbers(name, value)
+
+
+def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    escaped = (
+        f'{key}="{text}"'
+        for key, raw in labels.items()
+        for text in [raw.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")]
+    )
+    return f"{name}{{{','.join(escaped)}}} {float(value)!r}" if labels else f"{name} {float(value)!r}"
+
+
+class MetricsServer:
+    """Answers `GET /metrics` with the latest snapshot, in a thread of its own.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 chooses a free one.
+
+    Raises:
+        SettingsError: the address is not ours or the port is taken.
+
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._text = ""
+        try:
+            self._server = _Server(self, host, port)
+        except OSError as error:
+            raise SettingsError(
+                f"[health] metrics: cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Answer with this from now on."""
+        self._text = exposition(snapshot)
+
+    @property
+    def text(self) -> str:
+        """What is answered now."""
+        return self._text
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(HTTPServer):
+    def __init__(self, metrics: MetricsServer, host: str, port: int) -> None:
+        self.metrics = metrics
+        super().__init__((host, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _SLOW_CLIENT_S
+
+    def do_GET(self) -> None:
+        """Answer a scrape."""
+        if self.path != "/metrics":
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        body = self.server.metrics.text.encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: a scrape every few seconds is no event."""

@@ -1,0 +1,75 @@
+import re
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from agent.errors import SettingsError
+from agent.health.metrics import MetricsServer, exposition
+from tests.health.test_report import WELL
+
+LINE = re.compile(
+    r'[a-z_]+(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\.)*")*\})? (-?[0-9.e+-]+|nan|inf)'
+)
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    metrics = MetricsServer("127.0.0.1", 0)
+    yield metrics
+    metrics.close()
+
+
+def samples(text: str) -> dict[str, float]:
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if not line.startswith("#")
+    }
+
+
+def test_every_number_of_the_snapshot_is_a_sample() -> None:
+    values = samples(exposition(WELL))
+    assert values["voxline_uptime_seconds"] == 60
+    assert values["voxline_audio_frames_total"] == 6000
+    assert values['voxline_recognizer_rejects_total{key="background"}'] == 2
+    assert values["voxline_link_connected"] == 1
+    assert values["voxline_engine_fallback"] == 0
+    assert "voxline_audio_snr_db" not in values  # not known
+    labels = {"agent": "0.1.0", "bundle": "moonshine@1", "grammar": "demo@abc", "engine": "rknn"}
+    info = ",".join(f'{name}="{text}"' for name, text in {**labels, "source": "USB microphone"}.items())
+    assert values[f"voxline_info{{{info}}}"] == 1
+
+
+def test_text_follows_the_format_whatever_names_contain() -> None:
+    odd = replace(WELL, audio=replace(WELL.audio, source='USB "best"\\mic\n2'))
+    lines = exposition(replace(odd, link=replace(odd.link, connected=False))).splitlines()
+    assert all(line.startswith("# TYPE ") or LINE.fullmatch(line) for line in lines), lines
+    assert 'voxline_fault{fault="no_link"} 1.0' in lines
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(names) == len(set(names))
+
+
+def test_scrape(server: MetricsServer) -> None:
+    server.show(WELL)
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert answer.read().decode() == exposition(WELL)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5)
+
+
+def test_garbage_and_a_client_that_leaves_do_no_harm(server: MetricsServer) -> None:
+    server.show(WELL)
+    for content in (b"\0\xff" * 100 + b"\r\n\r\n", b""):
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(content)
+    test_scrape(server)
+
+
+def test_a_taken_port_is_named(server: MetricsServer) -> None:
+    with pytest.raises(SettingsError, match=f"127.0.0.1:{server.port}"):
+        MetricsServer("127.0.0.1", server.port)
