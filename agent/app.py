@@ -20,6 +20,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from agent.acoustics.engines.choose import EngineChoice
+from agent.audio import tones
 from agent.audio.microphone import Microphone
 from agent.audio.player import TonePlayer
 from agent.audio.source import AudioSource
@@ -32,6 +33,7 @@ from agent.commands.policy import Policy
 from agent.commands.records import record
 from agent.errors import AudioError, AuditError, GrammarError
 from agent.grammar.schema import Grammar
+from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
 from agent.health.watchdog import Watchdog
 from agent.hearing import Ended, EngineFailed, Hearing
@@ -39,16 +41,18 @@ from agent.messaging import compose, contract
 from agent.messaging.client import Link, Outcome
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
-from agent.messaging.outbox import Outbox
+from agent.messaging.outbox import open_outbox
 from agent.messaging.understand import Interpreter
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
-from agent.settings import Settings
+from agent.settings import Health, Settings
 from agent.station import Ears, Vocabulary, open_source
 from agent.vitals import Vitals
 
 INBOX_LENGTH = 256
 TICK_S = 0.1
+TONE_DELAY_S = 0.3
+"""Between asking for a tone and the end of its echo, beyond its own length."""
 SYNC_S = 1.0
 """How often the audit log is made to survive a power cut."""
 SETTLE_S = 3.0
@@ -102,10 +106,11 @@ class App:
         self._armed = False
         self._next_health_s = self._next_sync_s = 0.0
         self._watchdog = Watchdog()
+        self._metrics = _open_metrics(settings.health)
 
         self._understand = Interpreter(settings.station.id)
         self._audit = AuditLog(settings.storage.state / "audit")
-        self._outbox = Outbox(settings.storage.state / "outbox.sqlite")
+        self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
         self._link = Link(settings.mqtt, namespace, self._post, outbox=self._outbox)
         self._ears = Ears(settings, self._post)
@@ -131,11 +136,14 @@ class App:
             self._watchdog.stopping()
             self._hearing.stop()
             self._link.stop()
-            self._outbox.close()
+            if self._outbox:
+                self._outbox.close()
             self._audit.close()
             self._ears.engine.close()
             if self._tones:
                 self._tones.close()
+            if self._metrics:
+                self._metrics.close()
 
     def stop(self) -> None:
         """End `run` soon. Safe from any thread and from signal handlers."""
@@ -204,6 +212,8 @@ class App:
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._publish(compose.health(snapshot, datetime.now(UTC)))
+            if self._metrics:
+                self._metrics.show(snapshot)
         if faults != self._faults:
             self._faults = faults
             self._publish_state()
@@ -252,6 +262,7 @@ class App:
                 self._publish_state()
                 if tone and self._tones:
                     self._tones.play(tone)
+                    self._hearing.mute(tones.duration_s(tone) + TONE_DELAY_S)
             case effects.Enable(commands):
                 self._hearing.change(lambda listener: listener.enable(commands))
 
@@ -383,6 +394,10 @@ def _audit_failures_logged() -> Iterator[None]:
         yield
     except AuditError as error:
         log.error("audit_failed", reason=str(error))  # noqa: TRY400 - no bug of ours
+
+
+def _open_metrics(settings: Health) -> MetricsServer | None:
+    return MetricsServer(settings.metrics_host, settings.metrics_port) if settings.metrics_port else None
 
 
 def _open_tones() -> TonePlayer | None:

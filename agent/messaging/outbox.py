@@ -18,6 +18,8 @@ from agent.messaging.namespace import Message
 
 RING_LENGTH = 1000
 
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
 log = structlog.get_logger()
 
 _SCHEMA = """
@@ -57,6 +59,10 @@ class Outbox:
         path: the database; its folder is made. A file that is no database is set aside.
         ring_length: how many messages of `Keep.RING` are kept.
 
+    Raises:
+        OSError: the folder cannot be made.
+        sqlite3.Error: the disk is full or fails.
+
     """
 
     def __init__(self, path: Path, ring_length: int = RING_LENGTH) -> None:
@@ -66,6 +72,8 @@ class Outbox:
         try:
             self._writer = _open(path)
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in _DAMAGED:
+                raise
             aside = path.with_suffix(".damaged")
             log.error("outbox_damaged", error=str(error), kept_as=str(aside))  # noqa: TRY400 - no surprise
             path.rename(aside)
@@ -131,6 +139,15 @@ class Outbox:
         """Let go of the file."""
         self._reader.close()
         self._writer.close()
+
+
+def open_outbox(path: Path) -> Outbox | None:
+    """Open an outbox; None where the disk does not let us: then events are not kept, and all else goes on."""
+    try:
+        return Outbox(path)
+    except (OSError, sqlite3.Error) as error:
+        log.error("no_outbox", path=str(path), error=str(error))  # noqa: TRY400 - no bug of ours
+        return None
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -16,7 +16,7 @@ import pytest
 from agent.messaging.channel import Keep
 from agent.messaging.contract import Claim, Reject
 from agent.messaging.namespace import Message
-from agent.messaging.outbox import Outbox
+from agent.messaging.outbox import Outbox, open_outbox
 from tests.messaging.examples import NAMESPACE, command
 
 KILLS = int(os.environ.get("VOXLINE_KILLS", "60"))
@@ -139,10 +139,30 @@ def test_a_full_disk_is_an_error_and_later_none(small_disk: Path) -> None:
     assert numbers(outbox) == [*before, 9999]
 
 
+def test_a_disk_that_is_full_at_the_start_damages_nothing(small_disk: Path) -> None:
+    path = small_disk / "outbox.sqlite"
+    outbox = Outbox(path)
+    outbox.add(message(1))
+    outbox.close()
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space"):
+        ballast.write_bytes(b"\0" * 2**20)
+    assert open_outbox(path) is None
+    ballast.unlink()
+    again = open_outbox(path)
+    assert again
+    assert numbers(again) == [1]
+
+
+def test_a_folder_that_cannot_be_made_leaves_us_without(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert open_outbox(tmp_path / "file" / "outbox.sqlite") is None
+
+
 WRITER = """
 import sys
 from pathlib import Path
-from agent.messaging.outbox import Outbox
+from agent.messaging.outbox import Outbox, open_outbox
 from tests.messaging.test_outbox import message
 import os
 for line in sys.stdin:
