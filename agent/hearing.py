@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import structlog
 
 from agent.audio.source import FRAME_S, AudioSource
@@ -57,6 +58,7 @@ class Hearing:
         self._sink = sink
         self._stuck = StuckDetector()
         self._changes: deque[tuple[Callable[[Listener], None], float]] = deque()
+        self._deaf_until_s = 0.0
         self._stopping = False
         self.frames_total = 0
         self.busy_s = 0.0
@@ -88,6 +90,10 @@ class Hearing:
         self._source.close()
         self._thread.join(5)
 
+    def mute(self, duration_s: float) -> None:
+        """Hear silence for a while from now on: the station must not take its own tones for an operator."""
+        self._deaf_until_s = time.monotonic() + duration_s
+
     def change(self, alter: Callable[[Listener], None]) -> None:
         """Let `alter` change the listener at the next pause, in the hearing thread, in order of calls."""
         self._changes.append((alter, time.monotonic() + PATIENCE_S))
@@ -99,7 +105,8 @@ class Hearing:
                 self._apply_changes(began_s)
                 self._stuck.update(frame.samples, began_s)
                 try:
-                    for hypothesis in self._listener.hear(frame.samples, frame.time_s):
+                    samples = frame.samples if began_s >= self._deaf_until_s else np.zeros_like(frame.samples)
+                    for hypothesis in self._listener.hear(samples, frame.time_s):
                         self._sink(hypothesis)
                 except EngineError as error:
                     self._sink(EngineFailed(str(error)))

@@ -60,7 +60,6 @@ class Finish:
     """Frames since its last sound."""
     age: int
     """Frames since it began."""
-    may_continue: bool
 
 
 def _no_tokens() -> Tokens:
@@ -117,10 +116,11 @@ class Decoder:
         """Take one frame.
 
         Args:
-            log_probs: shape [V], natural logarithms.
+            log_probs: shape [V], natural logarithms; sounds of foreign languages are ruled out here.
             may_begin: False keeps new sentences from beginning here.
         """
-        frame = log_probs.copy()
+        frame = np.where(self.network.foreign, np.float32(-np.inf), log_probs)
+        frame -= np.logaddexp.reduce(frame)
         frame[BLANK] -= self._blank_penalty
         rest = max(frame[BLANK], frame[NOISE])
         begin_score = self.background.silence - self._entry_penalty if may_begin else np.float32(-np.inf)
@@ -205,10 +205,14 @@ class Decoder:
                 score=float(self.tokens.score[token]),
                 quiet=int(self.tokens.quiet[token]),
                 age=int(self.tokens.age[token]),
-                may_continue=bool(self.network.may_continue[self.tokens.state[token]]),
             )
             for token in best.values()
         ]
+
+    def best_unfinished(self) -> float:
+        """Return the score of the best sentence that can still go on, finished or not; -inf without any."""
+        can = self.network.may_continue[self.tokens.state]
+        return float(self.tokens.score[can].max()) if can.any() else -np.inf
 
     def states(self, token: int) -> NDArray[np.intp]:
         """Return the network state of each frame of a token's sentence, oldest first, shape [age]."""

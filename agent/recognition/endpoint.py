@@ -62,6 +62,9 @@ SLACK = 8.0
 people swallow last sounds; twice as far, its last word was wrong; further, it was never said."""
 
 
+TIE = 2.0
+"""Nats within which two readings are equally good: "forty" may be all of a number or its first half."""
+
 BEGUN_SOUNDS = 5
 """A sentence has begun, for an operator, when so many sounds fit it better than the background."""
 
@@ -75,7 +78,8 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     if best is not None and finish and finish.score > 0:
         behind = float(tokens.score[best]) - finish.score
     if finish and behind <= SLACK:
-        wait = patience.may_continue if finish.may_continue else patience.final
+        may_continue = decoder.best_unfinished() >= finish.score - TIE
+        wait = patience.may_continue if may_continue else patience.final
         return Endpoint(Ending.COMPLETE, finish, finish.quiet) if finish.quiet >= wait else None
     if best is not None and tokens.score[best] > BEGUN_SOUNDS * background.loop_penalty:
         if tokens.quiet[best] < patience.incomplete:

@@ -39,6 +39,9 @@ class Network:
     """Shape [S]: command that is complete in this state, or -1."""
     may_continue: NDArray[np.bool_]
     """Shape [S]: can the sentence go on from this state?"""
+    foreign: NDArray[np.bool_]
+    """Shape [V]: sounds of a language that the grammar does not speak; the loop may not use them either, since
+    a model of two languages would hear one in the other."""
 
     @property
     def start(self) -> int:
@@ -101,7 +104,16 @@ def build_network(graph: Graph, commands: Collection[str] | None = None) -> Netw
         meaning=np.where(leaves != enters, _slot_fingerprints(graph)[enters], np.uint64(0)),
         command=command,
         may_continue=np.append(np.repeat(goes_on, 2), True),
+        foreign=_foreign(graph),
     )
+
+
+def _foreign(graph: Graph) -> NDArray[np.bool_]:
+    """Token tables write ARPAbet in capitals and pinyin in small letters; `<blank>` and `<noise>` are neither."""
+    upper = np.array([token.isupper() for token in graph.tokens])
+    common = np.array([token.startswith("<") for token in graph.tokens])
+    spoken = np.unique(upper[graph.label])
+    return ~common & ~np.isin(upper, spoken)
 
 
 def _slot_fingerprints(graph: Graph) -> NDArray[np.uint64]:
