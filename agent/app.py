@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 from uuid_utils.compat import uuid7
@@ -32,7 +31,6 @@ from agent.commands.order import Order
 from agent.commands.policy import Policy
 from agent.commands.records import record
 from agent.errors import AudioError, AuditError, GrammarError
-from agent.grammar.schema import Grammar
 from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
 from agent.health.watchdog import Watchdog
@@ -46,7 +44,7 @@ from agent.messaging.understand import Interpreter
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 from agent.settings import Health, Settings
-from agent.station import Ears, Vocabulary, open_source
+from agent.station import Ears, FileWatch, Vocabulary, open_source
 from agent.vitals import Vitals
 
 INBOX_LENGTH = 256
@@ -124,7 +122,7 @@ class App:
 
     def run(self) -> None:
         """Listen until the source ends or a signal says stop."""
-        self._link.watch(_required_states(self._vocabulary.grammar))
+        self._link.watch(self._vocabulary.required_states)
         self._publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
         self._link.start()
         self._hearing.start()
@@ -154,7 +152,7 @@ class App:
         self._post(Reload())
 
     def _loop(self) -> None:
-        grammar_changed = _FileWatch(self._settings.recognition.grammar)
+        grammar_changed = FileWatch(self._settings.recognition.grammar)
         end_s = float("inf")
         next_tick_s = 0.0
         while (now_s := time.monotonic()) < end_s:
@@ -321,7 +319,7 @@ class App:
     def _settle_in(self, vocabulary: Vocabulary) -> None:
         """Judge by the new grammar from now on: what the old one heard has been judged by the old one."""
         self._vocabulary = vocabulary
-        self._link.watch(_required_states(vocabulary.grammar))
+        self._link.watch(vocabulary.required_states)
         self._step(self._loaded())
         now = datetime.now(UTC)
         self._publish(contract.Grammar(time=now, event="loaded", grammar=vocabulary.version))
@@ -359,32 +357,6 @@ class App:
         except queue.Full:
             self._lost[type(item).__name__] += 1
             log.critical("inbox_full", lost=type(item).__name__, total=self._lost.total())
-
-
-def _required_states(grammar: Grammar) -> frozenset[str]:
-    commands = grammar.commands.values()
-    return frozenset(condition.state for command in commands for condition in command.requires)
-
-
-class _FileWatch:
-    """Tells, once for each, that a file was changed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen = self._look()
-
-    def __call__(self) -> bool:
-        found = self._look()
-        changed = found is not None and found != self._seen
-        self._seen = found or self._seen
-        return changed
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None  # being replaced: look again soon
-        return status.st_mtime_ns, status.st_ino
 
 
 @contextlib.contextmanager

@@ -35,6 +35,12 @@ class Vocabulary:
     version: str
     """name@content hash"""
 
+    @property
+    def required_states(self) -> frozenset[str]:
+        """Names of the machine states that commands require."""
+        commands = self.grammar.commands.values()
+        return frozenset(condition.state for command in commands for condition in command.requires)
+
 
 def open_source(settings: Settings) -> AudioSource:
     """Open what the settings name as the source of sound.
@@ -100,6 +106,27 @@ class Ears:
         """Return a recognizer for a vocabulary, to be put into a listener."""
         frame_s = self.bundle.manifest.frame_samples / SAMPLE_RATE_HZ
         return Recognizer(vocabulary.graph, self._calibration, frame_s)
+
+
+class FileWatch:
+    """Tells, once for each, that a file was changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._look()
+
+    def __call__(self) -> bool:
+        found = self._look()
+        changed = found is not None and found != self._seen
+        self._seen = found or self._seen
+        return changed
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None  # being replaced: look again soon
+        return status.st_mtime_ns, status.st_ino
 
 
 def _give_memory_back() -> None:

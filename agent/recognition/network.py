@@ -40,8 +40,8 @@ class Network:
     may_continue: NDArray[np.bool_]
     """Shape [S]: can the sentence go on from this state?"""
     foreign: NDArray[np.bool_]
-    """Shape [V]: sounds of a language that the grammar does not speak; the loop may not use them either, since
-    a model of two languages would hear one in the other."""
+    """Shape [V]: sounds of a language that the grammar does not speak. The loop may not use them either: a model
+    of two languages would hear one in the other."""
 
     @property
     def start(self) -> int:
@@ -109,7 +109,7 @@ def build_network(graph: Graph, commands: Collection[str] | None = None) -> Netw
 
 
 def _foreign(graph: Graph) -> NDArray[np.bool_]:
-    """Token tables write ARPAbet in capitals and pinyin in small letters; `<blank>` and `<noise>` are neither."""
+    """ARPAbet is written in capitals and pinyin in small letters; `<blank>` and `<noise>` belong to both."""
     upper = np.array([token.isupper() for token in graph.tokens])
     common = np.array([token.startswith("<") for token in graph.tokens])
     spoken = np.unique(upper[graph.label])
