@@ -116,6 +116,7 @@ class FileWatch:
         self._seen = self._look()
 
     def __call__(self) -> bool:
+        """Tell whether the file was changed since the last call."""
         found = self._look()
         changed = found is not None and found != self._seen
         self._seen = found or self._seen

@@ -40,8 +40,8 @@ class Network:
     may_continue: NDArray[np.bool_]
     """Shape [S]: can the sentence go on from this state?"""
     foreign: NDArray[np.bool_]
-    """Shape [V]: sounds of a language that the grammar does not speak. The loop may not use them either: a model
-    of two languages would hear one in the other."""
+    """Shape [V]: sounds of a language that the grammar does not speak. The loop may not use them either: a
+    model of two languages would hear one in the other."""
 
     @property
     def start(self) -> int:
