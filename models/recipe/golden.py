@@ -11,6 +11,7 @@ import numpy.typing as npt
 import soundfile
 import yaml
 
+from agent.audio.mixing import mix
 from models.recipe.jobs import SPEECH_HZ, Job
 from models.recipe.kokoro_onnx import KokoroOnnx
 from models.recipe.listen import WORST, Listener
@@ -41,7 +42,7 @@ def make(kokoro: Path, out: Path) -> None:
         rng = Random(f"golden-{number}")
         audio = _understood(item["say"], voice, listener, names, rng)
         if "noise" in item:
-            audio = _mix(audio, synthesize(item["noise"], number, len(audio) / SPEECH_HZ + 1), item["snr_db"])
+            audio = mix(audio, synthesize(item["noise"], number, len(audio) / SPEECH_HZ + 1), item["snr_db"])
         name = f"{number:02d}-{re.sub('[^a-z]+', '-', item['say'].lower())}.opus"
         soundfile.write(out / name, audio, SPEECH_HZ, format="OGG", subtype="OPUS", compression_level=0.8)
         if "command" in item:
@@ -70,16 +71,3 @@ def _understood(
         raise ValueError(f"golden: no speaker of {_TRIES} was understood saying {words!r}")
     silence = np.zeros(round(_SILENCE_S * SPEECH_HZ), np.int16)
     return np.concatenate([silence, best, silence])
-
-
-def _mix(speech: npt.NDArray[np.int16], noise: npt.NDArray[np.int16], snr_db: float) -> npt.NDArray[np.int16]:
-    """Add noise; the SNR is the ratio of the largest energies of 2048-sample frames."""
-
-    def loudest(signal: npt.NDArray[np.float64]) -> float:
-        frames = signal[: len(signal) // 2048 * 2048].reshape(-1, 2048)
-        return float((frames**2).sum(1).max())
-
-    clean, added = speech.astype(np.float64), noise[: len(speech)].astype(np.float64)
-    mixed = clean + added * np.sqrt(loudest(clean) / loudest(added) / 10 ** (snr_db / 10))
-    samples: npt.NDArray[np.int16] = np.round(mixed * min(1.0, 32767 / np.abs(mixed).max())).astype(np.int16)
-    return samples

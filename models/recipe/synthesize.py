@@ -6,6 +6,7 @@
 
     python -m models.recipe.synthesize listen --folder DIR
     python -m models.recipe.synthesize pack --folder DIR --jobs jobs.tsv.gz --out DIR
+    python -m models.recipe.synthesize negatives --speech DIR --out DIR
     python -m models.recipe.synthesize golden --kokoro DIR --out DIR
 
 `speak` resumes where it was stopped. With `onnx` it writes Opus files beside `manifest.tsv`, with `torch`
@@ -152,6 +153,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     pack.add_argument("--part", type=int, default=0)
     pack.add_argument("--parts", type=int, default=1)
     pack.add_argument("--workers", type=int, default=1)
+    negatives = commands.add_parser("negatives", help="make hours of sound that hold no command")
+    negatives.add_argument("--speech", type=Path, required=True, help="the shared speech folder")
+    negatives.add_argument("--out", type=Path, required=True)
+    negatives.add_argument("--hours", type=float, default=21.0)
     golden = commands.add_parser("golden", help="speak the golden set of the demo grammar")
     golden.add_argument("--kokoro", type=Path, required=True)
     golden.add_argument("--out", type=Path, required=True)
@@ -203,13 +208,27 @@ def _pack(arguments: argparse.Namespace) -> None:
     pack(a.folder, a.jobs, a.out, a.part, a.parts, a.workers)
 
 
+def _negatives(arguments: argparse.Namespace) -> None:
+    from models.recipe.negatives import make
+
+    make(arguments.speech, arguments.out, arguments.hours)
+
+
 def _golden(arguments: argparse.Namespace) -> None:
     from models.recipe.golden import make
 
     make(arguments.kokoro, arguments.out)
 
 
-_RUN = {"plan": _plan, "speak": _speak, "fetch": _fetch, "listen": _listen, "golden": _golden, "pack": _pack}
+_RUN = {
+    "plan": _plan,
+    "speak": _speak,
+    "fetch": _fetch,
+    "listen": _listen,
+    "golden": _golden,
+    "pack": _pack,
+    "negatives": _negatives,
+}
 
 if __name__ == "__main__":
     main()
