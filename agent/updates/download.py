@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError
 
-from agent.updates.transports.transport import Transport, UnreachableError
+from agent.updates.transports.transport import Transport, UnreachableError, may_pass
 
 _SYNC_EVERY_BYTES = 2**22
 """A power cut costs at most this much of a download."""
@@ -39,8 +39,7 @@ def download(
     try:
         transport.retrying()(_resume, transport, path, size_bytes, target, on_bytes)
     except DownloadError as error:
-        final = isinstance(error, DownloadHTTPError | DownloadLengthMismatchError)
-        raise UnreachableError(str(error), final=final) from error
+        raise UnreachableError(str(error), final=not may_pass(error)) from error
 
 
 def _resume(

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError, RepositoryError
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
 from tuf.ngclient import Updater
 
 from agent.updates import durable, floor
 from agent.updates.floor import Seen, UntrustedError
-from agent.updates.transports.transport import Transport, UnreachableError
+from agent.updates.transports.transport import Transport, UnreachableError, may_pass
 
 METADATA, TARGETS = "metadata/", "targets/"
 """Folders of a repository."""
@@ -130,6 +130,4 @@ def _translated() -> Iterator[None]:
     except DownloadLengthMismatchError as error:
         raise UntrustedError(str(error)) from error
     except DownloadError as error:
-        # Whoever answers 4xx was reached; whatever else went wrong may pass.
-        final = isinstance(error, DownloadHTTPError) and error.status_code < 500
-        raise UnreachableError(str(error), final=final) from error
+        raise UnreachableError(str(error), final=not may_pass(error)) from error
