@@ -1,0 +1,1 @@
+"""How a model is made: speech, noise and rooms in; a bundle out. One module per step."""

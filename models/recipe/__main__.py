@@ -1,0 +1,215 @@
+"""One command per step: `python -m models.recipe <step>`; all lands in the cache and is taken up again."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+CACHE = Path(os.environ.get("VOXLINE_CACHE", "~/.cache/voxline")).expanduser()
+SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared" / "speech"))
+CORPUS = CACHE / "corpus"
+BUNDLES = Path(__file__).parents[1] / "bundles"
+SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
+
+Folder = Annotated[Path, typer.Option(help="Corpus folder.")]
+
+
+def _roots() -> dict[str, Path]:
+    """Name every folder that holds a manifest: the shared speech, and each batch of synthetic speech."""
+    synthetic = {
+        f"synth-{path.parent.name}": path.parent for path in sorted(CACHE.glob("synth/*/manifest.tsv"))
+    }
+    return {"speech": SPEECH, **synthetic}
+
+
+@app.command()
+def corpus(folder: Folder = CORPUS) -> None:
+    """List all speech and write its sounds down (`clips.jsonl` for train and dev)."""
+    from models.recipe.corpus import find, write_index
+    from models.recipe.references import references
+
+    for split in ("train", "dev"):
+        clips = find(_roots(), split)
+        write_index(clips, folder / split)
+        for source in sorted({c.source for c in clips}):
+            own = [c.seconds for c in clips if c.source == source]
+            print(f"{split} {source}: {len(own)} clips, {sum(own) / 3600:.2f} h")
+    (folder / "dev/references.json").write_text(json.dumps([references(clip) for clip in clips]))
+
+
+@app.command()
+def pack(folder: Folder = CORPUS) -> None:
+    """Decode the listed speech into one array per split."""
+    from models.recipe.corpus import pack as pack_split
+
+    for split in ("train", "dev"):
+        pack_split(folder / split, _roots())
+
+
+@app.command()
+def noise(folder: Folder = CORPUS, per_family: int = 40) -> None:
+    """Collect ESC-10 and synthesize machine noise."""
+    from models.recipe.noise import collect
+
+    collect(SPEECH, folder / "noise", per_family)
+
+
+@app.command()
+def rooms(folder: Folder = CORPUS, count: int = 200) -> None:
+    """Collect measured rooms and simulate more."""
+    from models.recipe.rooms import bank
+
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "rooms.npy", bank(SPEECH / "rir", count))
+
+
+@app.command()
+def start(folder: Path = CACHE / "moonshine") -> None:
+    """Fetch the Moonshine encoder and write its dequantized weights (`encoder.pt`)."""
+    import torch
+
+    from models.recipe.moonshine import download, load
+
+    encoder = load(download(folder))
+    torch.save({f"encoder.{k}": v.half() for k, v in encoder.state_dict().items()}, folder / "encoder.pt")
+
+
+@app.command()
+def train(
+    folder: Folder = CORPUS,
+    weights: Annotated[Path, typer.Option(help="Weights to begin with.")] = CACHE
+    / "moonshine"
+    / "encoder.pt",
+    out: Annotated[Path, typer.Option(help="Where checkpoints, log and weights go.")] = CACHE
+    / "models"
+    / "encoder",
+    settings: Annotated[str, typer.Option(help="Settings to change, as JSON.")] = "{}",
+    shares: Annotated[
+        str, typer.Option(help="Share of training that sources get, by start of name, as JSON.")
+    ] = SHARES,
+    spoken: Annotated[
+        list[Path], typer.Option(help="More packed speech, such as `synthesize speak` makes.")
+    ] = [],  # noqa: B006
+    seed: int = 0,
+) -> None:
+    """Train end to end; writes `weights.pt` (float16) and `metrics.json`."""
+    import torch
+
+    from models.recipe.evaluate import Judge
+    from models.recipe.train import Data, Settings
+    from models.recipe.train import train as run
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    begin = {k: v.float() for k, v in torch.load(weights, map_location=device, weights_only=True).items()}
+    judge = Judge(folder, device)
+    data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed)
+    network = run(data, begin, out, Settings(**json.loads(settings)), judge.quick)
+    torch.save({k: v.half() for k, v in network.state_dict().items()}, out / "weights.pt")
+    (out / "metrics.json").write_text(json.dumps(judge.full(network), indent=2) + "\n")
+
+
+@app.command()
+def refine(
+    folder: Path,
+    weights: Annotated[Path, typer.Option(help="Weights of a trained encoder model.")],
+    keep: Annotated[float, typer.Option(help="Most loss per sound, in nats, of clips to keep.")] = 1.0,
+    variants: Annotated[bool, typer.Option(help="Choose between pronunciations?")] = True,
+) -> None:
+    """Improve a packed corpus's labels with a trained model; clips that do not fit lose their words."""
+    import torch
+
+    from models.recipe.corpus import unpack, write_index
+    from models.recipe.network import Network
+    from models.recipe.refine import refine as run
+    from models.recipe.tokens import TOKENS
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = Network(len(TOKENS)).to(device).eval()
+    network.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    refined = run(network, *unpack(folder), device, variants)
+    bad = sum(loss > keep for _, loss in refined)
+    print(
+        f"{bad} of {len(refined)} clips dropped; median loss {np.median([loss for _, loss in refined]):.3f}"
+    )
+    write_index([replace(clip, words=[]) if loss > keep else clip for clip, loss in refined], folder)
+
+
+@app.command()
+def distill(
+    weights: Annotated[Path, typer.Option(help="Weights of the encoder model that teaches.")],
+    folder: Folder = CORPUS,
+    out: Annotated[Path, typer.Option(help="Where log and weights go.")] = CACHE / "models" / "tcn",
+    shares: Annotated[
+        str, typer.Option(help="Share of training that sources get, by start of name, as JSON.")
+    ] = SHARES,
+    spoken: Annotated[list[Path], typer.Option(help="More packed speech.")] = [],  # noqa: B006
+    seconds: float = 3600.0,
+    windows: int = 1496,
+) -> None:
+    """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`."""
+    import torch
+
+    from models.recipe.distill import distill as run
+    from models.recipe.evaluate import Judge
+    from models.recipe.network import Network
+    from models.recipe.tokens import TOKENS
+    from models.recipe.train import Data
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teacher = Network(len(TOKENS)).to(device).eval()
+    teacher.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
+    judge = Judge(folder, device)
+    data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed=1)
+    student = run(data, teacher, out, seconds, windows, judge.quick)
+    torch.save(student.state_dict(), out / "weights.pt")
+    (out / "metrics.json").write_text(json.dumps(judge.full(student), indent=2) + "\n")
+
+
+@app.command()
+def export(out: Path, hop: int = 10, look_ahead: int = 12) -> None:
+    """Export `weights.pt` of a folder to `model.onnx` beside it."""
+    from models.recipe.export import export as run
+    from models.recipe.network import Window
+
+    run(out / "weights.pt", out, Window(hop=hop, look_ahead=look_ahead))
+
+
+@app.command()
+def bundle(
+    model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = BUNDLES / "voxline-en-zh",
+    converter: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
+    / "convert-venv/bin/python",
+) -> None:
+    """Convert an exported model for the RK3568 and seal the bundle; prints what the NPU will run."""
+    from models.recipe.bundle import build
+    from models.recipe.corpus import read_audio
+    from models.recipe.facts import ENGLISH_MANDARIN
+
+    samples = json.loads((model / "info.json").read_text())["window_samples"]
+    speech = read_audio(sorted((out / "golden").glob("*.opus"))[0])
+    canary = np.zeros(samples, np.int16)
+    canary[: len(speech)] = speech[:samples]
+    made, report = build(model, out, ENGLISH_MANDARIN, converter, canary)
+    (model / "conversion.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{made.manifest.name} {made.manifest.version} in {out}: {json.dumps(report, indent=2)}")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def synthesize(context: typer.Context) -> None:
+    """Make synthetic speech, the golden set and negatives: `synthesize --help` lists its own commands."""
+    from models.recipe.synthesize import main
+
+    main(context.args)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,120 @@
+"""Speech for training and tuning: find it, write its sounds down, decode it into one array.
+
+A corpus is a folder with `clips.jsonl` (one Clip a line) and, once packed, `audio.npy` (flat int16 at
+16 kHz, all clips one after the other, in the order of the lines, each as long as its line says).
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from models.recipe.network import SAMPLE_RATE
+from models.recipe.tokens import INDEX
+
+MAX_SECONDS = 15.5
+"""Longer clips do not fit the scored part of a training stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One recording and what is said in it."""
+
+    path: str
+    """Relative to the folder that holds its manifest."""
+    root: str
+    """Name of the root that `path` is relative to."""
+    source: str
+    """Where it comes from, for example `train/an4`; sampling weights go by source."""
+    language: str
+    speaker: str
+    seconds: float
+    text: str
+    words: list[list[list[int]]]
+    """Per word, its pronunciations as token indices; empty where there is no text."""
+
+
+def _rows(manifest: Path) -> Iterator[dict[str, str]]:
+    with manifest.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def find(roots: dict[str, Path], split: str) -> list[Clip]:
+    """List the clips of a split under each root's `manifest.tsv`, without speech of unknown sounds.
+
+    A manifest may give the sounds itself, in a column `phones`.
+    """
+    from models.recipe.sounds import targets  # needs dictionaries that a training machine may lack
+
+    clips = []
+    for root, folder in roots.items():
+        for row in _rows(folder / "manifest.tsv"):
+            if row["split"] != split or (split == "train" and float(row["seconds"]) > MAX_SECONDS):
+                continue
+            if row.get("phones"):
+                words = [[[INDEX[phone] for phone in row["phones"].split()]]]
+            elif row["labels"] in ("verbatim", "machine", "synthetic"):
+                words = targets(row["text"], row["language"])
+            else:
+                words = []
+            if split != "train" or words:
+                source = (
+                    "/".join(Path(row["path"]).parts[:2]) if root == "speech" else f"{root}/{row['language']}"
+                )
+                clips.append(
+                    Clip(
+                        row["path"],
+                        root,
+                        source,
+                        row["language"],
+                        row["speaker"],
+                        float(row["seconds"]),
+                        row["text"],
+                        words,
+                    )
+                )
+    return clips
+
+
+def write_index(clips: Iterable[Clip], folder: Path) -> None:
+    """Write `clips.jsonl` in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(asdict(clip), ensure_ascii=False) for clip in clips)
+    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_index(folder: Path) -> list[Clip]:
+    """Read `clips.jsonl` from a folder."""
+    return [Clip(**json.loads(line)) for line in (folder / "clips.jsonl").read_text("utf-8").splitlines()]
+
+
+def read_audio(path: Path) -> NDArray[np.int16]:
+    """Read any audio file as 16 kHz mono int16."""
+    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = audio.mean(axis=1)
+    if rate != SAMPLE_RATE:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE)
+    return np.clip(np.round(mono * 32767), -32768, 32767).astype(np.int16)
+
+
+def pack(folder: Path, roots: dict[str, Path]) -> None:
+    """Decode all clips of an index into `audio.npy`, and write their exact lengths into the index."""
+    clips = read_index(folder)
+    with ThreadPoolExecutor() as pool:
+        audio = list(pool.map(lambda clip: read_audio(roots[clip.root] / clip.path), clips))
+    write_index([replace(c, seconds=len(a) / SAMPLE_RATE) for c, a in zip(clips, audio, strict=True)], folder)
+    np.save(folder / "audio.npy", np.concatenate(audio))
+
+
+def unpack(folder: Path) -> tuple[list[Clip], list[NDArray[np.int16]]]:
+    """Read a packed corpus: its clips and the samples of each."""
+    clips = read_index(folder)
+    ends = np.cumsum([round(clip.seconds * SAMPLE_RATE) for clip in clips])
+    return clips, np.split(np.load(folder / "audio.npy", mmap_mode="r"), ends[:-1])

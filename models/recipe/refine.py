@@ -1,0 +1,85 @@
+"""Better labels with the help of a model: how a word was said, and which clips do not say their text."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from models.recipe.corpus import Clip
+from models.recipe.network import FRAME, Network, Window
+from models.recipe.sliding import slide
+
+WINDOW = Window(hop=40, look_ahead=24)
+BATCH_SECONDS = 600.0
+
+
+def _batches(clips: Sequence[Clip]) -> Iterator[list[int]]:
+    """Group clips of like length."""
+    batch: list[int] = []
+    for i in sorted(range(len(clips)), key=lambda i: clips[i].seconds):
+        if batch and (len(batch) + 1) * (clips[i].seconds + 3) > BATCH_SECONDS:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _logp(network: Network, audio: Sequence[NDArray[np.int16]], device: torch.device) -> Tensor:
+    """Return log-probabilities [B, T, tokens] of clips, each with a window's silence before and after."""
+    lead = (WINDOW.frames - WINDOW.look_ahead - WINDOW.hop) * FRAME
+    frames = -(-max(len(a) for a in audio) // FRAME) // WINDOW.hop + 1
+    samples = WINDOW.samples + frames * WINDOW.hop * FRAME
+    x = torch.randn(len(audio), samples, device=device) * 1e-4
+    for row, a in zip(x, audio, strict=True):
+        row[lead : lead + len(a)] += torch.from_numpy(np.array(a)).to(device).float() / 32768
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return slide(network, x, WINDOW).float().log_softmax(-1)
+
+
+def _losses(logp: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
+    """Return the CTC loss of each target, for log-probabilities [len(targets), T, tokens]."""
+    flat = torch.tensor([t for target in targets for t in target], device=logp.device)
+    lengths = torch.tensor([len(target) for target in targets])
+    steps = torch.full((len(targets),), logp.shape[1])
+    return functional.ctc_loss(logp.transpose(0, 1), flat, steps, lengths, reduction="none")
+
+
+def _flat(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
+    return [token for variants in words for token in variants[0]]
+
+
+def refine(
+    network: Network,
+    clips: Sequence[Clip],
+    audio: Sequence[NDArray[np.int16]],
+    device: torch.device,
+    variants: bool,
+) -> list[tuple[Clip, float]]:
+    """Return each clip and its loss per sound in nats; if `variants`, likeliest pronunciations first."""
+    out: list[tuple[Clip, float]] = [(clip, 0.0) for clip in clips]
+    for batch in _batches(clips):
+        logp = _logp(network, [audio[i] for i in batch], device)
+        losses = _losses(logp, [_flat(clips[i].words) for i in batch]).tolist()
+        for row, (i, loss) in enumerate(zip(batch, losses, strict=True)):
+            words = [list(options) for options in clips[i].words]
+            choices = [(w, v) for w, options in enumerate(words) for v in range(1, len(options))]
+            if variants and choices:
+                tried = []
+                for w, v in choices:
+                    other = [*words[:w], [words[w][v]], *words[w + 1 :]]
+                    tried.append(_flat(other))
+                gains = (loss - _losses(logp[row : row + 1].expand(len(tried), -1, -1), tried)).tolist()
+                for gain, (w, v) in sorted(zip(gains, choices, strict=True)):  # the best comes last, and wins
+                    if gain > 0.5:
+                        words[w] = [
+                            clips[i].words[w][v],
+                            *(o for o in clips[i].words[w] if o != clips[i].words[w][v]),
+                        ]
+                loss = float(_losses(logp[row : row + 1], [_flat(words)])[0])
+            out[i] = (replace(clips[i], words=words), loss / max(1, len(_flat(words))))
+    return out

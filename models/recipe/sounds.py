@@ -1,0 +1,51 @@
+"""What sounds a text has, as indices into the token table."""
+
+import re
+from collections.abc import Sequence
+
+from pypinyin import Style, lazy_pinyin
+
+from agent.grammar.lexicon import Lexicon
+from models.recipe.tokens import INDEX
+
+_LEXICON = Lexicon({})
+
+
+def phones_of_mandarin(text: str) -> list[str]:
+    """Return initials and finals of a text in Chinese characters; empty if it holds anything else."""
+    han = re.sub(r"[^\w]|_", "", text)
+    if not re.fullmatch(r"[\u4e00-\u9fff]+", han):
+        return []
+    # A whole sentence, not word by word as the lexicon does: its readings then follow from the context.
+    initials = lazy_pinyin(han, style=Style.INITIALS, strict=True)
+    finals = lazy_pinyin(han, style=Style.FINALS, strict=True)
+    phones = [phone for pair in zip(initials, finals, strict=True) for phone in pair if phone]
+    return phones if all(phone in INDEX for phone in phones) else []
+
+
+def words_of_english(text: str) -> list[str]:
+    """Return the words of an English text in lower case, without punctuation."""
+    words = re.findall(r"[a-z']*[a-z][a-z']*", re.sub(r"[-–—]", " ", text.lower().replace("’", "'")))
+    # The lexicon takes a lone capital for the name of a letter.
+    return [word.upper() if len(word) == 1 and word not in "ai" else word for word in words]
+
+
+def targets(text: str, language: str) -> list[list[list[int]]]:
+    """Return, per word, its pronunciations as token indices; empty if some word has none.
+
+    A text with digits has none either: nobody knows how they were read.
+    """
+    if language == "zh":
+        phones = phones_of_mandarin(text)
+        return [[[INDEX[phone] for phone in phones]]] if phones else []
+    if re.search(r"\d", text):
+        return []
+    words = [_LEXICON[word].variants for word in words_of_english(text)]
+    if not all(words):
+        return []
+    return [[[INDEX[phone] for phone in variant] for variant in variants] for variants in words]
+
+
+def first_variant(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
+    """Return the sounds of a text when each word is said in its most common way."""
+    return [token for variants in words for token in variants[0]]
