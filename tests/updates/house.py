@@ -60,7 +60,7 @@ def wanted(*references: str) -> Wanted:
     return Wanted(tuple(map(Reference.parse, references)))
 
 
-@dataclass
+@dataclass(eq=False)
 class Obedient:
     """A station that does what it is told, and can be told to fail."""
 

@@ -1,0 +1,133 @@
+"""A station on a disk of its own, an ext4 image, whose power can be cut.
+
+What is in the image's backing file is what a disk would hold if the power went now; the rest is in memory. So a copy
+of that file, made while the writer stands still, is the disk after a power cut.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.updates import memory
+from agent.updates.course import Phase
+from agent.updates.repository import ReleaseRepository
+from tests.updates.faults import in_child, update
+from tests.updates.house import release
+from tests.updates.test_faults import digest_in_use
+
+IMAGE_BYTES = 24 * 2**20
+RELEASES = 40
+"""Before a station begins anew."""
+
+
+def possible() -> bool:
+    """Whether this machine lets us mount images."""
+    tools = all(shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin") for tool in ("mkfs.ext4", "mount"))
+    return os.geteuid() == 0 and tools and Path("/dev/loop-control").exists()
+
+
+def make_image(image: Path) -> None:
+    with image.open("wb") as file:
+        file.truncate(IMAGE_BYTES)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+
+
+@contextmanager
+def mounted(image: Path, folder: Path) -> Iterator[Path]:
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def publish_releases(repository: ReleaseRepository) -> None:
+    for number in range(1, RELEASES + 1):
+        files = {"model.onnx": random.Random(number).randbytes(200_000), "tokens.json": b"the same" * 5000}
+        release(repository, f"model/press/{number}.0.0", files)
+        release(repository, f"grammar/press/{number}.0.0")
+    repository.publish()
+
+
+def cut_once(
+    work: Path, repository: ReleaseRepository, image: Path, number: int, after_s: float
+) -> tuple[Path, str]:
+    """Update to release `number`, cut the power after some time, check; give the disk as it was, and what held.
+
+    Raises:
+        AssertionError: something was torn, lost, or a lie.
+    """
+    wanted = (f"model/press/{number}.0.0", f"grammar/press/{number}.0.0")
+    cut = image.with_name(f"cut-{number}-{random.getrandbits(32)}.img")
+    with mounted(image, work / "live") as disk:
+        old = digest_in_use(disk / "station") if (disk / "station").exists() else None
+        child = os.fork()
+        if child == 0:
+            try:
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, 1)
+                os.dup2(null, 2)
+                update(disk / "station", repository, wanted, disk / "diary")
+            finally:
+                os._exit(0)
+        time.sleep(after_s)
+        os.kill(child, signal.SIGSTOP)
+        shutil.copyfile(image, cut)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    with mounted(cut, work / "after") as disk:
+        found = digest_in_use(disk / "station") if (disk / "station" / "store").exists() else None
+        state = memory.load(disk / "station" / "state.json")
+        if state.phase in (Phase.COMMITTED, Phase.IDLE):
+            assert state.active == found, "it lies about what runs"
+        assert in_child(lambda: _finish(disk, repository, wanted)) == 0
+        new = digest_in_use(disk / "station")
+        state = memory.load(disk / "station" / "state.json")
+        assert state.phase is Phase.COMMITTED
+        assert state.active == new
+        assert found in (old, new), "neither the old nor the new bundle"
+        told = {int(line.split()[0]) for line in (disk / "diary").read_text().splitlines()}
+        assert told == set(range(1, state.count + 1)), f"outcomes lost: {told} of {state.count}"
+    return cut, "new" if found == new else "old"
+
+
+def _finish(disk: Path, repository: ReleaseRepository, wanted: tuple[str, ...]) -> int:
+    update(disk / "station", repository, wanted, disk / "diary")
+    return 0
+
+
+def cut_often(work: Path, repository: ReleaseRepository, cuts: int, seed: int) -> dict[str, int]:
+    """Cut the power at random points of repeated updates; count which bundle was in use after each."""
+    rng = random.Random(seed)
+    counts = {"old": 0, "new": 0}
+    image, number = work / "fresh.img", RELEASES
+    full_s = 0.5
+    for _ in range(cuts):
+        number += 1
+        if number > RELEASES:
+            image.unlink(missing_ok=True)
+            number, image = 1, work / "fresh.img"
+            make_image(image)
+            start_s = time.monotonic()
+            trial = work / "trial"
+            shutil.rmtree(trial, ignore_errors=True)
+            in_child(lambda: _finish(_made(trial), repository, ("model/press/1.0.0", "grammar/press/1.0.0")))
+            full_s = time.monotonic() - start_s
+        after, what = cut_once(work, repository, image, number, rng.uniform(0, 1.3 * full_s))
+        image.unlink()
+        image = after
+        counts[what] += 1
+    image.unlink()
+    return counts
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
