@@ -56,9 +56,7 @@ def _poisson_bound(count: int, probability: float) -> float:
     low, high = 0.0, 2.0 * count + 20.0
     for _ in range(60):
         mean = (low + high) / 2
-        term = total = math.exp(-mean)
-        for k in range(1, count + 1):
-            term *= mean / k
-            total += term
+        # by logarithms: exp(-mean) alone is 0 for a mean above 745
+        total = sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
         low, high = (mean, high) if total > probability else (low, mean)
     return low
