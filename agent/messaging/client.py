@@ -379,8 +379,9 @@ class Link:
     def _receive(self, arrival: Arrival) -> None:
         verdict = judge(arrival, self._namespace, datetime.now(UTC))
         if isinstance(verdict, Refusal):
-            self._refused[verdict.value] += 1
-            log.warning("message_refused", reason=verdict.value, topic=arrival.topic[:200])
+            count = self._refused[verdict.value] = self._refused[verdict.value] + 1
+            if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
+                log.warning("message_refused", reason=verdict.value, topic=arrival.topic[:200], count=count)
         else:
             self._guard(self._on_inbound, verdict)
 

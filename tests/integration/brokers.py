@@ -108,14 +108,14 @@ class Received:
 class Scada:
     """A plain MQTT 5 client of the plant: hears everything below a topic and can talk."""
 
-    def __init__(self, port: int, topic: str = "#", **connect: str) -> None:
+    def __init__(self, port: int, topic: str = "#", qos: int = 2, **connect: str) -> None:
         self.received: list[Received] = []
         self._subscribed = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
         if connect:
             self._client.username_pw_set(connect["username"], connect["password"])
         # It hears retained messages as such, also those that come after its subscription.
-        options = SubscribeOptions(qos=2, retainAsPublished=True)
+        options = SubscribeOptions(qos=qos, retainAsPublished=True)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, options=options)
         self._client.on_subscribe = lambda *_: self._subscribed.set()

@@ -48,10 +48,10 @@ class ChaosProxy:
         self._loop.call_soon_threadsafe(self._reset)
 
     def _reset(self) -> None:
-        for writer in self._writers:
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
+        linger = struct.pack("ii", 1, 0)
+        for writer in list(self._writers):
+            with contextlib.suppress(OSError):  # it is gone already
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
     async def _close(self) -> None:
@@ -73,7 +73,10 @@ class ChaosProxy:
         self._writers |= {near_out, far_out}
         ways = ((near, near_out, far_out), (far, far_out, near_out))
         pumps = [asyncio.ensure_future(self._pump(*way)) for way in ways]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(
+            asyncio.CancelledError
+        ):  # asyncio's streams log a server task that is cancelled
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
             pump.cancel()
         self._writers -= {near_out, far_out}

@@ -366,7 +366,7 @@ def test_no_stale_command_over_random_outages(tmp_path: Path, seed: int) -> None
     with Mosquitto(tmp_path) as broker, ChaosProxy(broker.port) as proxy, running(proxy.port) as link:
         acted: list[str] = []
         fates: dict[str, Any] = {}
-        with Scada(broker.port) as scada:
+        with Scada(broker.port, qos=1) as scada:
             for _ in range(8):
                 proxy.stalled = True
                 healed_s = time.monotonic() + draw.uniform(0.0, 1.2)
