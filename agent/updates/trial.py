@@ -27,6 +27,8 @@ from agent.errors import UpdateError, VoxlineError
 from agent.evaluation.commands import Verdict, read_labels, run_trials
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
+from agent.grammar.schema import BUILTIN, Grammar
+from agent.logs import configure_logging
 from agent.settings import Commands
 from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Reference
 
@@ -129,7 +131,7 @@ def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_by
     require_fit(conditions.commands, grammar)
     compile_grammar(grammar, bundle.manifest.tokens, conditions.cache)
     utterances = exact = 0
-    for folder, words in _golden_sets(conditions):
+    for folder, words in _golden_sets(conditions, grammar):
         heard, right, fault = _listen(bundle, engine, conditions, folder, words)
         utterances, exact = utterances + heard, exact + right
         if fault:
@@ -167,21 +169,30 @@ def _canary_fault(bundle: Bundle, engine: Engine) -> str:
     return ""
 
 
-def _golden_sets(conditions: Conditions) -> list[tuple[Path, Path]]:
-    """Return folders of golden utterances, each with the grammar that they are of."""
-    sets = [
-        (conditions.model / GOLDEN, conditions.model / GOLDEN / GRAMMAR_FILE),
-        (conditions.grammar.parent / GOLDEN, conditions.grammar),
-    ]
-    return [(folder, words) for folder, words in sets if (folder / LABELS).exists() and words.exists()]
+def _golden_sets(conditions: Conditions, grammar: Grammar) -> list[tuple[Path, Grammar]]:
+    """Return folders of golden utterances, each with the grammar that they are of.
+
+    A bundle's set is of the grammar that lies with it; without one it counts if the station's grammar has
+    all of its commands.
+    """
+    sets = []
+    for folder in (conditions.model / GOLDEN, conditions.grammar.parent / GOLDEN):
+        if not (folder / LABELS).exists():
+            continue
+        own = folder / GRAMMAR_FILE
+        words = load_grammar(own) if own.exists() else grammar
+        needed = {label.command for label in read_labels(folder / LABELS).values()}
+        if all(name in words.commands or name.startswith(BUILTIN) for name in needed):
+            sets.append((folder, words))
+    return sets
 
 
 def _listen(
-    bundle: Bundle, engine: Engine, conditions: Conditions, folder: Path, words: Path
+    bundle: Bundle, engine: Engine, conditions: Conditions, folder: Path, words: Grammar
 ) -> tuple[int, int, str]:
     """Hear one golden set: how many utterances, how many exactly, and what must not be."""
     calibration = getattr(bundle.manifest.operating_points, conditions.operating_point)
-    graph = compile_grammar(load_grammar(words), bundle.manifest.tokens, conditions.cache)
+    graph = compile_grammar(words, bundle.manifest.tokens, conditions.cache)
     ear = Ear(bundle, engine, graph, calibration)
     trials = run_trials(ear, read_labels(folder / LABELS), folder, None, [None])
     verdicts = [trial.verdict for trial in trials]
@@ -215,6 +226,7 @@ def _peak_memory_bytes() -> int:
 def main() -> None:
     """Read conditions, write evidence."""
     os.nice(10)
+    configure_logging("warning")  # standard output is for the evidence
     conditions = Conditions.model_validate_json(sys.stdin.buffer.read())
     sys.stdout.write(run(conditions).model_dump_json())
 

@@ -29,7 +29,9 @@ BRISK = Patience(silence_s=2, tries=8, max_pause_s=0.2)
 @pytest.fixture
 def repository(tmp_path: Path) -> ReleaseRepository:
     repository = make_repository(tmp_path / "repository")
-    release(repository, "model/press/1.0.0", {"model.onnx": CONTENT, "exact": b"x" * PIECE_BYTES, "empty": b""})
+    release(
+        repository, "model/press/1.0.0", {"model.onnx": CONTENT, "exact": b"x" * PIECE_BYTES, "empty": b""}
+    )
     repository.publish()
     return repository
 
@@ -84,7 +86,13 @@ def test_what_is_not_there_and_what_must_not_be_read(
     (tmp_path / "secret").write_text("secret")
     way = Broker(mqtt(mosquitto.port), BASE, BRISK)
     with serving(mosquitto, repository.public):
-        for path in ("objects/none", "objects/link", "metadata/../../keyring.json", "/etc/hostname", "metadata/\0"):
+        for path in (
+            "objects/none",
+            "objects/link",
+            "metadata/../../keyring.json",
+            "/etc/hostname",
+            "metadata/\0",
+        ):
             with pytest.raises(DownloadHTTPError):
                 list(way.read(path))
     way.close()

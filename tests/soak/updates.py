@@ -1,9 +1,9 @@
 """The long proofs of updates.
 
-    python -m tests.soak.updates power --cuts 1000   # cut the power at random points of repeated updates
-    python -m tests.soak.updates power --cuts 50 --without-fsync   # the control: this must fail
-    python -m tests.soak.updates faults              # die, EIO and ENOSPC at every single step
-    python -m tests.soak.updates fleet               # a bad release meets 20 stations
+python -m tests.soak.updates power --cuts 1000   # cut the power at random points of repeated updates
+python -m tests.soak.updates power --cuts 50 --without-fsync   # the control: this must fail
+python -m tests.soak.updates faults              # die, EIO and ENOSPC at every single step
+python -m tests.soak.updates fleet               # a bad release meets 20 stations
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="voxline-soak-", dir="/dev/shm") as folder:
         if given.command == "power":
             if given.without_fsync:
-                os.fsync = lambda _descriptor: None
+                os.fsync = lambda fd: None  # noqa: ARG005
             repository = make_repository(Path(folder, "repository"))
             publish_releases(repository)
             counts = cut_often(Path(folder), repository, given.cuts, given.seed)

@@ -1,6 +1,6 @@
 """Our client behind the command line that tuf-conformance speaks.
 
-    pytest tuf_conformance --entrypoint "<python> -m tests.updates.conformance"
+pytest tuf_conformance --entrypoint "<python> -m tests.updates.conformance"
 """
 
 import argparse

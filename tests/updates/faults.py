@@ -1,7 +1,7 @@
 """A disk that fails at a chosen step: every change of a file below a folder is a step.
 
-Python tells an audit hook of each open for writing, rename, link, unlink, chmod, mkdir and rmdir before it happens;
-fsync, which it does not tell of, is wrapped.
+Python tells an audit hook of each open for writing, rename, link, unlink, chmod, mkdir and rmdir before it
+happens; fsync, which it does not tell of, is wrapped.
 """
 
 import errno
@@ -37,7 +37,7 @@ class FailingDisk:
         self.steps = 0
         self._folder, self._fails, self._how = str(folder), fails, how
         self._fsync = os.fsync
-        os.fsync = self._sync
+        os.fsync = self._sync  # type: ignore[assignment]
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -48,7 +48,7 @@ class FailingDisk:
             self._step()
 
     def _sync(self, descriptor: int) -> None:
-        if os.readlink(f"/proc/self/fd/{descriptor}").startswith(self._folder):
+        if str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith(self._folder):
             self._step()
         self._fsync(descriptor)
 

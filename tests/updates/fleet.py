@@ -1,7 +1,7 @@
 """Twenty stations of one plant, a canary release that is bad, and what each of them does about it.
 
-Real updaters, store, signatures and files; each station's recognizer is played: the bad bundle passes its trial and then
-rejects half of what it hears.
+Real updaters, store, signatures and files; each station's recognizer is played: the bad bundle passes its
+trial and then rejects half of what it hears.
 """
 
 from collections.abc import Callable
@@ -84,8 +84,6 @@ def bad_canary(folder: Path) -> list[str]:
     settle(fleet, Phase.COMMITTED)
     wait_for(lambda: all(member.diary[-1] == "committed" for member in fleet))
     hear(fleet, 3600)
-    for member in fleet:
-        member.diary.clear()
     canary = Wanted((Reference.parse(BAD),), rollout=Rollout(percent=PERCENT))
     for updater in fleet.values():
         updater.wish(canary)
@@ -98,5 +96,6 @@ def bad_canary(folder: Path) -> list[str]:
         updater.stop()
         runs = ", ".join(map(str, updater.state.running))
         part = "canary" if member in chosen else "rest  "
-        log.append(f"{member.name:9} {part} {' > '.join(member.diary) or 'nothing'}; runs {runs}")
+        seen = " > ".join(member.diary[member.diary.index("committed") + 1 :]) or "nothing"
+        log.append(f"{member.name:9} {part} {seen}; runs {runs}")
     return log

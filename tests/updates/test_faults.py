@@ -1,4 +1,4 @@
-"""At every step that an update changes the disk, the process dies or the disk fails: nothing is lost, nobody lies."""
+"""At every step of an update the process dies or the disk fails: nothing is lost, nobody lies."""
 
 import os
 import shutil
@@ -69,7 +69,9 @@ def check_after(folder: Path, repository: ReleaseRepository, old: str, new: str,
 
 
 @pytest.mark.parametrize("how", ["kill", *ERRORS])
-def test_a_fault_at_every_step(how: str, repository: ReleaseRepository, installed: Path, tmp_path: Path) -> None:
+def test_a_fault_at_every_step(
+    how: str, repository: ReleaseRepository, installed: Path, tmp_path: Path
+) -> None:
     old = digest_in_use(installed)
     shutil.copytree(installed, tmp_path / "trial" / "station", symlinks=True)
     steps = steps_of(tmp_path / "trial" / "station", repository, NEW)

@@ -207,7 +207,8 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Trouble, st.just("trouble"), st.booleans()),
     st.builds(Fetched, slots), st.builds(Passed, slots), st.builds(Swapped, slots),
     st.builds(Failed, slots, st.just("worse")), st.builds(Healthy, slots, st.just("well")),
-    st.builds(Rollback, st.just("by hand")), st.builds(Pin, st.booleans()), st.builds(Delivered, st.integers(1, 5)),
+    st.builds(Rollback, st.just("by hand")), st.builds(Pin, st.booleans()),
+    st.builds(Delivered, st.integers(1, 5)),
     st.sampled_from([Withdraw(), Go(None), Stopping()]),
 )  # fmt: skip
 
@@ -235,7 +236,9 @@ def test_no_order_of_events_does_harm(data: st.DataObject) -> None:
                     link = slot
                 case Revert(slot):
                     link = slot
-                    state, _ = advance(state, Reverted(link, (ref(link.removeprefix("slot-")),) if link else ()))
+                    state, _ = advance(
+                        state, Reverted(link, (ref(link.removeprefix("slot-")),) if link else ())
+                    )
         if state.phase is Phase.COMMITTED and before.phase is Phase.PROBATION:
             assert isinstance(event, Healthy)
         if state.phase in RESTING | PREPARING:

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Key
 from tuf.api.metadata import Metadata, Timestamp
 from tuf.ngclient import Updater
 
 from agent.updates import durable, floor
 from agent.updates.floor import Floor, Mark, UntrustedError
+from agent.updates.keys import make_key
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
 from agent.updates.transports.transport import Patience, UnreachableError
@@ -59,7 +60,7 @@ def resign_timestamp(repository: ReleaseRepository, change: object, key: Path | 
     metadata.to_file(str(path))
 
 
-def _keys(repository: ReleaseRepository, role: str) -> Iterator[object]:
+def _keys(repository: ReleaseRepository, role: str) -> Iterator[Key]:
     root = repository.root()
     return (root.keys[keyid] for keyid in root.roles[role].keyids)
 
@@ -81,15 +82,17 @@ def test_rollback_of_the_timestamp(trust: Trust, repository: ReleaseRepository) 
         trust.refresh()
 
 
-def test_freeze_while_the_clock_stands_in_the_past(
-    tmp_path: Path, repository: ReleaseRepository
-) -> None:
+def test_freeze_while_the_clock_stands_in_the_past(tmp_path: Path, repository: ReleaseRepository) -> None:
     """A board without a battery wakes up years ago, and an attacker shows it what was true then."""
     now = datetime.now(UTC)
     past = Trust(
-        root_of(repository), tmp_path / "m", tmp_path / "d", tmp_path / "floor.json", Folder(repository.public),
+        root_of(repository),
+        tmp_path / "m",
+        tmp_path / "d",
+        tmp_path / "floor.json",
+        Folder(repository.public),
         now=lambda: now - timedelta(days=3000),
-    )  # fmt: skip
+    )
     past.refresh()
     known = floor.load(tmp_path / "floor.json")
     expires = now + timedelta(days=31)
@@ -126,7 +129,7 @@ def test_mix_and_match(trust: Trust, repository: ReleaseRepository) -> None:
         trust.refresh()
 
 
-def test_forged_by_another_key(trust: Trust, repository: ReleaseRepository, tmp_path: Path) -> None:
+def test_forged_by_another_key(trust: Trust, repository: ReleaseRepository) -> None:
     forged = CryptoSigner.generate_ed25519()
     path = repository.public / "metadata" / "timestamp.json"
     metadata = Metadata[Timestamp].from_file(str(path))
@@ -199,7 +202,7 @@ def test_metadata_is_synced_before_it_is_used(trust: Trust, monkeypatch: pytest.
     sync, rename = os.fsync, os.replace
 
     def note_sync(descriptor: int) -> None:
-        order.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
+        order.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
         sync(descriptor)
 
     def note_rename(source: str, target: str) -> None:
@@ -215,7 +218,9 @@ def test_metadata_is_synced_before_it_is_used(trust: Trust, monkeypatch: pytest.
     assert {"sync timestamp.json", "sync snapshot.json", "sync targets.json", "sync metadata"} <= synced
 
 
-@pytest.mark.parametrize("names", [["timestamp.json"], ["snapshot.json"], ["targets.json"], ["timestamp.json", "snapshot.json"]])
+@pytest.mark.parametrize(
+    "names", [["timestamp.json"], ["snapshot.json"], ["targets.json"], ["timestamp.json", "snapshot.json"]]
+)
 def test_torn_copies_read_as_none(trust: Trust, tmp_path: Path, names: list[str]) -> None:
     trust.refresh()
     for name in names:
@@ -279,16 +284,21 @@ def test_torn_copies_and_an_older_repository(
     shutil.copytree(folder, alone, symlinks=True)
     # python-tuf alone believes it: this is the gap.
     Updater(
-        str(alone), "metadata/", target_base_url="targets/", fetcher=Folder(old), bootstrap=root_of(repository)
+        str(alone),
+        "metadata/",
+        target_base_url="targets/",
+        fetcher=Folder(old),
+        bootstrap=root_of(repository),
     ).refresh()
     with pytest.raises(UntrustedError, match="went back from version 5 to 2"):
         make_trust(tmp_path / "trust", repository, Folder(old)).refresh()
     assert floor.load(tmp_path / "trust" / "floor.json") == before
 
 
-def test_stolen_online_keys_can_be_recovered_from(trust: Trust, repository: ReleaseRepository, tmp_path: Path) -> None:
+def test_stolen_online_keys_can_be_recovered_from(
+    trust: Trust, repository: ReleaseRepository, tmp_path: Path
+) -> None:
     """A thief signs version 2**31; with new keys versions begin anew, and the floor lets them."""
-    from agent.updates.keys import make_key
 
     def jump(timestamp: Timestamp) -> None:
         timestamp.version = 2**31
@@ -308,8 +318,6 @@ def test_stolen_online_keys_can_be_recovered_from(trust: Trust, repository: Rele
 
 
 def test_the_root_never_goes_back(trust: Trust, repository: ReleaseRepository, tmp_path: Path) -> None:
-    from agent.updates.keys import make_key
-
     old = snapshot_of(repository, "old")
     repository.rotate("root", [make_key(tmp_path / "root2.pem")])
     repository.publish()

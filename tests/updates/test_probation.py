@@ -1,0 +1,94 @@
+from datetime import UTC, datetime, time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.updates.probation import Terms, Vitals, judge
+from agent.updates.rollout import Rollout
+
+BEFORE = Vitals(7200, utterances=400, rejects=40, latency_p95_s=0.06)
+TERMS = Terms(600, 10)
+
+
+@pytest.mark.parametrize(
+    ("now", "evidence"),
+    [
+        (Vitals(30, canary_failures=1), "1 canary failures"),
+        (Vitals(30, engine_errors=2), "2 engine errors"),
+        (Vitals(30, self_test_failures=1), "self test failures"),
+        (Vitals(30, latency_p95_s=0.12), "latency p95 120 ms, 60 ms before"),
+        (Vitals(300, utterances=20, rejects=10), "10 of 20 utterances rejected, 40 of 400 before"),
+        (Vitals(301, link_up=False), "no link"),
+    ],
+)
+def test_worse_than_before(now: Vitals, evidence: str) -> None:
+    verdict = judge(BEFORE, now, TERMS)
+    assert verdict
+    assert verdict.worse
+    assert evidence in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        Vitals(599, utterances=50),  # too short
+        Vitals(700, utterances=9),  # too little was said
+        Vitals(700, utterances=50, link_up=False),  # a while without a link is no proof of anything
+        Vitals(30, utterances=3, rejects=1),
+    ],
+)
+def test_too_early_to_say(now: Vitals) -> None:
+    assert judge(Vitals(0.0, link_up=False) if not now.link_up else BEFORE, now, TERMS) is None
+
+
+def test_good_enough() -> None:
+    for now in (Vitals(601, utterances=10, rejects=1, latency_p95_s=0.07), Vitals(90_000, utterances=0)):
+        verdict = judge(BEFORE, now, TERMS)
+        assert verdict
+        assert not verdict.worse
+
+
+def test_what_was_as_bad_before_is_not_held_against_it() -> None:
+    before = Vitals(3600, utterances=100, rejects=60, engine_errors=60, latency_p95_s=0.2, link_up=False)
+    now = Vitals(700, utterances=50, rejects=33, engine_errors=12, latency_p95_s=0.22)
+    verdict = judge(before, now, TERMS)
+    assert verdict
+    assert not verdict.worse
+
+
+@given(st.integers(1, 500), st.integers(0, 500))
+def test_equal_is_never_worse(utterances: int, rejects: int) -> None:
+    vitals = Vitals(700, utterances=utterances, rejects=min(utterances, rejects), latency_p95_s=0.05)
+    verdict = judge(vitals, vitals, TERMS)
+    assert verdict is None or not verdict.worse
+
+
+def test_counts_since_a_moment() -> None:
+    later = Vitals(100, utterances=9, rejects=3, engine_errors=2, latency_p95_s=0.1)
+    assert later.since(Vitals(40, utterances=4, rejects=3)) == Vitals(
+        60, utterances=5, rejects=0, engine_errors=2, latency_p95_s=0.1
+    )
+
+
+def test_a_larger_share_holds_every_station_of_a_smaller_one() -> None:
+    stations = [f"press-{number}" for number in range(2000)]
+    shares = [{s for s in stations if Rollout(percent).includes(s)} for percent in (0, 5, 20, 100)]
+    assert shares[0] <= shares[1] <= shares[2] <= shares[3] == set(stations)
+    assert not shares[0]
+    assert 70 < len(shares[1]) < 130
+    assert 340 < len(shares[2]) < 460
+
+
+@pytest.mark.parametrize(
+    ("hour", "window", "opens"),
+    [
+        (12, None, True), (3, (22, 5), True), (23, (22, 5), True), (12, (22, 5), False), (5, (22, 5), False),
+        (4, (1, 5), True), (0, (1, 5), False),
+    ],
+)  # fmt: skip
+def test_hours(hour: int, window: tuple[int, int] | None, opens: bool) -> None:
+    hours = (time(window[0]), time(window[1])) if window else None
+    now = datetime(2026, 11, 23, hour, tzinfo=UTC)
+    assert Rollout(window=hours).opens(now) is opens
+    assert not Rollout(window=hours, not_before=now.replace(year=2027)).opens(now)

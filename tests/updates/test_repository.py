@@ -1,0 +1,141 @@
+"""The release side: thresholds, offline keys, delegations; key rotation, rehearsed with a station that watches."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from typer.testing import CliRunner
+
+from agent.errors import UpdateError
+from agent.updates.keys import make_key, public_key
+from agent.updates.release import Channel
+from agent.updates.release_cli import app
+from agent.updates.repository import ReleaseRepository
+from agent.updates.transports.folder import Folder
+from tests.updates.house import make_repository, make_trust, release
+
+
+def keys(folder: Path, *names: str) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    return [make_key(folder / f"{name}.pem") for name in names]
+
+
+def test_two_of_three_must_sign(tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    anna, ben, eve, online = keys(tmp_path / "keys", "anna", "ben", "eve", "online")
+    roles = {"root": [anna, ben], "targets": [anna, ben, eve], "snapshot": [online], "timestamp": [online]}
+    repository = ReleaseRepository.create(tmp_path / "repository", roles, {"root": 2, "targets": 2})
+    repository.publish()
+    (tmp_path / "keys").rename(away)  # the keys are offline now
+    keyring = tmp_path / "repository" / "keyring.json"
+    keyring.write_text("{}")
+    repository = ReleaseRepository(tmp_path / "repository")
+    repository.learn(f"file2:{away}/online.pem")
+    release(repository, "model/press/1.0.0")
+    with pytest.raises(UpdateError, match="targets: 2 signatures missing"):
+        repository.publish()
+    assert repository.sign("targets", f"file2:{away}/anna.pem") == 1
+    stranger = keys(tmp_path / "more", "stranger")[0]
+    with pytest.raises(UpdateError, match="is no key of targets"):
+        repository.sign("targets", stranger)
+    assert repository.sign("targets", f"file2:{away}/eve.pem") == 0
+    repository.publish()
+    assert make_trust(tmp_path / "trust", repository, Folder(repository.public)).read(
+        "model/press/1.0.0.json"
+    )
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp"])
+def test_keys_are_rotated_while_a_station_watches(tmp_path: Path, role: str) -> None:
+    repository = make_repository(tmp_path / "repository")
+    trust = make_trust(tmp_path / "trust", repository, Folder(repository.public))
+    trust.refresh()
+    old = public_key(f"file2:{tmp_path}/repository-keys/{role}.pem").keyid
+    repository.rotate(role, keys(tmp_path / "new", role))
+    repository.publish()
+    release(repository, "model/press/1.0.0")
+    repository.publish()
+    assert old not in repository.root().roles[role].keyids
+    assert trust.read("model/press/1.0.0.json") is None  # as of the last refresh
+    trust.refresh()
+    assert trust.read("model/press/1.0.0.json")
+    late = make_trust(tmp_path / "late", repository, Folder(repository.public))  # shipped with the first root
+    assert late.read("model/press/1.0.0.json")
+
+
+def test_a_plant_answers_for_its_own_grammars_and_no_others(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    repository.delegate("lyon", ["grammar/lyon-*/*"], keys(tmp_path / "lyon", "lyon"))
+    repository.publish()
+    release(repository, "grammar/lyon-press/1.0.0", role="lyon")
+    with pytest.raises(UpdateError, match="may not answer for"):
+        release(repository, "grammar/turin-press/1.0.0", role="lyon")
+    repository.publish()
+    trust = make_trust(tmp_path / "trust", repository, Folder(repository.public))
+    assert trust.read("grammar/lyon-press/1.0.0.json")
+
+
+def test_what_was_withdrawn_is_gone(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    named = release(repository, "model/press/1.0.0")
+    repository.publish()
+    repository.withdraw(named.target)
+    repository.publish()
+    trust = make_trust(tmp_path / "trust", repository, Folder(repository.public))
+    assert trust.read(named.target) is None
+    with pytest.raises(UpdateError, match="has no"):
+        repository.withdraw(named.target)
+
+
+def test_a_channel(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    release(repository, "model/press/1.0.0")
+    repository.set_channel("stable", Channel(releases=("model/press/1.0.0",)))
+    repository.publish()
+    trust = make_trust(tmp_path / "trust", repository, Folder(repository.public))
+    raw = trust.read(Channel.target("stable"))
+    assert raw
+    assert Channel.model_validate_json(raw).references[0].version == "1.0.0"
+
+
+def test_what_expires_is_named(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    assert repository.expiring(timedelta(days=20)) == {}
+    assert set(repository.expiring(timedelta(days=40))) == {"snapshot", "timestamp"}
+    assert set(repository.expiring(timedelta(days=1000))) == {"root", "targets", "snapshot", "timestamp"}
+
+
+def test_a_key_that_never_leaves_its_device_needs_its_public_half(tmp_path: Path) -> None:
+    uri = keys(tmp_path / "keys", "hsm")[0]
+    private = load_pem_private_key(Path(uri.removeprefix("file2:")).read_bytes(), None)
+    public = tmp_path / "public.pem"
+    public.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert public_key(f"hsm:2?label=release,{public}").keyid == public_key(uri).keyid
+    with pytest.raises(UpdateError, match="give its public key"):
+        public_key("hsm:2?label=release")
+    with pytest.raises(UpdateError, match="no key was written"):
+        make_key(Path(uri.removeprefix("file2:")))
+
+
+def test_from_nothing_to_a_published_grammar_by_hand(tmp_path: Path) -> None:
+    def voxline(*words: str) -> str:
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, (words, result.output, result.exception)
+        return result.output
+
+    repository, grammar = str(tmp_path / "repository"), tmp_path / "press.yaml"
+    grammar.write_text(
+        "name: press\nlanguage: en\ncommands:\n  stop: {sentences: [stop belt], topic: stop, payload: 1}\n"
+    )
+    uris = [voxline("key", str(tmp_path / f"{name}.pem")).strip() for name in ("root", "targets", "online")]
+    voxline("init", repository, "--root", uris[0], "--targets", uris[1], "--online", uris[2])
+    voxline("publish", repository)
+    assert "grammar/press/1.0.0 staged" in voxline("add", repository, str(grammar), "--version", "1.0.0")
+    voxline("channel", repository, "stable", "grammar/press/1.0.0")
+    assert "signed by enough" in voxline("sign", repository, "targets")
+    voxline("publish", repository)
+    assert "nothing expires" in voxline("expire-soon", repository)
+    assert CliRunner().invoke(app, ["expire-soon", repository, "--days", "60"]).exit_code == 1
+    made = ReleaseRepository(tmp_path / "repository")
+    assert make_trust(tmp_path / "trust", made, Folder(made.public)).read("grammar/press/1.0.0.json")
