@@ -1,6 +1,7 @@
 """The commands a person types; each calls one function elsewhere."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,15 +50,22 @@ def run(config: ConfigPath = None) -> None:
 
 
 @app.command()
-def demo(mic: Annotated[bool, typer.Option("--mic", help="Listen to the real microphone.")] = False) -> None:
+def demo(
+    mic: Annotated[bool, typer.Option("--mic", help="Listen to the real microphone.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also write what is shown as a picture (SVG).")] = None,
+) -> None:
     """Play bundled utterances through the whole agent and show what a SCADA system receives."""
     from agent.demo.run import run_demo, run_microphone  # needs the extra `demo`
+    from agent.demo.show import write_picture
 
     configure_logging(level="error")
-    console = Console(width=max(142, Console().width))
+    console = Console(width=max(142, Console().width) if picture is None else 142, record=picture is not None)
     if mic:
         run_microphone(console)
-    elif not run_demo(console):
+    good = mic or run_demo(console)
+    if picture:
+        write_picture(console, picture)
+    if not good:
         raise typer.Exit(1)
 
 

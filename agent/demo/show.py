@@ -1,7 +1,9 @@
 """The demonstration on a terminal: one row for each thing said, made of nothing but received messages."""
 
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -111,3 +113,9 @@ def summary(console: Console, good: int, total: int, health: Received | None) ->
             f"{health.payload['system']['process_resident_bytes'] / 2**20:.0f} MiB",
             style="dim",
         )
+
+
+def write_picture(console: Console, path: Path) -> None:
+    """Write all that a recording console has shown, as an SVG that fetches nothing from anywhere."""
+    svg = console.export_svg(title="voxline demo")
+    path.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

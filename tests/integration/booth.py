@@ -45,6 +45,8 @@ class Booth:
 
     def __init__(self) -> None:
         self.samples_total = 0
+        self.start_s = 0.0
+        """Monotonic time of the first sample."""
         self.spoken: list[tuple[str, float]] = []
         """Each recording with the monotonic time of its first sample."""
         self._said: queue.Queue[str | None] = queue.Queue()
@@ -60,7 +62,7 @@ class Booth:
     def blocks(self) -> Iterator[NDArray[np.int16]]:
         """Yield blocks of 100 ms until `end`."""
         rng = np.random.default_rng(1)
-        start_s = time.monotonic()
+        self.start_s = time.monotonic()
         while True:
             try:
                 file = self._said.get_nowait()
@@ -69,7 +71,7 @@ class Booth:
             else:
                 if file is None:
                     return
-                self.spoken.append((file, start_s + self.samples_total / SAMPLE_RATE_HZ))
+                self.spoken.append((file, self.start_s + self.samples_total / SAMPLE_RATE_HZ))
                 speech = read_audio(GOLDEN / file)
                 speech = np.pad(speech, (0, -len(speech) % _BLOCK))
             for block in speech.reshape(-1, _BLOCK):
