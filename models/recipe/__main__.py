@@ -181,10 +181,18 @@ def export(out: Path, hop: int = 10, look_ahead: int = 12) -> None:
 
 
 @app.command()
+def converter(folder: Path = CACHE / "convert-venv") -> None:
+    """Install the vendor's converter into an environment of its own (1.5 GB; Python 3.11, x86-64 only)."""
+    from models.recipe.convert import install
+
+    install(folder)
+
+
+@app.command()
 def bundle(
     model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder.")] = BUNDLES / "voxline-en-zh",
-    converter: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
+    python: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
     / "convert-venv/bin/python",
 ) -> None:
     """Convert an exported model for the RK3568 and seal the bundle; prints what the NPU will run."""
@@ -196,7 +204,7 @@ def bundle(
     speech = read_audio(sorted((out / "golden").glob("*.opus"))[0])
     canary = np.zeros(samples, np.int16)
     canary[: len(speech)] = speech[:samples]
-    made, report = build(model, out, ENGLISH_MANDARIN, converter, canary)
+    made, report = build(model, out, ENGLISH_MANDARIN, python, canary)
     (model / "conversion.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{made.manifest.name} {made.manifest.version} in {out}: {json.dumps(report, indent=2)}")
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+import venv
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,21 @@ from numpy.typing import NDArray
 from agent.acoustics.support import TargetSupport, read_layer_table
 
 TARGET = "rk3568"
+ENVIRONMENT = (
+    # In this order: the toolkit names versions that do not fit each other, and needs an old pkg_resources.
+    "numpy==1.26.4 protobuf==4.25.4 scipy<1.14 opencv-python-headless<4.11 onnx==1.17.0 onnxruntime==1.20.1 "
+    "psutil ruamel.yaml tqdm fast-histogram torch==2.13.0",
+    "--no-deps rknn-toolkit2==2.5.0",
+    "setuptools<81",
+)
 WORKER = Path(__file__).with_name("rknn_worker.py")
+
+
+def install(folder: Path) -> None:
+    """Make the converter's environment."""
+    venv.create(folder, with_pip=True)
+    for packages in ENVIRONMENT:
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", *packages.split()], check=True)  # noqa: S603
 
 
 def convert(

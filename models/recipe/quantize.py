@@ -23,7 +23,7 @@ WINDOW = Window(hop=40, look_ahead=12)
 
 def calibration(data: Data, folder: Path, count: int) -> Path:
     """Write `count` windows of training streams, and the list of them that the toolkit reads."""
-    paths = []
+    paths: list[Path] = []
     while len(paths) < count:
         streams, _, window = data.batch(34, 40)
         windows = streams.unfold(1, window.samples, 17 * FRAME).flatten(0, 1)
