@@ -102,7 +102,6 @@ class Link:
         self._events: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._underway: dict[int, _Underway] = {}
-        self._session: Session | None = None
         self._patience = Patience(settings.reconnect_spread_s)
         self._connected = False
         self._changed_s = time.monotonic()
@@ -126,7 +125,8 @@ class Link:
         """Publish `offline`, disconnect and end the thread; what could not leave within 1 s is dropped."""
         self._stopping.set()
         self._nudge()
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
     def publish(self, payload: Payload) -> None:
         """Publish a state, report or event.
@@ -189,7 +189,7 @@ class Link:
 
     def health(self) -> LinkHealth:
         """Describe the link."""
-        kept, dropped = (self._outbox.depth(), self._outbox.dropped()) if self._outbox else (0, 0)
+        kept, dropped = (self._outbox.depth, self._outbox.dropped) if self._outbox else (0, 0)
         with self._lock:
             return LinkHealth(
                 connected=self._connected,
@@ -253,6 +253,7 @@ class Link:
                 self._turn(session)
             self._farewell(session)
         finally:
+            session.abort()
             self._forget()
 
     def _turn(self, session: Session) -> None:
@@ -265,7 +266,6 @@ class Link:
         self._send_kept(session, now_s, max(1, window // 2))
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
-            session.abort()
             raise LinkDownError("the broker did not acknowledge in time", by_broker=False)
         session.step(self._wake, min(_IDLE_S, nearest_s - now_s))
         with contextlib.suppress(BlockingIOError):

@@ -34,6 +34,7 @@ CREATE INDEX IF NOT EXISTS outbox_keep ON outbox (keep, id);
 CREATE TABLE IF NOT EXISTS dropped (count INTEGER NOT NULL);
 INSERT INTO dropped SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM dropped);
 """
+_INSERT = "INSERT INTO outbox (keep, topic, payload, properties) VALUES (?, ?, ?, ?)"
 _TRIM = """
 DELETE FROM outbox WHERE keep = 'ring' AND id <= (
     SELECT id FROM outbox WHERE keep = 'ring' ORDER BY id DESC LIMIT 1 OFFSET ?
@@ -84,6 +85,10 @@ class Outbox:
         self._reader.execute("PRAGMA synchronous = NORMAL")  # what is removed twice is sent twice: no harm
         self._reader.execute("PRAGMA wal_autocheckpoint = 0")
         self._unremoved: set[int] = set()
+        # Counted in memory, so that a health report needs no disk; each number is written by one thread only.
+        self._added: int = self._writer.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        self._dropped: int = self._writer.execute("SELECT count FROM dropped").fetchone()[0]
+        self._removed = 0
 
     def add(self, message: Message) -> None:
         """Keep a message; it is on disk when this returns.
@@ -96,15 +101,17 @@ class Outbox:
         if message.keep is Keep.NEVER:
             raise ValueError(f"a message on {message.topic} must not wait")
         row = (message.keep, message.topic, message.payload, json.dumps(message.user_properties))
-        with self._lock, self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
-            self._writer.execute(
-                "INSERT INTO outbox (keep, topic, payload, properties) VALUES (?, ?, ?, ?)", row
-            )
-            if message.keep is Keep.RING:
-                trimmed = self._writer.execute(_TRIM, (self._ring_length,)).rowcount
+        with self._lock:
+            trimmed = 0
+            with self._writer:
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._writer.execute(_INSERT, row)
+                if message.keep is Keep.RING:
+                    trimmed = self._writer.execute(_TRIM, (self._ring_length,)).rowcount
                 if trimmed:
                     self._writer.execute("UPDATE dropped SET count = count + ?", (trimmed,))
+            self._added += 1 - trimmed
+            self._dropped += trimmed
 
     def waiting(self, after: int, limit: int) -> list[Entry]:
         """Give the oldest messages whose id is above `after`, at most `limit`, in order."""
@@ -122,18 +129,20 @@ class Outbox:
         with contextlib.suppress(sqlite3.OperationalError):
             with self._reader:
                 self._reader.execute("BEGIN IMMEDIATE")
-                self._reader.executemany("DELETE FROM outbox WHERE id = ?", [(n,) for n in self._unremoved])
+                ids_of_rows = [(n,) for n in self._unremoved]
+                deleted = self._reader.executemany("DELETE FROM outbox WHERE id = ?", ids_of_rows).rowcount
+            self._removed += deleted
             self._unremoved.clear()
 
+    @property
     def depth(self) -> int:
-        """Count what waits."""
-        with self._lock:
-            return int(self._writer.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        """How many messages wait."""
+        return self._added - self._removed
 
+    @property
     def dropped(self) -> int:
-        """Count what the ring let go, since the file was made."""
-        with self._lock:
-            return int(self._writer.execute("SELECT count FROM dropped").fetchone()[0])
+        """How many messages the ring let go since the file was made."""
+        return self._dropped
 
     def close(self) -> None:
         """Let go of the file."""

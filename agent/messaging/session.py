@@ -88,7 +88,11 @@ class Session:
         if settings.username is not None:
             password = settings.password.get_secret_value() if settings.password else None
             client.username_pw_set(settings.username, password)
-        self._open(settings, subscriptions)
+        try:
+            self._open(settings, subscriptions)
+        except LinkDownError:
+            self.abort()
+            raise
 
     def publish(self, message: Message, expiry_s: int | None = None) -> int:
         """Send a message and give its id; `expiry_s` is its time to live at the broker."""
@@ -131,7 +135,7 @@ class Session:
         self._client.disconnect()
 
     def abort(self) -> None:
-        """Drop the connection with everything in it that has not left this machine."""
+        """Drop the connection, if it still stands, with everything in it that has not left this machine."""
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -156,7 +160,6 @@ class Session:
             deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
             while not self._connected:
                 if time.monotonic() > deadline_s:
-                    self.abort()
                     raise LinkDownError("the broker does not answer", by_broker=False)
                 self.step(silent, 0.1)
         if subscriptions:

@@ -57,7 +57,7 @@ def test_messages_come_back_whole_and_in_order_after_a_restart(path: Path) -> No
     assert [entry.id for entry in again.waiting(entries[2].id, 2)] == [entries[3].id, entries[4].id]
     again.remove([entry.id for entry in entries[:4]])
     assert numbers(again) == [3, 4]
-    assert again.depth() == 2
+    assert again.depth == 2
 
 
 def test_ring_keeps_the_latest_and_says_what_it_dropped(path: Path) -> None:
@@ -69,7 +69,7 @@ def test_ring_keeps_the_latest_and_says_what_it_dropped(path: Path) -> None:
     assert [number for number in kept if number < 100] == list(range(15, 25))
     assert [number for number in kept if number >= 100] == list(range(100, 125))
     outbox.close()
-    assert Outbox(path).dropped() == 15
+    assert Outbox(path).dropped == 15
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_removing_does_not_wait_for_a_busy_disk(path: Path) -> None:
     assert numbers(outbox) == [2]  # remembered, so that nothing is sent twice
     blocker.execute("ROLLBACK")
     outbox.remove([])
-    assert outbox.depth() == 1
+    assert outbox.depth == 1
 
 
 def test_a_damaged_file_is_set_aside(path: Path) -> None:
