@@ -100,8 +100,9 @@ def train(
     """Train end to end; writes `weights.pt` (float16) and `metrics.json`."""
     import torch
 
+    from models.recipe.batches import Data
     from models.recipe.evaluate import Judge
-    from models.recipe.train import Data, Settings
+    from models.recipe.train import Settings
     from models.recipe.train import train as run
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -155,11 +156,11 @@ def distill(
     """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`."""
     import torch
 
+    from models.recipe.batches import Data
     from models.recipe.distill import distill as run
     from models.recipe.evaluate import Judge
     from models.recipe.network import Network
     from models.recipe.tokens import TOKENS
-    from models.recipe.train import Data
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = Network(len(TOKENS)).to(device).eval()

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.recipe.batches import Data
 from models.recipe.network import FRAME, RECEPTIVE, Network, Window
 from models.recipe.sliding import slide
 from models.recipe.tcn import CONTEXT, LOOK_AHEAD, MEL_HOP, STRIDE, Tcn, mel
 from models.recipe.tokens import TOKENS
-from models.recipe.train import Data, ctc
+from models.recipe.train import ctc
 
 RATE = 2e-3
 CTC_SHARE = 0.5

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from agent.acoustics.support import TargetSupport
+from models.recipe.batches import Data
 from models.recipe.convert import convert
 from models.recipe.evaluate import Judge
 from models.recipe.export import framed
 from models.recipe.network import FRAME, Window
 from models.recipe.scoring import error_rate, greedy
 from models.recipe.sliding import padded
-from models.recipe.train import Data
 
 WINDOW = Window(hop=40, look_ahead=12)
 """Larger steps than the bundle's: the simulator is slow."""

@@ -3,22 +3,24 @@
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.recipe import augment
-from models.recipe.corpus import Clip
-from models.recipe.network import FRAME, Network, Window
-from models.recipe.noise import HELD_OUT_CLASSES, HELD_OUT_FAMILIES
+from models.recipe.batches import Data
+from models.recipe.network import Network
 from models.recipe.sliding import slide
-from models.recipe.streams import Bank, Planner, noise_track, render
 from models.recipe.tokens import TOKENS
+
+Judge = Callable[[Network], dict[str, float]]
+"""Scores a network; its figures go into the log."""
+LOG_EVERY = 100
+"""Steps."""
+JUDGE_EVERY_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,75 +43,70 @@ class Settings:
     compile: bool = False
 
 
-SCORED = 680
-"""Frames scored per stream."""
-
-
-class Data:
-    """Speech, noise and rooms on the device, and the batches made of them."""
+class Learner:
+    """A network that learns, the running average of its weights, and what is needed to go on after a stop."""
 
     def __init__(
-        self, speech: Sequence[Path], folder: Path, shares: dict[str, float], device: torch.device, seed: int
+        self, start: dict[str, Tensor], checkpoint: Path, settings: Settings, device: torch.device
     ) -> None:
-        """Load speech corpora; `noise` and `rooms.npy` from a folder; `shares` as in `sampling_weights`."""
-        self.device, self.rng = device, np.random.default_rng(seed)
-        self.speech, clips = Bank.load(speech, device)
-        self.noise, noises = Bank.load([folder / "noise"], device)
-        self.noise_candidates = np.array(
-            [i for i, clip in enumerate(noises) if clip.text not in HELD_OUT_CLASSES | HELD_OUT_FAMILIES]
+        """Begin with `start` (weights of the encoder or the whole network) or where the checkpoint ended."""
+        self.settings, self.checkpoint, self.device = settings, checkpoint, device
+        self.network, self.averaged = (Network(len(TOKENS)).to(device) for _ in range(2))
+        self.network.load_state_dict(start, strict=False)
+        self.averaged.load_state_dict(self.network.state_dict())
+        self.head_is_new = "head.out.weight" not in start
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": list(self.network.encoder.parameters()), "peak": settings.encoder_rate},
+                {"params": list(self.network.head.parameters()), "peak": settings.head_rate},
+            ],
+            lr=0.0,
+            betas=(0.9, 0.98),
+            weight_decay=0.01,
+            fused=device.type == "cuda",
         )
-        self.rooms = torch.from_numpy(np.load(folder / "rooms.npy")).to(device)
-        self.planner = Planner(
-            self.speech, [c.words for c in clips], sampling_weights(clips, shares), self.rng
-        )
+        self.step_count, self.spent = 0, 0.0
+        if checkpoint.exists():
+            state = torch.load(checkpoint, map_location=device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step_count, self.spent = state["step"], state["spent"]
+        self.forward = torch.compile(self.network) if settings.compile else self.network
 
-    def batch(self, windows: int, hop: int) -> tuple[Tensor, list[list[int]], Window]:
-        """Make a batch: streams [B, samples], the tokens said in each, and the window to slide over them."""
-        window = Window(hop=hop, look_ahead=int(self.rng.integers(4, 25)))
-        per_stream = SCORED // hop
-        count = max(1, windows // per_stream)
-        samples = window.samples + (per_stream - 1) * hop * FRAME
-        first = (window.frames - window.look_ahead - hop) * FRAME
-        last = first + SCORED * FRAME - FRAME * 8
-        plans = [
-            self.planner.stream(max(0, first - 4 * FRAME), first + 2 * FRAME, last) for _ in range(count)
-        ]
-        silent = self.rng.random(count) < 0.06
-        plans = [([], []) if quiet else plan for plan, quiet in zip(plans, silent, strict=True)]
-        speech = render(self.speech, [pieces for pieces, _ in plans], samples)
-        steady = [
-            noise_track(self.noise, self.noise_candidates, samples, self.rng, 0.0) for _ in range(count)
-        ]
-        events = [
-            noise_track(self.noise, self.noise_candidates, samples, self.rng, 6.0) for _ in range(count)
-        ]
-        layers = [render(self.noise, steady, samples), render(self.noise, events, samples)]
-        size = 1 << (samples + self.rooms.shape[1]).bit_length()
-        x = augment.filtered(speech, augment.room_spectra(self.rooms, count, size, 0.6))
-        babble = speech.roll(1, 0) + speech.roll(3, 0).flip(1) + speech.roll(5, 0) + speech.roll(7, 0).flip(1)
-        talk = torch.rand(count, 1, device=self.device) < 0.15
-        layers[0] = torch.where(
-            talk & (count > 8),
-            augment.filtered(babble, augment.room_spectra(self.rooms, count, size, 1.0)),
-            layers[0],
-        )
-        x = augment.mix(x, layers, -5, 30, 0.15)
-        x = augment.filtered(x, augment.microphone_spectra(count, size, self.device))
-        return augment.capture(x), [target for _, target in plans], window
+    def save(self, spent: float) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step_count,
+            "spent": spent,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.rename(self.checkpoint)
 
-
-def sampling_weights(clips: Sequence[Clip], shares: dict[str, float]) -> np.ndarray:
-    """Return how often to draw each clip, so that each group of sources gets its share of what is heard.
-
-    Args:
-        clips: the corpus.
-        shares: by the beginning of a source's name; a clip without words or share is never drawn.
-    """
-    groups = [next((name for name in shares if c.words and c.source.startswith(name)), None) for c in clips]
-    seconds = {
-        name: sum(c.seconds for c, g in zip(clips, groups, strict=True) if g == name) for name in shares
-    }
-    return np.array([shares[g] / seconds[g] if g else 0.0 for g in groups])
+    def step(self, data: Data, progress: float) -> Tensor:
+        """Learn from one batch; return its loss."""
+        self.network.train()
+        self.network.encoder.requires_grad_(not (self.head_is_new and progress < self.settings.frozen_share))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate(progress, self.settings)
+        hop = 40 if data.rng.random() < 0.6 else 20
+        streams, targets, window = data.batch(self.settings.windows, hop)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = slide(self.forward, streams, window)
+        loss = ctc(logits, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step_count += 1
+        decay = min(self.settings.average, (self.step_count + 1) / (self.step_count + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.averaged.parameters()), list(self.network.parameters()), 1 - decay)
+        return loss.detach()
 
 
 def ctc(logits: Tensor, targets: list[list[int]]) -> Tensor:
@@ -130,89 +127,36 @@ def rate(progress: float, settings: Settings) -> float:
 
 
 def train(
-    data: Data,
-    start: dict[str, Tensor],
-    folder: Path,
-    settings: Settings,
-    judge: Callable[[Network], dict[str, float]] | None = None,
+    data: Data, start: dict[str, Tensor], folder: Path, settings: Settings, judge: Judge | None = None
 ) -> Network:
     """Train from `start` (weights of the encoder or of the whole network); return the averaged network.
 
-    The state is saved in `folder` every minute and taken up again from there.
+    The state is saved in `folder` every minute and taken up again from there; `log.jsonl` tells how it went.
     """
-    device = data.device
-    network = Network(len(TOKENS)).to(device)
-    network.load_state_dict(start, strict=False)
-    averaged = Network(len(TOKENS)).to(device)
-    averaged.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(network.encoder.parameters()), "peak": settings.encoder_rate},
-            {"params": list(network.head.parameters()), "peak": settings.head_rate},
-        ],
-        lr=0.0,
-        betas=(0.9, 0.98),
-        weight_decay=0.01,
-        fused=device.type == "cuda",
-    )
-    step, spent = 0, 0.0
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["spent"]
-    forward = torch.compile(network) if settings.compile else network
     folder.mkdir(parents=True, exist_ok=True)
-    log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    began = saved = noted = time.monotonic() - spent
-    total = torch.zeros((), device=device)
-    while True:
-        now = time.monotonic()
-        progress = max(step / settings.steps, (now - began) / settings.seconds)
-        if progress >= 1 or now - saved > settings.save_every_s:
-            state = {
-                "network": network.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "step": step,
-                "spent": now - began,
-            }
-            torch.save(state, checkpoint.with_suffix(".partial"))
-            checkpoint.with_suffix(".partial").rename(checkpoint)
-            saved = now
-        if progress >= 1:
-            break
-        network.train()
-        frozen = progress < settings.frozen_share and "head.out.weight" not in start
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * rate(progress, settings)
-        network.encoder.requires_grad_(not frozen)
-        streams, targets, window = data.batch(settings.windows, 40 if data.rng.random() < 0.6 else 20)
-        with torch.autocast(device.type, torch.bfloat16):
-            logits = slide(forward, streams, window)
-        loss = ctc(logits, targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        decay = min(settings.average, (step + 1) / (step + 20))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 1 - decay)
-        total += loss.detach()
-        if step % 100 == 0 or step == 1:
-            entry: dict[str, float] = {
-                "step": step,
-                "seconds": round(now - began, 1),
-                "progress": round(progress, 4),
-                "loss": round(float(total) / (1 if step == 1 else 100), 4),
-            }
-            total.zero_()
-            if judge and now - noted > 90:
-                entry |= judge(averaged.eval())
-                noted = time.monotonic()
-            print(json.dumps(entry), file=log, flush=True)
-            print(entry, flush=True)
-    return averaged.eval()
+    learner = Learner(start, folder / "checkpoint.pt", settings, data.device)
+    began = saved = noted = time.monotonic() - learner.spent
+    total = torch.zeros((), device=data.device)
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        while True:
+            now = time.monotonic()
+            progress = max(learner.step_count / settings.steps, (now - began) / settings.seconds)
+            if progress >= 1 or now - saved > settings.save_every_s:
+                learner.save(now - began)
+                saved = now
+            if progress >= 1:
+                return learner.averaged.eval()
+            total += learner.step(data, progress)
+            if learner.step_count % LOG_EVERY == 0:
+                entry: dict[str, float] = {
+                    "step": learner.step_count,
+                    "seconds": round(now - began, 1),
+                    "progress": round(progress, 4),
+                    "loss": round(float(total) / LOG_EVERY, 4),
+                }
+                total.zero_()
+                if judge and now - noted > JUDGE_EVERY_S:
+                    entry |= judge(learner.averaged.eval())
+                    noted = time.monotonic()
+                print(json.dumps(entry), file=log, flush=True)
+                print(entry, flush=True)

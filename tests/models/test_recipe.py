@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+from torch import Tensor  # noqa: E402
+
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from models.recipe import augment  # noqa: E402
+from models.recipe.batches import Data, sampling_weights  # noqa: E402
 from models.recipe.corpus import Clip, find, read_index, unpack, write_index  # noqa: E402
 from models.recipe.corpus import pack as pack_corpus  # noqa: E402
 from models.recipe.distill import teacher_at  # noqa: E402
@@ -26,7 +29,7 @@ from models.recipe.sounds import targets, words_of_english  # noqa: E402
 from models.recipe.streams import Bank, Piece, Planner, render  # noqa: E402
 from models.recipe.tcn import CONTEXT, STRIDE, Tcn, mel  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
-from models.recipe.train import Data, Settings, sampling_weights, train  # noqa: E402
+from models.recipe.train import Settings, train  # noqa: E402
 
 SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared" / "speech"))
 CPU = torch.device("cpu")
@@ -170,7 +173,7 @@ def test_sliding_answers_each_frame_once_and_in_order() -> None:
     window = Window(frames=20, hop=5, look_ahead=3)
     audio = torch.zeros(2, window.samples + 4 * window.hop * FRAME)
 
-    def fake(windows: torch.Tensor) -> torch.Tensor:
+    def fake(windows: Tensor) -> Tensor:
         """Answer the position of each frame in its stream, which the samples tell."""
         return windows.unfold(1, FRAME, FRAME)[:, : window.frames, :1]
 

@@ -1,0 +1,84 @@
+"""Batches of endless streams: what is said, in which noise, where, through which microphone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.recipe import augment
+from models.recipe.corpus import Clip
+from models.recipe.network import FRAME, Window
+from models.recipe.noise import HELD_OUT_CLASSES, HELD_OUT_FAMILIES
+from models.recipe.streams import Bank, Planner, noise_track, render
+
+SCORED = 680
+"""Frames scored per stream."""
+
+
+class Data:
+    """Speech, noise and rooms on the device, and the batches made of them."""
+
+    def __init__(
+        self, speech: Sequence[Path], folder: Path, shares: dict[str, float], device: torch.device, seed: int
+    ) -> None:
+        """Load speech corpora; `noise` and `rooms.npy` from a folder; `shares` as in `sampling_weights`."""
+        self.device, self.rng = device, np.random.default_rng(seed)
+        self.speech, clips = Bank.load(speech, device)
+        self.noise, noises = Bank.load([folder / "noise"], device)
+        self.noise_candidates = np.array(
+            [i for i, clip in enumerate(noises) if clip.text not in HELD_OUT_CLASSES | HELD_OUT_FAMILIES]
+        )
+        self.rooms = torch.from_numpy(np.load(folder / "rooms.npy")).to(device)
+        self.planner = Planner(
+            self.speech, [c.words for c in clips], sampling_weights(clips, shares), self.rng
+        )
+
+    def batch(self, windows: int, hop: int) -> tuple[Tensor, list[list[int]], Window]:
+        """Make a batch: streams [B, samples], the tokens said in each, and the window to slide over them."""
+        window = Window(hop=hop, look_ahead=int(self.rng.integers(4, 25)))
+        per_stream = SCORED // hop
+        count = max(1, windows // per_stream)
+        samples = window.samples + (per_stream - 1) * hop * FRAME
+        first = (window.frames - window.look_ahead - hop) * FRAME
+        last = first + SCORED * FRAME - FRAME * 8
+        plans = [
+            self.planner.stream(max(0, first - 4 * FRAME), first + 2 * FRAME, last) for _ in range(count)
+        ]
+        silent = self.rng.random(count) < 0.06
+        plans = [([], []) if quiet else plan for plan, quiet in zip(plans, silent, strict=True)]
+        speech = render(self.speech, [pieces for pieces, _ in plans], samples)
+        steady = [
+            noise_track(self.noise, self.noise_candidates, samples, self.rng, 0.0) for _ in range(count)
+        ]
+        events = [
+            noise_track(self.noise, self.noise_candidates, samples, self.rng, 6.0) for _ in range(count)
+        ]
+        layers = [render(self.noise, steady, samples), render(self.noise, events, samples)]
+        size = 1 << (samples + self.rooms.shape[1]).bit_length()
+        x = augment.filtered(speech, augment.room_spectra(self.rooms, count, size, 0.6))
+        babble = speech.roll(1, 0) + speech.roll(3, 0).flip(1) + speech.roll(5, 0) + speech.roll(7, 0).flip(1)
+        talk = torch.rand(count, 1, device=self.device) < 0.15
+        layers[0] = torch.where(
+            talk & (count > 8),
+            augment.filtered(babble, augment.room_spectra(self.rooms, count, size, 1.0)),
+            layers[0],
+        )
+        x = augment.mix(x, layers, -5, 30, 0.15)
+        x = augment.filtered(x, augment.microphone_spectra(count, size, self.device))
+        return augment.capture(x), [target for _, target in plans], window
+
+
+def sampling_weights(clips: Sequence[Clip], shares: dict[str, float]) -> np.ndarray:
+    """Return how often to draw each clip, so that each group of sources gets its share of what is heard.
+
+    Args:
+        clips: the corpus.
+        shares: by the beginning of a source's name; a clip without words or share is never drawn.
+    """
+    groups = [next((name for name in shares if c.words and c.source.startswith(name)), None) for c in clips]
+    seconds = {
+        name: sum(c.seconds for c, g in zip(clips, groups, strict=True) if g == name) for name in shares
+    }
+    return np.array([shares[g] / seconds[g] if g else 0.0 for g in groups])
