@@ -121,7 +121,11 @@ class App:
         self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
 
     def run(self) -> None:
-        """Listen until the source ends or a signal says stop."""
+        """Listen until the source ends or a signal says stop.
+
+        Raises:
+            AudioError: the source ended for good, though it should not have.
+        """
         self._link.watch(self._vocabulary.required_states)
         self._publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
         self._link.start()
@@ -153,7 +157,7 @@ class App:
 
     def _loop(self) -> None:
         grammar_changed = FileWatch(self._settings.recognition.grammar)
-        end_s = float("inf")
+        end_s, failure = float("inf"), ""
         next_tick_s = 0.0
         while (now_s := time.monotonic()) < end_s:
             if now_s >= next_tick_s:
@@ -169,11 +173,11 @@ class App:
                 case Stop():
                     return
                 case Ended(error):
-                    if error:
-                        log.error("source_ended", reason=error)
-                    end_s = time.monotonic() + SETTLE_S
+                    failure, end_s = error, time.monotonic() + SETTLE_S
                 case _:
                     self._take(item)
+        if failure:
+            raise AudioError(f"nothing can be heard any more: {failure}")
 
     def _take(self, item: object) -> None:
         match item:

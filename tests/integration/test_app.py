@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.app import App
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_SAMPLES
+from agent.errors import AudioError
 from agent.messaging.contract import Inhibit, MachineState
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
@@ -186,3 +189,17 @@ def test_the_end_of_sound_ends_the_agent(stage: Stage, plant: Scada) -> None:
     assert (state["status"], state["reason"]) == ("offline", "shutdown")
     frames_played = stage.booth.samples_total // FRAME_SAMPLES
     assert stage.app._hearing.frames_total == frames_played, "sound was lost on the way through this module"
+
+
+def test_sound_that_breaks_off_is_an_error_and_no_silent_end(tmp_path: Path) -> None:
+    """A station that is deaf for good must not look like one that was told to stop: it is restarted."""
+
+    def broken() -> Iterator[NDArray[np.int16]]:
+        yield np.zeros(1600, np.int16)
+        raise AudioError("the recording is damaged")
+
+    with Mosquitto(tmp_path) as broker, Scada(broker.port, f"{NAMESPACE.base}/#") as plant:
+        app = App(station_settings(broker.port, tmp_path), Playback(broken()))
+        with pytest.raises(AudioError, match="damaged"):
+            app.run()
+        assert body(plant.wait_for("/state", 2)[-1])["status"] == "offline"
