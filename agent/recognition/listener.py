@@ -3,6 +3,7 @@
 The microphone, a file, an evaluation and the trial of a new bundle all hear through this same path.
 """
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from agent.audio.levels import LevelMeter, Levels
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
 
+REHEARD_S = 1.0
+"""More than a model looks ahead: sound that the old one had not made up its mind about."""
 MAX_CLIPPING_RATIO = 0.01
 MIN_PEAK_DBFS = -50.0
 _BLURRED = {Reject.BACKGROUND, Reject.WEAK_WORD, Reject.AMBIGUOUS}
@@ -27,6 +30,7 @@ class Listener:
         self.stream = stream
         self.recognizer = recognizer
         self._meter = LevelMeter()
+        self._recent: deque[tuple[NDArray[np.int16], float]] = deque()
 
     @property
     def idle(self) -> bool:
@@ -40,7 +44,25 @@ class Listener:
 
     def take(self, recognizer: Recognizer) -> None:
         """Hear with another grammar from now on; the sound goes on without a gap."""
+        recognizer.succeed(self.recognizer)
         self.recognizer = recognizer
+
+    def exchange(self, stream: AcousticStream, recognizer: Recognizer) -> list[Hypothesis]:
+        """Hear with another model from now on; it hears the last second again, so that no word is cut.
+
+        Returns:
+            Utterances that the other model would have reported later.
+
+        Raises:
+            EngineError: the new engine failed; the old one goes on.
+        """
+        recognizer.succeed(self.recognizer)
+        hypotheses = []
+        for samples, time_s in self._recent:
+            for emission in stream.push(samples, time_s):
+                hypotheses += recognizer.push(emission)
+        self.stream, self.recognizer = stream, recognizer
+        return [self._with_levels(hypothesis) for hypothesis in hypotheses]
 
     def enable(self, commands: Collection[str]) -> None:
         """Let only these commands be said from now on."""
@@ -57,6 +79,9 @@ class Listener:
             EngineError: the engine failed; the listener may go on with the next samples.
         """
         self._meter.update(samples)
+        self._recent.append((samples, time_s))
+        while self._recent[0][1] < time_s - REHEARD_S:
+            self._recent.popleft()
         hypotheses = []
         for emission in self.stream.push(samples, time_s):
             hypotheses += self.recognizer.push(emission)

@@ -59,6 +59,10 @@ class Recognizer:
         score = self._decoder.tokens.score
         return not len(score) or float(score.max()) <= 0
 
+    def succeed(self, other: "Recognizer") -> None:
+        """Go on after another recognizer: what it has reported is not heard again."""
+        self._deaf_until_s = other._deaf_until_s
+
     def enable(self, commands: Collection[str]) -> None:
         """Let only these commands be said from now on; half-heard sentences are dropped."""
         self._decoder.network = build_network(self.graph, commands)

@@ -10,6 +10,7 @@ import typer
 
 from agent.config_cli import ConfigPath
 from agent.errors import UpdateError
+from agent.logs import configure_logging
 from agent.settings import Settings, load
 from agent.updates import memory
 from agent.updates.actions import Parts
@@ -24,6 +25,11 @@ app = typer.Typer(help="See and steer which model and grammar this station runs.
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LEFT = "left for the agent that runs here; `voxline update status` shows what comes of it"
+
+
+@app.callback()
+def _quiet() -> None:
+    configure_logging("warning")  # standard output belongs to the answer
 
 
 @app.command()
@@ -120,7 +126,7 @@ def _steer(settings: Settings, request: Request) -> None:
         time.sleep(0.1)
     updater.stop()
     typer.echo(_text(updater.state, settings))
-    if updater.state.phase is Phase.REFUSED:
+    if isinstance(request, Wish) and updater.state.phase is Phase.REFUSED:
         raise typer.Exit(1)
 
 

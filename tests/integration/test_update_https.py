@@ -234,15 +234,17 @@ def test_garbage_and_silence(tmp_path: Path) -> None:
     for answer in (b"\0" * 100, b"HTTP/1.1 999\r\n\r\n", b""):
         with pytest.raises(UnreachableError):
             fetch(Mischief(lambda *_, answer=answer: answer), tmp_path / "part")
-    with socket.create_server((HOST, 0)) as silent, pytest.raises(UnreachableError, match="no answer"):
-        url = f"http://{HOST}:{silent.getsockname()[1]}/"
-        download(
-            Https(url, patience=Patience(silence_s=0.3, tries=2, max_pause_s=0.1)), "x", 10, tmp_path / "p"
-        )
+    with socket.create_server((HOST, 0)) as silent:
+        patience = Patience(silence_s=0.3, tries=2, max_pause_s=0.1)
+        way = Https(f"http://{HOST}:{silent.getsockname()[1]}/", patience=patience)
+        with pytest.raises(UnreachableError, match="no answer"):
+            download(way, "x", 10, tmp_path / "p")
 
 
 def test_transport_tells_errors_apart() -> None:
-    with Mischief(lambda *_: respond("404 Not Found", b"")) as server, pytest.raises(DownloadHTTPError):
-        list(Https(server.url).read("x"))
+    with Mischief(lambda *_: respond("404 Not Found", b"")) as server:
+        missing = Https(server.url).read("x")
+        with pytest.raises(DownloadHTTPError):
+            list(missing)
     with pytest.raises(DownloadError):
         list(Https(f"http://{HOST}:{free_port()}/").read("x"))

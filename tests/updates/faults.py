@@ -61,15 +61,15 @@ class FailingDisk:
         raise OSError(self._how, os.strerror(int(self._how)))
 
 
-def in_child(task: Callable[[], int]) -> int:
-    """Run a task in a child process; return its result, or KILLED."""
+def in_child(task: Callable[[], int], output: Path = Path(os.devnull)) -> int:
+    """Run a task in a child process that writes its log to `output`; return its result, or KILLED."""
     child = os.fork()
     if child == 0:
         code = 99
         try:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.dup2(null, 2)
+            log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
             code = task()
         finally:
             os._exit(code)

@@ -87,10 +87,10 @@ def cut_once(
         state = memory.load(disk / "station" / "state.json")
         if state.phase in (Phase.COMMITTED, Phase.IDLE):
             assert state.active == found, "it lies about what runs"
-        assert in_child(lambda: _finish(disk, repository, wanted)) == 0
+        assert in_child(lambda: _finish(disk, repository, wanted), work / "log") == 0
         new = digest_in_use(disk / "station")
         state = memory.load(disk / "station" / "state.json")
-        assert set(map(str, state.running)) == set(wanted), state
+        assert set(map(str, state.running)) == set(wanted), (work / "log").read_text()[-2000:]
         assert state.active == new
         assert found in (old, new), "neither the old nor the new bundle"
         told = {int(line.split()[0]) for line in (disk / "diary").read_text().splitlines()}

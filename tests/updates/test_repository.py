@@ -1,4 +1,4 @@
-"""The release side: thresholds, offline keys, delegations; key rotation, rehearsed with a station that watches."""
+"""The release side: thresholds, offline keys, delegations, and key rotation while a station watches."""
 
 from datetime import timedelta
 from pathlib import Path

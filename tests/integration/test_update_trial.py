@@ -1,0 +1,125 @@
+"""The trial of a bundle in a process of its own: the real bundle, the real path from sound to command."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from agent.acoustics.bundle import MANIFEST_FILE, load_bundle, seal_bundle
+from agent.updates import trial
+from agent.updates.release import Limits
+from agent.updates.trial import Conditions, Evidence, run, run_apart
+from tests.integration.booth import BUNDLE, GRAMMAR
+
+FEW = 4
+
+pytestmark = pytest.mark.skipif(not (BUNDLE / MANIFEST_FILE).exists(), reason="no model bundle was built")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle with few of its golden utterances, to be quick."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    shutil.copytree(BUNDLE, folder)
+    labels = json.loads((folder / "golden" / "labels.json").read_text())
+    (folder / "golden" / "labels.json").write_text(json.dumps(dict(list(labels.items())[:FEW])))
+    rejects = folder / "golden" / "rejects.json"
+    rejects.write_text(json.dumps(dict(list(json.loads(rejects.read_text()).items())[:1])))
+    return reseal(folder)
+
+
+def reseal(folder: Path, **changes: Any) -> Path:
+    described = json.loads((folder / MANIFEST_FILE).read_text())
+    del described["files"]
+    seal_bundle(folder, described | changes)
+    return folder
+
+
+def conditions(bundle: Path, **changes: Any) -> Conditions:
+    return Conditions(model=bundle, grammar=GRAMMAR, new=(), engine="onnx", **changes)
+
+
+def spoil(folder: Path, out: Path) -> Path:
+    """The same bundle with weights that lost their order: whole, well-formed, and deaf."""
+    shutil.copytree(folder, out)
+    model = onnx.load(out / "model.onnx")
+    rng = np.random.default_rng(1)
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor).copy()
+        if values.dtype.kind == "f" and values.ndim >= 2:
+            rng.shuffle(values.reshape(-1))
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, out / "model.onnx")
+    return out
+
+
+def test_a_good_bundle_passes(bundle: Path) -> None:
+    evidence = run_apart(conditions(bundle), lambda: False)
+    assert evidence
+    assert evidence.fault == ""
+    assert evidence.utterances == FEW
+    assert evidence.exact >= FEW - 1
+    assert evidence.latency_p95_s
+    assert evidence.memory_bytes > 10_000_000
+
+
+def test_a_deaf_bundle_fails_by_its_canary(bundle: Path, tmp_path: Path) -> None:
+    deaf = reseal(spoil(bundle, tmp_path / "deaf"))
+    assert "canary" in run(conditions(deaf)).fault
+
+
+def test_a_deaf_bundle_with_a_canary_that_fits_fails_by_its_golden_set(bundle: Path, tmp_path: Path) -> None:
+    from agent.acoustics.engines.onnx import OnnxEngine
+    from agent.acoustics.features import window_rows
+
+    deaf = reseal(spoil(bundle, tmp_path / "deaf"))
+    loaded = load_bundle(deaf)
+    canary = loaded.canary()
+    assert canary
+    logits = OnnxEngine(loaded).run(window_rows(loaded.manifest, canary.samples))
+    (deaf / "canary.logits.f32").write_bytes(np.array(logits, "<f4").tobytes())
+    evidence = run(conditions(reseal(deaf)))
+    assert "golden" in evidence.fault or "became" in evidence.fault
+    assert evidence.exact == 0
+
+
+def test_limits_are_held(bundle: Path) -> None:
+    slow = run(conditions(bundle, limits=Limits(latency_p95_s=0.0001, memory_bytes=10**10)))
+    assert "latency p95" in slow.fault
+
+
+def test_damaged_or_another_bundle(bundle: Path, tmp_path: Path) -> None:
+    other = conditions(bundle).model_copy(update={"new": ("model/other/9.0.0",)})
+    assert "holds another bundle" in run(other).fault
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundle, damaged)
+    (damaged / "model.onnx").write_bytes(b"\0" * 1000)
+    assert "damaged" in run(conditions(damaged)).fault
+
+
+def test_a_grammar_with_a_fault(bundle: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "grammar.yaml"
+    bad.write_text(
+        "name: press\nlanguage: en\n"
+        "commands:\n  stop: {sentences: ['stop {belt}'], topic: stop, payload: 1}\n"
+    )
+    evidence = run(conditions(bundle).model_copy(update={"grammar": bad}))
+    assert "belt" in evidence.fault
+
+
+def test_a_crash_a_hang_and_an_interruption(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_apart(conditions(bundle), lambda: True) is None
+    monkeypatch.setattr(trial, "TIMEOUT_S", 0.1)
+    slow = run_apart(conditions(bundle), lambda: False)
+    assert slow
+    assert "did not end" in slow.fault
+    monkeypatch.setattr(trial, "TIMEOUT_S", 60)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    crashed = run_apart(conditions(bundle), lambda: False)
+    assert crashed == Evidence(fault="the trial's process ended with status 1")

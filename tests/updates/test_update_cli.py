@@ -1,0 +1,104 @@
+"""`voxline update` on a station whose agent does not run, and on one whose agent does."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from typer.testing import CliRunner, Result
+
+from agent.settings import load
+from agent.updates import updater as updater_module
+from agent.updates.cli import app
+from agent.updates.plant import folder_of
+from agent.updates.repository import ReleaseRepository
+from agent.updates.trial import Evidence
+from tests.integration.brokers import eventually
+from tests.updates.house import Obedient, make_repository, make_updater, release, root_of
+
+CONFIG = """
+[station]
+enterprise = "acme"
+site = "lyon"
+area = "assembly"
+line = "l3"
+cell = "c7"
+id = "press-2"
+[recognition]
+grammar = "{folder}/grammar.yaml"
+bundle = "{folder}/bundle"
+[storage]
+state = "{folder}/state"
+cache = "{folder}/cache"
+[updates]
+source = "{folder}/repository/public"
+root = "{folder}/root.json"
+reserve_bytes = 0
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReleaseRepository]:
+    repository = make_repository(tmp_path / "repository")
+    release(repository, "model/press/1.0.0", {"model.onnx": b"weights"})
+    repository.publish()
+    (tmp_path / "root.json").write_bytes(root_of(repository))
+    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path))
+    monkeypatch.setenv("VOXLINE_CONFIG", str(tmp_path / "config.toml"))
+    # Trials have tests of their own, with a real bundle.
+    monkeypatch.setattr("agent.updates.plant.run_apart", lambda *_: Evidence())
+    monkeypatch.setattr(updater_module, "TICK_S", 0.01)
+    monkeypatch.setattr("agent.updates.cli.configure_logging", lambda _: None)
+    # The runner's standard error is gone when a thread still has something to say.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield repository
+    structlog.reset_defaults()
+
+
+def voxline(*words: str) -> Result:
+    return CliRunner().invoke(app, words)
+
+
+def status() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(voxline("status", "--json").output)
+    return found
+
+
+def test_apply_pin_and_rollback_without_an_agent(repository: ReleaseRepository, tmp_path: Path) -> None:
+    assert repository
+    assert status()["phase"] == "idle"
+    assert "signatures are good" in voxline("check").output
+    result = voxline("apply", "model/press/1.0.0")
+    assert result.exit_code == 0, result.output
+    assert "probation" in result.output
+    assert status()["running"] == ["model/press/1.0.0"]
+    assert (tmp_path / "state/updates/store/current/model/model.onnx").read_bytes() == b"weights"
+    assert voxline("rollback").exit_code == 0
+    assert (status()["phase"], status()["running"]) == ("rolled_back", [])
+    assert voxline("pin").exit_code == 0
+    refused = voxline("apply", "model/press/1.0.0")
+    assert refused.exit_code == 1
+    assert "pinned" in refused.output
+    assert voxline("pin", "--off").exit_code == 0
+    assert voxline("apply", "model/press/1.0.0").exit_code == 0
+
+
+def test_what_is_not_there_is_refused(repository: ReleaseRepository) -> None:
+    assert repository
+    result = voxline("apply", "model/press/9.0.0")
+    assert result.exit_code == 1
+    assert "no such release" in result.output
+
+
+def test_an_agent_that_runs_takes_requests(repository: ReleaseRepository, tmp_path: Path) -> None:
+    settings = load(tmp_path / "config.toml")
+    station = Obedient()
+    updater = make_updater(folder_of(settings), repository, station)
+    updater.start()
+    assert "left for the agent" in voxline("apply", "model/press/1.0.0").output
+    assert eventually(lambda: status()["phase"] == "probation")
+    assert len(station.swaps) == 1
+    updater.stop()
