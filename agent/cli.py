@@ -18,6 +18,8 @@ from agent.grammar.cli import app as grammar
 from agent.logs import configure_logging
 from agent.messaging.cli import app as contract
 from agent.settings import load
+from agent.updates.cli import app as update
+from agent.updates.release_cli import app as release
 
 app = typer.Typer(
     help="Voxline: voice control for factory machines. Voice is never a safety function.",
@@ -33,6 +35,8 @@ for name, commands in {
     "evaluate": evaluate,
     "grammar": grammar,
     "model": model,
+    "release": release,
+    "update": update,
 }.items():
     app.add_typer(commands, name=name)
 

@@ -15,11 +15,11 @@ from agent.settings import Settings, load
 from agent.updates import memory
 from agent.updates.actions import Parts
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
-from agent.updates.plant import Plant, describe, folder_of, open_repository
+from agent.updates.plant import Plant, describe, folder_of, open_repository, open_updater
 from agent.updates.release import Reference
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
-from agent.updates.updater import Updater
+from agent.updates.updater import BusyError, Updater
 
 app = typer.Typer(help="See and steer which model and grammar this station runs.", no_args_is_help=True)
 
@@ -105,14 +105,8 @@ def _steer(settings: Settings, request: Request) -> None:
     folder = folder_of(settings)
     plant = Plant(settings, _nobody_listens, None)
     try:
-        updater = Updater(
-            folder,
-            settings.station.id,
-            plant,
-            open_repository(settings),
-            reserve_bytes=settings.updates.reserve_bytes,
-        )
-    except UpdateError:
+        updater = open_updater(settings, plant)
+    except BusyError:
         leave_request(folder / "requests", request)
         typer.echo(_LEFT)
         return

@@ -11,7 +11,7 @@ from agent.errors import UpdateError
 from agent.messaging.contract import Desired, Payload, Update, Updated
 from agent.messaging.namespace import Namespace
 from agent.settings import Settings
-from agent.updates.actions import Parts, Repository
+from agent.updates.actions import Parts, Repository, Station
 from agent.updates.course import Outcome, Phase, State, Wanted
 from agent.updates.probation import Terms
 from agent.updates.release import Kind, Reference, Release
@@ -22,6 +22,7 @@ from agent.updates.transports.mqtt import Broker
 from agent.updates.transports.transport import Transport
 from agent.updates.trial import Conditions, run_apart
 from agent.updates.trust import Trust
+from agent.updates.updater import Updater
 
 _ENDS: Mapping[Phase, Literal["committed", "rolled_back", "refused"]] = {
     Phase.COMMITTED: "committed",
@@ -69,9 +70,32 @@ def open_repository(settings: Settings) -> Repository | None:
     return Repository(trust, transport)
 
 
-def terms_of(settings: Settings) -> Terms:
-    """Return what probation asks for."""
-    return Terms(settings.updates.probation_s, settings.updates.probation_utterances)
+def open_updater(settings: Settings, station: Station) -> Updater:
+    """Take charge of a station's updates; counts a start, so do it before a bundle is loaded.
+
+    Raises:
+        BusyError: another process has charge.
+        UpdateError: the trusted root cannot be read.
+    """
+    updates = settings.updates
+    return Updater(
+        folder_of(settings),
+        Namespace.of(settings.station).base,
+        station,
+        open_repository(settings),
+        reserve_bytes=updates.reserve_bytes,
+        terms=Terms(updates.probation_s, updates.probation_utterances),
+        check_interval_s=updates.check_interval_s,
+    )
+
+
+def with_parts(settings: Settings, parts: Parts) -> Settings:
+    """Return settings that name what updates have put into use."""
+    named = settings.recognition
+    recognition = named.model_copy(
+        update={"bundle": parts.model or named.bundle, "grammar": parts.grammar or named.grammar}
+    )
+    return settings.model_copy(update={"recognition": recognition})
 
 
 def wanted_of(desired: Desired) -> Wanted:
@@ -110,11 +134,11 @@ class Plant:
         self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
     ) -> str | None:
         """Try parts in a process of their own."""
-        recognition = self._settings.recognition
+        recognition = with_parts(self._settings, parts).recognition
         model = new.get(Kind.MODEL)
         conditions = Conditions(
-            model=parts.model or recognition.bundle,
-            grammar=parts.grammar or recognition.grammar,
+            model=recognition.bundle,
+            grammar=recognition.grammar,
             new=tuple(str(release.reference) for release in new.values()),
             limits=model.limits if model else None,
             engine=recognition.engine,

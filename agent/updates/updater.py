@@ -53,6 +53,12 @@ REPORT_EVERY_BYTES = 2**20
 log = structlog.get_logger()
 
 
+class BusyError(UpdateError):
+    """Another process has charge of a station's updates."""
+
+    code = "update_busy"
+
+
 class Updater:
     """Keeps one station up to date.
 
@@ -69,7 +75,7 @@ class Updater:
         check_interval_s: how often to look again.
 
     Raises:
-        UpdateError: another process holds the folder.
+        BusyError: another process holds the folder.
     """
 
     def __init__(
@@ -247,12 +253,12 @@ def lock(folder: Path) -> TextIO:
     """Take charge of a station's updates, until the file is closed.
 
     Raises:
-        UpdateError: another process has.
+        BusyError: another process has.
     """
     file = (folder / "lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
-        raise UpdateError(f"{folder}: another process has charge of updates here") from error
+        raise BusyError(f"{folder}: another process has charge of updates here") from error
     return file
