@@ -19,6 +19,9 @@ from agent.recognition.network import Network
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd constant of Fibonacci hashing: spreads fingerprints over 64 bits."""
 
+MOST_CONTINUATIONS = 64
+"""Sounds that are looked at to see how a sentence may go on; with more to come, it may go anywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
@@ -209,10 +212,31 @@ class Decoder:
             for token in best.values()
         ]
 
-    def best_unfinished(self) -> float:
-        """Return the score of the best sentence that can still go on, finished or not; -inf without any."""
+    def unfinished(self, at_least: float) -> NDArray[np.intp]:
+        """Return the tokens of sentences that can still go on, finished or not, with at least this score."""
         can = self.network.may_continue[self.tokens.state]
-        return float(self.tokens.score[can].max()) if can.any() else -np.inf
+        return np.flatnonzero(can & (self.tokens.score >= at_least))
+
+    def settled(self, finish: Finish, unfinished: NDArray[np.intp]) -> bool:
+        """Tell whether whatever may still be said means what is said already: "ninety degrees [celsius]".
+
+        Args:
+            finish: what is said already.
+            unfinished: tokens of the sentences that may go on.
+        """
+        graph, command = self.network.graph, self.network.command
+        meant = graph.interpret(self.nodes(finish.token))
+        paths = [self.nodes(token) for token in unfinished]
+        for _ in range(MOST_CONTINUATIONS):
+            if not paths:
+                return True
+            path = paths.pop()
+            for node in self.network.after(path[-1]):
+                longer = [*path, node]
+                if command[2 * node] >= 0 and graph.interpret(longer) != meant:
+                    return False
+                paths.append(longer)
+        return False
 
     def states(self, token: int) -> NDArray[np.intp]:
         """Return the network state of each frame of a token's sentence, oldest first, shape [age]."""

@@ -1,8 +1,9 @@
 """When is a sentence over? The grammar knows better than the silence does.
 
 A sentence that can only end is over 160 ms after its last sound; one that may go on gets the time people
-take between words. A begun sentence that stays unfinished times out. Speech that no sentence fits is over at
-the next pause. Silence is counted on the sentence's own path, so steady noise cannot hold an endpoint back.
+take between words, or half of it where nothing that can follow would change what it means. A begun sentence
+that stays unfinished times out. Speech that no sentence fits is over at the next pause. Silence is counted on
+the sentence's own path, so steady noise cannot hold an endpoint back.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Patience:
 
     final: int
     """After a sentence that can only end."""
+    settled: int
+    """After a sentence that may go on, where what is added would not change what it means."""
     may_continue: int
     """After a sentence that may go on."""
     incomplete: int
@@ -42,7 +45,7 @@ class Patience:
     @classmethod
     def for_frame(cls, frame_s: float) -> "Patience":
         """Return the waits for a model whose frames are `frame_s` seconds apart."""
-        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.6, 1.2, 0.6, 10.0)]
+        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.3, 0.6, 1.2, 0.6, 10.0)]
         return cls(*(max(1, count) for count in frames))
 
 
@@ -78,8 +81,7 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     if best is not None and finish and finish.score > 0:
         behind = float(tokens.score[best]) - finish.score
     if finish and behind <= SLACK:
-        may_continue = decoder.best_unfinished() >= finish.score - TIE
-        wait = patience.may_continue if may_continue else patience.final
+        wait = _wait_after(decoder, finish, patience)
         return Endpoint(Ending.COMPLETE, finish, finish.quiet) if finish.quiet >= wait else None
     if best is not None and tokens.score[best] > BEGUN_SOUNDS * background.loop_penalty:
         if tokens.quiet[best] < patience.incomplete:
@@ -89,3 +91,12 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     if background.sounds and background.quiet_frames >= patience.background:
         return Endpoint(Ending.BACKGROUND, finish, background.quiet_frames)
     return None
+
+
+def _wait_after(decoder: Decoder, finish: Finish, patience: Patience) -> int:
+    unfinished = decoder.unfinished(finish.score - TIE)
+    if not len(unfinished):
+        return patience.final
+    # what follows is looked at only where it matters: between the two waits
+    near_end = patience.settled <= finish.quiet < patience.may_continue
+    return patience.settled if near_end and decoder.settled(finish, unfinished) else patience.may_continue

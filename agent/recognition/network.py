@@ -48,6 +48,13 @@ class Network:
         """The state before the sentence."""
         return len(self.emission) - 1
 
+    def after(self, node: int) -> list[int]:
+        """Return the nodes that may follow a node."""
+        rest = 2 * node + 1
+        first = self.first_arc[rest]
+        targets = self.target[first : first + self.arcs_out[rest]]
+        return [int(target) // 2 for target in targets if target != rest]
+
 
 def build_network(graph: Graph, commands: Collection[str] | None = None) -> Network:
     """Expand a graph to its CTC states.

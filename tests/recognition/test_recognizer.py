@@ -126,3 +126,27 @@ def test_commands_that_are_off_are_not_heard() -> None:
     heard = [h for emission in emissions(speak("CDCD")) for h in recognizer.push(emission)]
     assert all(h.command != "stop" for h in heard)
     assert all(h.reject for h in heard)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "frames_later"),
+    [
+        ([("go", [(Word("cdcd"), "CDCD")])], 0),
+        ([("go", [(Word("cdcd"), "CDCD")]), ("go", [(Word("cdcd"), "CDCD"), (Word("ab"), "AB")])], 5),
+        ([("go", [(Word("cdcd"), "CDCD")]), ("no", [(Word("cdcd"), "CDCD"), (Word("ab"), "AB")])], 18),
+    ],
+    ids=["can_only_end", "means_the_same_with_more", "may_mean_something_else"],
+)
+def test_the_wait_after_a_sentence_is_as_long_as_it_needs(
+    sentences: list[tuple[str, list[tuple[Word, str]]]], frames_later: int
+) -> None:
+    recognizer = Recognizer(chain_graph(sentences), CALIBRATION, FRAME_S)
+    frames = speak("CDCD")
+    last_sound = 10 + 3 * 3
+    ended = [
+        frame
+        for frame, emission in enumerate(emissions(frames, hop=1, ahead=0))
+        for heard in recognizer.push(emission)
+        if heard.reject is None
+    ]
+    assert ended == [last_sound + 7 + frames_later]
