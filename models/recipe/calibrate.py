@@ -5,7 +5,7 @@ over all of it; its frames are kept in the cache, so that everything after that 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product, starmap
 from pathlib import Path
@@ -19,6 +19,7 @@ from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import AcousticStream, Emission, Frames
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.grammar.graph import Graph
+from agent.recognition.confidence import probability
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.recognizer import Recognizer
 from models.recipe import logistic
@@ -42,7 +43,9 @@ def permissive(blank_penalty: float, loop_penalty: float) -> Calibration:
 
 def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache: Path) -> list[Emission]:
     """Return all that the model says of a recording, from the cache if it is there."""
-    digest = hashlib.sha256(bundle.manifest.files["model.onnx"].sha256.encode() + samples.tobytes()).hexdigest()
+    digest = hashlib.sha256(
+        bundle.manifest.files["model.onnx"].sha256.encode() + samples.tobytes()
+    ).hexdigest()
     path = cache / "emissions" / f"{digest[:32]}.npz"
     if not path.exists():
         heard = list(_stream(bundle, engine, samples))
@@ -70,7 +73,9 @@ def _stream(bundle: Bundle, engine: Engine, samples: NDArray[np.int16]) -> Itera
         yield from stream.push(samples[start : start + hop], start / 16_000)
 
 
-def hear(graph: Graph, calibration: Calibration, frame_s: float, heard: Iterable[Emission]) -> list[Hypothesis]:
+def hear(
+    graph: Graph, calibration: Calibration, frame_s: float, heard: Iterable[Emission]
+) -> list[Hypothesis]:
     """Search stored emissions."""
     recognizer = Recognizer(graph, calibration, frame_s)
     return [hypothesis for emission in heard for hypothesis in recognizer.push(emission)]
@@ -101,27 +106,54 @@ class Negative:
     hours: float
 
 
-def choose_penalties(positives: Sequence[Positive], frame_s: float, say: Callable[[str], None]) -> Calibration:
+def choose_penalties(
+    positives: Sequence[Positive], frame_s: float, say: Callable[[str], None]
+) -> Calibration:
     """Return the grid point that hears the most commands, with nothing refused."""
     exact = {}
     for calibration in starmap(permissive, product(BLANK_PENALTIES, LOOP_PENALTIES)):
         verdicts = [positive.trial(calibration, frame_s).verdict for positive in positives]
         exact[verdicts.count(Verdict.EXACT)] = calibration
-        say(f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}: {verdicts.count(Verdict.EXACT)}")
+        say(
+            f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}: {verdicts.count(Verdict.EXACT)}"
+        )
     return exact[max(exact)]
 
 
-def fit_weights(
-    base: Calibration, positives: Sequence[Positive], negatives: Sequence[Negative], frame_s: float
-) -> dict[str, float]:
-    """Fit the map from evidence to the probability of being right."""
-    evidence, right = [], []
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was understood in one place, whether it was right, and whether anything was to be understood."""
+
+    hypothesis: Hypothesis
+    right: bool
+    said: bool
+
+
+def gather(
+    base: Calibration, positives: Iterable[Positive], negatives: Iterable[Negative], frame_s: float
+) -> list[Evidence]:
+    """Hear everything with nothing refused."""
+    evidence = []
     for positive in positives:
+        wanted = (positive.label.command, positive.label.slots)
         for hypothesis in positive.trial(base, frame_s).accepted:
-            evidence.append(hypothesis.evidence)
-            right.append((hypothesis.command, dict(hypothesis.slots)) == (positive.label.command, positive.label.slots))
+            right = (hypothesis.command, dict(hypothesis.slots)) == wanted
+            evidence.append(Evidence(hypothesis, right, said=True))
     for negative in negatives:
-        accepted = [h for h in hear(negative.graph, base, frame_s, negative.heard) if h.reject is None]
-        evidence += [h.evidence for h in accepted]
-        right += [False] * len(accepted)
-    return logistic.fit(evidence, right, [1.0] * len(right))
+        heard = hear(negative.graph, base, frame_s, negative.heard)
+        evidence += [Evidence(h, right=False, said=False) for h in heard if h.reject is None]
+    return evidence
+
+
+def fit_weights(evidence: Sequence[Evidence]) -> dict[str, float]:
+    """Fit the map from evidence to the probability of being right; rights and wrongs count alike in sum."""
+    right = [item.right for item in evidence]
+    rights = sum(right)
+    importance = [len(right) / 2 / (rights if item else len(right) - rights) for item in right]
+    return logistic.fit([item.hypothesis.evidence for item in evidence], right, importance)
+
+
+def threshold(evidence: Sequence[Evidence], weights: Mapping[str, float], kept: float) -> float:
+    """Return the probability that the share `kept` of all right hypotheses reaches, at most 0.9."""
+    right = [probability(item.hypothesis.evidence, weights) for item in evidence if item.right]
+    return round(min(0.9, float(np.quantile(right, 1 - kept))), 3)
