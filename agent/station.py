@@ -138,8 +138,8 @@ class FileWatch:
 def _keep_heap_small() -> None:
     """Let glibc give every large block back as soon as it is free.
 
-    By itself it raises the limit from which it does so up to 32 MB, and keeps the engine's freed tensors: 70 MB
-    after 20 s of speech.
+    By itself it raises the limit from which it does so up to 32 MB, and keeps the engine's freed tensors:
+    70 MB after 20 s of speech.
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL("libc.so.6")
