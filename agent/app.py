@@ -31,6 +31,7 @@ from agent.commands.order import Order
 from agent.commands.policy import Policy
 from agent.commands.records import record
 from agent.errors import AudioError, AuditError, GrammarError
+from agent.exchange import Exchange, TakenOver
 from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
 from agent.health.watchdog import Watchdog
@@ -77,13 +78,6 @@ class Compiled:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TakenOver:
-    """The recognizer listens for another vocabulary; everything heard before was heard by the old one."""
-
-    vocabulary: Vocabulary
-
-
 class App:
     """One running station.
 
@@ -111,9 +105,8 @@ class App:
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
         self._link = Link(settings.mqtt, namespace, self._post, outbox=self._outbox)
-        self._ears = Ears(settings, self._post)
-        self._vocabulary = self._ears.load_vocabulary()
-        require_fit(settings.commands, self._vocabulary.grammar)
+        self._updates = Exchange(settings, self._post, self._publish)
+        self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
         self._tones = _open_tones() if isinstance(self._source, Microphone) else None
         self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._post)
@@ -130,12 +123,14 @@ class App:
         self._publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
         self._link.start()
         self._hearing.start()
+        self._updates.start(self._hearing)
         self._watchdog.ready()
         log.info("listening", grammar=self._vocabulary.version, bundle=self._ears.version)
         try:
             self._loop()
         finally:
             self._watchdog.stopping()
+            self._updates.stop()
             self._hearing.stop()
             self._link.stop()
             if self._outbox:
@@ -186,13 +181,16 @@ class App:
             case EngineChoice():
                 self._publish_engine(item)
             case EngineFailed(reason):
+                self._vitals.engine_failures += 1
                 log.error("engine_failed", reason=reason)
             case Reload():
                 threading.Thread(target=self._compile, name="compile", daemon=True).start()
             case Compiled(vocabulary, error):
                 self._adopt(vocabulary, error)
-            case TakenOver(vocabulary):
-                self._settle_in(vocabulary)
+            case TakenOver(vocabulary, ears):
+                self._settle_in(vocabulary, ears)
+            case Admitted(payload=contract.Desired() as desired):
+                self._updates.wish(desired)
             case Admitted():
                 event = self._understand.event(item, datetime.now(UTC))
                 if event:
@@ -209,6 +207,7 @@ class App:
         if audio := self._vitals.audio_event(now_s):
             self._publish(audio)
         snapshot = self._vitals.snapshot(now_s, self._vocabulary.version)
+        self._updates.observe(snapshot, self._vitals.engine_failures)
         faults = assess(snapshot)
         self._sync_audit(now_s)
         if faults != self._faults or now_s >= self._next_health_s:
@@ -320,8 +319,11 @@ class App:
 
         self._hearing.change(take_over)
 
-    def _settle_in(self, vocabulary: Vocabulary) -> None:
+    def _settle_in(self, vocabulary: Vocabulary, ears: Ears | None) -> None:
         """Judge by the new grammar from now on: what the old one heard has been judged by the old one."""
+        if ears:
+            self._ears.engine.close()
+            self._ears = self._vitals.ears = ears
         self._vocabulary = vocabulary
         self._link.watch(vocabulary.required_states)
         self._step(self._loaded())

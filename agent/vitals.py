@@ -24,9 +24,11 @@ class Vitals:
     def __init__(
         self, settings: Settings, source: AudioSource, hearing: Hearing, ears: Ears, link: Link
     ) -> None:
-        self.accepts = 0
+        self.ears = ears
+        """Those at work: updates change them."""
+        self.accepts = self.engine_failures = 0
         self.rejects = Counter[str]()
-        self._source, self._hearing, self._ears, self._link = source, hearing, ears, link
+        self._source, self._hearing, self._link = source, hearing, link
         self._configured = settings.audio.type
         self._probe = SystemProbe(settings.storage.state)
         self._started_s = time.monotonic()
@@ -62,11 +64,11 @@ class Vitals:
 
     def snapshot(self, now_s: float, grammar_version: str) -> Snapshot:
         """Ask all parts how they are."""
-        choice, latency = self._ears.engine.choice, self._ears.engine.latency
+        choice, latency = self.ears.engine.choice, self.ears.engine.latency
         levels = self._hearing.listener.levels
         return Snapshot(
             uptime_seconds=now_s - self._started_s,
-            versions=Versions(version("voxline"), self._ears.version, grammar_version),
+            versions=Versions(version("voxline"), self.ears.version, grammar_version),
             engine=EngineHealth(
                 name=choice.name,
                 reason=choice.reason,

@@ -63,6 +63,9 @@ class Parts:
     """File of a grammar; None: the one that the settings name."""
 
 
+NOTHING_UPDATED = Parts(None, None)
+
+
 class Station(Protocol):
     """What updates want of the rest of the agent. Called in the updates' thread, which each may block."""
 

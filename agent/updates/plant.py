@@ -8,12 +8,13 @@ from typing import Literal
 import structlog
 
 from agent.errors import UpdateError
+from agent.health.snapshot import Snapshot
 from agent.messaging.contract import Desired, Payload, Update, Updated
 from agent.messaging.namespace import Namespace
 from agent.settings import Settings
 from agent.updates.actions import Parts, Repository, Station
 from agent.updates.course import Outcome, Phase, State, Wanted
-from agent.updates.probation import Terms
+from agent.updates.probation import Terms, Vitals
 from agent.updates.release import Kind, Reference, Release
 from agent.updates.rollout import Rollout
 from agent.updates.transports.folder import Folder
@@ -96,6 +97,19 @@ def with_parts(settings: Settings, parts: Parts) -> Settings:
         update={"bundle": parts.model or named.bundle, "grammar": parts.grammar or named.grammar}
     )
     return settings.model_copy(update={"recognition": recognition})
+
+
+def vitals_of(snapshot: Snapshot, engine_failures: int) -> Vitals:
+    """Read how the station does out of its health."""
+    rejects = sum(snapshot.recognizer.rejects_total.values())
+    return Vitals(
+        seconds=snapshot.uptime_seconds,
+        utterances=snapshot.recognizer.accepts_total + rejects,
+        rejects=rejects,
+        engine_errors=engine_failures + snapshot.engine.fallback,
+        latency_p95_s=snapshot.engine.inference_p95_seconds,
+        link_up=snapshot.link.connected,
+    )
 
 
 def wanted_of(desired: Desired) -> Wanted:

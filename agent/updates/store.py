@@ -62,8 +62,9 @@ class Store:
 
     def part(self, slot: str | None, kind: Kind) -> Path | None:
         """Return the folder of a slot's model or grammar, None where the settings name it."""
-        folder = self._slots / slot / kind if slot else None
-        return folder if folder and folder.is_dir() else None
+        if slot is None or not (self._slots / slot / f"{kind}.json").exists():
+            return None
+        return self._slots / slot / kind  # if it is gone, whoever loads it should fail
 
     def releases(self, slot: str | None) -> dict[Kind, bytes]:
         """Return the release documents of a slot."""

@@ -115,6 +115,10 @@ class Updater:
         """Whether it has nothing to do but wait, for somebody or for time to pass."""
         return self._idle.is_set()
 
+    def step_back(self, reason: str) -> None:
+        """Go back at once, before `start`: what is in use cannot be loaded."""
+        self._owed = self._at_once(Rollback(reason))
+
     def start(self) -> None:
         """Begin to work, in the background; before it nothing is fetched, swapped or reported."""
         self._thread.start()
@@ -152,7 +156,10 @@ class Updater:
 
     def _begin(self) -> tuple[Effect, ...]:
         active = self._store.active()
-        event = Started(active, self._actions.running(active))
+        return self._at_once(Started(active, self._actions.running(active)))
+
+    def _at_once(self, event: Event) -> tuple[Effect, ...]:
+        """Take an event before the thread runs; a link that must go back goes back now."""
         try:
             effects = self._take(event)
         except OSError as error:  # a station with a broken disk listens all the same

@@ -1,0 +1,116 @@
+"""Where updates meet the running station: loads what they name, lets it take over between two utterances."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from agent.commands.fit import require_fit
+from agent.errors import EngineError, UpdateError, VoxlineError
+from agent.health.snapshot import Snapshot
+from agent.hearing import Hearing
+from agent.messaging.contract import Desired, Payload
+from agent.recognition.listener import Listener
+from agent.settings import Settings
+from agent.station import Ears, Vocabulary
+from agent.updates.actions import NOTHING_UPDATED, Parts
+from agent.updates.plant import Plant, open_updater, vitals_of, wanted_of, with_parts
+
+_POLL_S = 0.1
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The recognizer listens for another vocabulary; everything heard before was heard by the old one."""
+
+    vocabulary: Vocabulary
+    ears: Ears | None = None
+    """Another model as well."""
+
+
+class Exchange:
+    """The updates of a running station.
+
+    Making one counts a start of the process: make it before anything is loaded.
+
+    Args:
+        settings: of the station.
+        post: puts `TakenOver`, hypotheses and choices of engines into the agent's inbox. Any thread.
+        publish: puts a payload on its way. Any thread.
+    """
+
+    def __init__(
+        self, settings: Settings, post: Callable[[object], None], publish: Callable[[Payload], None]
+    ) -> None:
+        self._settings, self._post = settings, post
+        self._stopping = threading.Event()
+        self._hearing: Hearing | None = None
+        self._updater = open_updater(settings, Plant(settings, self._swap, publish))
+
+    def load(self) -> tuple[Ears, Vocabulary]:
+        """Load what updates have put into use; where that is broken, what was in use before it.
+
+        Raises:
+            VoxlineError: what the settings name cannot be loaded, and nothing else is there.
+        """
+        while (parts := self._updater.parts) != NOTHING_UPDATED:
+            try:
+                return self._load(parts)
+            except VoxlineError as error:
+                log.error("update_unusable", reason=str(error))  # noqa: TRY400 (the reason says it all)
+                self._updater.step_back(str(error))
+        return self._load(parts)
+
+    def start(self, hearing: Hearing) -> None:
+        """Begin to update what this recognizer hears with."""
+        self._hearing = hearing
+        self._updater.start()
+
+    def stop(self) -> None:
+        """End; call it before the recognizer is stopped."""
+        self._stopping.set()
+        self._updater.stop()
+
+    def wish(self, desired: Desired) -> None:
+        """Take note of what the plant wants to run."""
+        try:
+            self._updater.wish(wanted_of(desired), retry=desired.retry)
+        except UpdateError as error:
+            log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
+
+    def observe(self, snapshot: Snapshot, engine_failures: int) -> None:
+        """Take note of how the station does, for probation."""
+        self._updater.observe(vitals_of(snapshot, engine_failures))
+
+    def _load(self, parts: Parts) -> tuple[Ears, Vocabulary]:
+        ears = Ears(with_parts(self._settings, parts), self._post)
+        vocabulary = ears.load_vocabulary()
+        require_fit(self._settings.commands, vocabulary.grammar)
+        return ears, vocabulary
+
+    def _swap(self, parts: Parts) -> None:
+        """Let other parts take over in a pause. Runs in the updates' thread."""
+        assert self._hearing  # noqa: S101 (for mypy: `start` sets it before that thread runs)
+        ears, vocabulary = self._load(parts)
+        fresh, faults, done = ears.listener(vocabulary), list[EngineError](), threading.Event()
+
+        def take_over(listener: Listener) -> None:
+            try:
+                heard = listener.exchange(fresh.stream, fresh.recognizer)
+                self._post(TakenOver(vocabulary, ears))
+                for hypothesis in heard:
+                    self._post(hypothesis)
+            except EngineError as error:
+                faults.append(error)
+            done.set()
+
+        self._hearing.change(take_over)
+        while not done.wait(_POLL_S):  # without a microphone there is no pause to wait for
+            if self._stopping.is_set():
+                raise InterruptedError("the agent stops")
+        if faults:
+            ears.engine.close()
+            raise faults[0]

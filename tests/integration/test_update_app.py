@@ -1,0 +1,150 @@
+"""The whole agent takes an update while it listens: wished over MQTT, tried, swapped, proven; and back."""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.acoustics.bundle import MANIFEST_FILE, seal_bundle
+from agent.app import App
+from agent.audio.playback import Playback
+from agent.messaging.contract import Desired, Inhibit, Release
+from agent.messaging.namespace import Namespace
+from agent.settings import Updates
+from agent.updates.pack import pack_grammar, pack_model
+from agent.updates.repository import ReleaseRepository
+from tests.integration.booth import BUNDLE, GRAMMAR, STATION, Booth, require_bundle, station_settings
+from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
+from tests.updates.house import make_repository, root_of
+
+require_bundle()
+pytestmark = needs_mosquitto
+
+NAMESPACE = Namespace.of(STATION)
+NAME = "voxline-en-zh"
+START_3 = "00-start-conveyor-three.opus"
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> ReleaseRepository:
+    """The bundle as a newer version with few golden utterances, and a newer grammar."""
+    folder = tmp_path_factory.mktemp("release")
+    repository = make_repository(folder / "repository")
+    newer = folder / "bundle"
+    shutil.copytree(BUNDLE, newer)
+    labels = json.loads((newer / "golden" / "labels.json").read_text())
+    (newer / "golden" / "labels.json").write_text(json.dumps({START_3: labels[START_3]}))
+    (newer / "golden" / "rejects.json").write_text("{}")
+    described = json.loads((newer / MANIFEST_FILE).read_text())
+    del described["files"]
+    seal_bundle(newer, described | {"version": "9.0.0"})
+    repository.add(*pack_model(newer))
+    grammar = folder / "grammar.yaml"
+    grammar.write_text(GRAMMAR.read_text() + "# a newer one\n")
+    repository.add(*pack_grammar(grammar, "2.0.0"))
+    repository.publish()
+    return repository
+
+
+class Stage:
+    """A station that runs, ends, and runs again over the same files."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, repository: ReleaseRepository) -> None:
+        (folder / "root.json").write_bytes(root_of(repository))
+        updates = Updates(
+            source=str(repository.public),
+            root=folder / "root.json",
+            reserve_bytes=0,
+            probation_s=1,
+            probation_utterances=1,
+        )
+        self.settings = station_settings(broker.port, folder, updates=updates)
+
+    def __enter__(self) -> "Stage":
+        self.booth = Booth()
+        self.app = App(self.settings, Playback(self.booth.blocks(), real_time=True))
+        self.running = threading.Thread(target=self.app.run, daemon=True)
+        self.running.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.app.stop()
+        self.running.join(PATIENCE_S)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+def wish(plant: Scada, **wanted: Any) -> None:
+    desired = Desired(time=datetime.now(UTC), **wanted)
+    plant.publish(NAMESPACE.topic(Desired), desired.model_dump_json(), retain=True)
+
+
+def said(plant: Scada, topic: str) -> list[dict[str, Any]]:
+    return [json.loads(message.payload) for message in plant.on(topic)]
+
+
+def in_phase(plant: Scada, phase: str) -> bool:
+    told = said(plant, "/press-2/update")
+    return bool(told) and told[-1]["phase"] == phase
+
+
+def test_wished_tried_swapped_proven_and_told(
+    broker: Mosquitto, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    stage = Stage(tmp_path, broker, repository)
+    with Scada(broker.port) as plant:
+        free = Inhibit(time=datetime.now(UTC), active=False, who="shift lead", why="normal operation")
+        plant.publish(NAMESPACE.topic(Inhibit), free.model_dump_json(), retain=True)
+        with stage:
+            assert plant.wait_for("/health", timeout_s=PATIENCE_S)
+            wish(
+                plant,
+                model=Release(name=NAME, version="9.0.0"),
+                grammar=Release(name="demo", version="2.0.0"),
+            )
+            assert eventually(lambda: in_phase(plant, "probation"), PATIENCE_S), said(
+                plant, "/press-2/update"
+            )
+            assert not plant.on("/event/update")
+            stage.booth.say(START_3)
+            told = json.loads(plant.wait_for("/event/update", 1, PATIENCE_S)[0].payload)
+            assert told["outcome"] == "committed"
+            assert told["releases"] == [f"model/{NAME}/9.0.0", "grammar/demo/2.0.0"]
+            assert eventually(lambda: bool(plant.on("/command/conveyor/start")), PATIENCE_S)
+            assert eventually(
+                lambda: said(plant, "/health")[-1]["versions"]["bundle"] == f"{NAME}@9.0.0", PATIENCE_S
+            )
+        with stage:  # the next start runs it from the beginning
+            assert stage.app._ears.version == f"{NAME}@9.0.0"
+            count = len(plant.on("/command/conveyor/start"))
+            stage.booth.say(START_3)
+            assert eventually(lambda: len(plant.on("/command/conveyor/start")) > count, PATIENCE_S)
+        model = stage.settings.storage.state / "updates" / "store" / "current" / "model" / "model.onnx"
+        model.write_bytes(model.read_bytes()[:1000])
+        with stage:  # a disk that lost half of it: back to what the settings name, and the plant is told
+            assert stage.app._ears.version != f"{NAME}@9.0.0"
+            assert eventually(lambda: len(plant.on("/event/update")) == 2, PATIENCE_S)
+            assert said(plant, "/event/update")[-1]["outcome"] == "rolled_back"
+            assert in_phase(plant, "rolled_back")
+
+
+def test_what_is_not_there_is_refused_and_speech_goes_on(
+    broker: Mosquitto, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    with Scada(broker.port) as plant, Stage(tmp_path, broker, repository) as stage:
+        assert plant.wait_for("/health", timeout_s=PATIENCE_S)
+        wish(plant, grammar=Release(name="demo", version="7.7.7"))
+        told = json.loads(plant.wait_for("/event/update", 1, PATIENCE_S)[0].payload)
+        assert (told["outcome"], told["active"]) == ("refused", None)
+        stage.booth.say(START_3)
+        assert eventually(lambda: bool(plant.on("/event/accept") or plant.on("/event/reject")), PATIENCE_S)
