@@ -210,6 +210,36 @@ def bundle(
     print(f"{made.manifest.name} {made.manifest.version} in {out}: {json.dumps(report, indent=2)}")
 
 
+@app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
+    folder: Folder = CORPUS,
+    windows: Annotated[int, typer.Option(help="Windows of training streams to calibrate on.")] = 24,
+    half: Annotated[
+        str, typer.Option(help="Stay in float16: [[first tensor, last tensor], ...] as JSON.")
+    ] = "[]",
+    python: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
+    / "convert-venv/bin/python",
+) -> None:
+    """Convert to int8 and print how it does in the simulator on a part of dev."""
+    import tempfile
+
+    import torch
+
+    from models.recipe.batches import Data
+    from models.recipe.evaluate import Judge
+    from models.recipe.quantize import calibration, compare
+
+    device = torch.device("cpu")
+    judge = Judge(folder, device)
+    data = Data([folder / "train"], folder, {"train/": 1.0}, device, seed=0)
+    with tempfile.TemporaryDirectory() as scratch:
+        listing = calibration(data, Path(scratch), windows)
+        options = {"calibration": str(listing), "half": json.loads(half)}
+        figures, _ = compare(python, model, judge, judge.some("dev/an4", 6), Path(scratch), **options)
+    print(json.dumps(figures, indent=2))
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )

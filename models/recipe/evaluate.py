@@ -38,6 +38,11 @@ class Judge:
     def _floats(self, audio: NDArray[np.int16]) -> torch.Tensor:
         return torch.from_numpy(np.array(audio)).to(self.device).float() / 32768
 
+    def some(self, source: str, every: int) -> list[int]:
+        """Return every so manieth clip of a source that has a reference."""
+        own = [i for i, c in enumerate(self.clips) if c.source == source and self.references[i]]
+        return own[::every]
+
     def quick(self, network: nn.Module) -> dict[str, float]:
         """Score a few clips of each source, clean and at 6 dB."""
         return self._table(network, 40, (None, 6.0), (1.0,))
@@ -51,7 +56,7 @@ class Judge:
     ) -> dict[str, float]:
         table = {}
         for source in SOURCES:
-            chosen = [i for i, c in enumerate(self.clips) if c.source == source and self.references[i]]
+            chosen = self.some(source, 1)
             chosen = chosen[:: max(1, len(chosen) // most)]
             for ratio in ratios if chosen else ():
                 logits = [self._logits(network, i, ratio) for i in chosen]
