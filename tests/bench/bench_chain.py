@@ -31,7 +31,6 @@ from agent.commands.order import Order
 from agent.evaluation.commands import read_labels
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
-from agent.logs import configure_logging
 from agent.messaging import compose
 from agent.messaging.namespace import Namespace
 from agent.recognition.decoder import Decoder
@@ -77,7 +76,6 @@ def run() -> dict[str, object]:
     """Measure everything; skipped where the model or mosquitto is missing."""
     if not (BUNDLE / "model.onnx").exists():
         return {"skipped": f"no model in {BUNDLE.name}"}
-    configure_logging("error")
     return {
         "goals": GOALS,
         "load_average": os.getloadavg()[0],

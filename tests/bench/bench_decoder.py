@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.acoustics.stream import log_softmax
 from agent.grammar import compile_grammar
 from agent.grammar.graph import Graph
 from agent.recognition.decoder import Decoder
-from agent.recognition.network import build_network
+from agent.recognition.network import Network, build_network
 from models.recipe.tokens import TOKENS
 from tests.grammars.sized import grammar_of
 from tests.recognition import kaldi
 
-SIZES = (400, 1_000, 10_000, 100_000)
-PENALTIES = {"blank_penalty": 3.0, "loop_penalty": 4.0, "entry_penalty": 0.0}
+SIZES = (100, 1_000, 10_000, 100_000)
+BLANK_PENALTY, LOOP_PENALTY, ENTRY_PENALTY = 3.0, 4.0, 0.0
 SECONDS, FRAME_S = 3.0, 0.024
 
 
@@ -24,21 +26,14 @@ def run() -> dict[str, object]:
     results = []
     for size in SIZES:
         grammar = grammar_of(size)
-        compile_s = _best_of(3, lambda grammar=grammar: compile_grammar(grammar, TOKENS))
+        compile_s = _best_of(3, partial(compile_grammar, grammar, TOKENS))
         graph = compile_grammar(grammar, TOKENS)
         network = build_network(graph)
         frames = _speech(graph)
-
-        def search(network=network, frames=frames) -> None:
-            decoder = Decoder(network, **PENALTIES)
-            for frame in frames:
-                decoder.step(frame)
-                decoder.finishes()
-
-        ours_s = _best_of(5, search)
-        fst = kaldi.to_fst(network, PENALTIES["loop_penalty"], PENALTIES["entry_penalty"])
-        emissions = kaldi.emissions(frames, PENALTIES["blank_penalty"])
-        theirs_s = _best_of(5, lambda fst=fst, emissions=emissions: kaldi.best_path(fst, emissions, beam=40.0))
+        ours_s = _best_of(5, partial(_search, network, frames))
+        fst = kaldi.to_fst(network, LOOP_PENALTY, ENTRY_PENALTY)
+        emissions = kaldi.emissions(frames, BLANK_PENALTY)
+        theirs_s = _best_of(5, partial(kaldi.best_path, fst, emissions, beam=40.0))
         results.append(
             {
                 "sentences": size,
@@ -50,6 +45,15 @@ def run() -> dict[str, object]:
             }
         )
     return {"speech_seconds": SECONDS, "sizes": results}
+
+
+def _search(network: Network, frames: NDArray[np.float32]) -> None:
+    decoder = Decoder(
+        network, blank_penalty=BLANK_PENALTY, loop_penalty=LOOP_PENALTY, entry_penalty=ENTRY_PENALTY
+    )
+    for frame in frames:
+        decoder.step(frame)
+        decoder.finishes()
 
 
 def _speech(graph: Graph) -> NDArray[np.float32]:
@@ -67,8 +71,7 @@ def _speech(graph: Graph) -> NDArray[np.float32]:
     logits[:, 0] += 6
     for position, sound in zip(np.linspace(5, frames - 10, len(sounds)).astype(int), sounds, strict=True):
         logits[position, sound] += 10
-    log_probs: NDArray[np.float32] = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
-    return log_probs
+    return log_softmax(logits.astype(np.float32))
 
 
 def _best_of(times: int, work: Callable[[], object]) -> float:

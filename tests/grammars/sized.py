@@ -89,7 +89,7 @@ RANGE_VALUES = 301
 
 
 def grammar_of(sentences: int) -> Grammar:
-    """A grammar of at least `sentences` sentences, and few more; 400 to 1,800,000.
+    """A grammar of at least `sentences` sentences, and few more; 100 to 1,800,000.
 
     Counted as (action, part, value): each value of the range has several spoken forms on top.
     """
