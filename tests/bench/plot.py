@@ -11,7 +11,7 @@ PICTURE = Path(__file__).parents[2] / "docs/pictures/decoder-growth.svg"
 _LINES = {
     "search_ms": ("search, 3 s of speech", "o-"),
     "kaldi_search_ms": ("Kaldi's search on the same graph", "s--"),
-    "compile_ms": ("compilation, once (cached afterwards)", "^:"),
+    "compile_ms": ("compilation, once (dictionary in memory)", "^:"),
 }
 _GOAL = (10_000, 30)
 """10,000 sentences searched in 30 ms."""
