@@ -240,6 +240,37 @@ def quantize(
     print(json.dumps(figures, indent=2))
 
 
+@app.command()
+def calibrate(
+    folder: Annotated[Path, typer.Argument(help="The bundle.")] = BUNDLES / "voxline-en-zh",
+    grammar_clips: Annotated[Path, typer.Option(help="Made by `synthesize plan|speak`.")] = CACHE
+    / "grammar-dev",
+) -> None:
+    """Fit penalties, probability and thresholds on dev speech; writes the bundle's operating points."""
+    from agent.acoustics.bundle import load_bundle, seal_bundle
+    from agent.acoustics.engines.onnx import OnnxEngine
+    from models.recipe import calibrate as fit
+    from models.recipe.calibration_data import REPOSITORY, Listening
+
+    bundle = load_bundle(folder)
+    frame_s = bundle.manifest.frame_samples / 16_000
+    listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
+    orders = list(listening.orders())
+    base = fit.choose_penalties(orders, frame_s, print)
+    others = [SPEECH / name for name in ("train/libri", "noise", "train/lj")]
+    grammars = [REPOSITORY / "tests/grammars/coffee.yaml", REPOSITORY / "grammars/demo.yaml"]
+    examples = [
+        *fit.commands(base, orders, frame_s, real=True),
+        *fit.commands(base, listening.grammar_clips(grammar_clips), frame_s, real=False),
+        *fit.other_sound(base, listening.other_sound(others, grammars), frame_s, fit.WRONG),
+        *fit.other_sound(base, listening.near_misses(grammar_clips), frame_s, fit.NEAR),
+    ]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]
+    manifest["operating_points"] = fit.operating_points(base, fit.fit_weights(examples))
+    print(f"sealed {seal_bundle(folder, manifest).digest}")
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )

@@ -25,7 +25,7 @@ from agent.recognition.recognizer import Recognizer
 from models.recipe import logistic
 
 BLANK_PENALTIES = (1.0, 2.0, 3.0, 4.0)
-LOOP_PENALTIES = (3.0, 4.5, 6.0)
+LOOP_PENALTIES = (4.0,)
 
 
 def permissive(blank_penalty: float, loop_penalty: float) -> Calibration:
@@ -114,46 +114,71 @@ def choose_penalties(
     for calibration in starmap(permissive, product(BLANK_PENALTIES, LOOP_PENALTIES)):
         verdicts = [positive.trial(calibration, frame_s).verdict for positive in positives]
         exact[verdicts.count(Verdict.EXACT)] = calibration
-        say(
-            f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}: {verdicts.count(Verdict.EXACT)}"
-        )
+        penalties = f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}"
+        say(f"{penalties}: {verdicts.count(Verdict.EXACT)} of {len(positives)} exact")
     return exact[max(exact)]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What was understood in one place, whether it was right, and whether anything was to be understood."""
+class Example:
+    """Something that was understood with nothing refused, and whether it was right."""
 
     hypothesis: Hypothesis
     right: bool
-    said: bool
+    importance: float
+    anchor: bool = False
+    """A clean command of a real stranger, heard right: what the scale of the probability hangs on."""
 
 
-def gather(
-    base: Calibration, positives: Iterable[Positive], negatives: Iterable[Negative], frame_s: float
-) -> list[Evidence]:
-    """Hear everything with nothing refused."""
-    evidence = []
+RIGHT, WRONG, NEAR = 1.0, 4.0, 0.3
+"""Importance of examples: a wrong command is worse than a refused one; near misses are many and made up."""
+KEPT = 0.98
+"""Share of anchors that shall reach a probability of one half."""
+POINTS = {
+    "low": {"min_probability": 0.3, "min_word_score": -12.0, "min_margin": 0.3},
+    "normal": {"min_probability": 0.5, "min_word_score": -9.0, "min_margin": 0.5},
+    "high": {"min_probability": 0.8, "min_word_score": -6.0, "min_margin": 3.0},
+}
+
+
+def commands(
+    base: Calibration, positives: Iterable[Positive], frame_s: float, real: bool
+) -> Iterator[Example]:
+    """Hear commands with nothing refused."""
     for positive in positives:
         wanted = (positive.label.command, positive.label.slots)
         for hypothesis in positive.trial(base, frame_s).accepted:
             right = (hypothesis.command, dict(hypothesis.slots)) == wanted
-            evidence.append(Evidence(hypothesis, right, said=True))
+            anchor = right and real and positive.snr_db is None
+            yield Example(hypothesis, right, RIGHT if right else WRONG, anchor)
+
+
+def other_sound(
+    base: Calibration, negatives: Iterable[Negative], frame_s: float, importance: float
+) -> Iterator[Example]:
+    """Hear sound without commands with nothing refused."""
     for negative in negatives:
-        heard = hear(negative.graph, base, frame_s, negative.heard)
-        evidence += [Evidence(h, right=False, said=False) for h in heard if h.reject is None]
-    return evidence
+        for hypothesis in hear(negative.graph, base, frame_s, negative.heard):
+            if hypothesis.reject is None:
+                yield Example(hypothesis, right=False, importance=importance)
 
 
-def fit_weights(evidence: Sequence[Evidence]) -> dict[str, float]:
-    """Fit the map from evidence to the probability of being right; rights and wrongs count alike in sum."""
-    right = [item.right for item in evidence]
-    rights = sum(right)
-    importance = [len(right) / 2 / (rights if item else len(right) - rights) for item in right]
-    return logistic.fit([item.hypothesis.evidence for item in evidence], right, importance)
+def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
+    """Fit the map from evidence to the probability of being right, `KEPT` of the anchors above one half."""
+    weights = logistic.fit(
+        [example.hypothesis.evidence for example in examples],
+        [example.right for example in examples],
+        [example.importance for example in examples],
+    )
+    anchors = [probability(e.hypothesis.evidence, weights) for e in examples if e.anchor]
+    half = float(np.quantile(anchors, 1 - KEPT))
+    weights["bias"] -= float(np.log(half / (1 - half)))
+    return {name: round(weight, 4) for name, weight in weights.items()}
 
 
-def threshold(evidence: Sequence[Evidence], weights: Mapping[str, float], kept: float) -> float:
-    """Return the probability that the share `kept` of all right hypotheses reaches, at most 0.9."""
-    right = [probability(item.hypothesis.evidence, weights) for item in evidence if item.right]
-    return round(min(0.9, float(np.quantile(right, 1 - kept))), 3)
+def operating_points(base: Calibration, weights: Mapping[str, float]) -> dict[str, dict[str, object]]:
+    """Return the manifest's operating points."""
+    return {
+        name: base.model_copy(update={**limits, "weights": dict(weights)}).model_dump()
+        for name, limits in POINTS.items()
+    }

@@ -1,0 +1,53 @@
+"""Fitting on examples whose answer is known."""
+
+import numpy as np
+import pytest
+
+from agent.acoustics.manifest import OperatingPoints
+from agent.recognition.confidence import probability
+from agent.recognition.hypothesis import Hypothesis
+from models.recipe import calibrate, logistic
+
+
+def test_logistic_regression_finds_the_weights_that_made_the_data() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(0, 1, (20_000, 2))
+    right = rng.random(len(x)) < 1 / (1 + np.exp(-(0.5 + 2 * x[:, 0] - x[:, 1])))
+    evidence = [{"a": float(a), "b": float(b)} for a, b in x]
+    weights = logistic.fit(evidence, list(right), [1.0] * len(x))
+    assert weights == pytest.approx({"bias": 0.5, "a": 2.0, "b": -1.0}, abs=0.1)
+
+
+def test_separable_examples_still_have_a_fit() -> None:
+    weights = logistic.fit([{"a": -1.0}, {"a": 1.0}], [False, True], [1.0, 1.0])
+    assert 0 < weights["a"] < 100
+
+
+def examples() -> list[calibrate.Example]:
+    rng = np.random.default_rng(2)
+    rights = [float(value) for value in rng.normal(-1, 1, 500)]
+    wrongs = [float(value) for value in rng.normal(-5, 1.5, 500)]
+    return [
+        *(_example(value, right=True) for value in rights),
+        *(_example(value, right=False) for value in wrongs),
+    ]
+
+
+def _example(value: float, *, right: bool) -> calibrate.Example:
+    heard = Hypothesis(start_s=0, end_s=1, snr_db=None, evidence={"worst_word": value})
+    return calibrate.Example(heard, right, importance=1.0, anchor=right)
+
+
+def test_the_promised_share_of_anchors_reaches_one_half() -> None:
+    data = examples()
+    weights = calibrate.fit_weights(data)
+    sure = [probability(e.hypothesis.evidence, weights) >= 0.5 for e in data if e.anchor]
+    assert np.mean(sure) == pytest.approx(calibrate.KEPT, abs=0.01)
+    assert weights["worst_word"] > 0
+
+
+def test_operating_points_are_what_a_manifest_takes() -> None:
+    points = calibrate.operating_points(calibrate.permissive(3.0, 4.0), calibrate.fit_weights(examples()))
+    parsed = OperatingPoints.model_validate(points)
+    assert parsed.low.min_probability < parsed.normal.min_probability < parsed.high.min_probability
+    assert parsed.normal.blank_penalty == 3.0
