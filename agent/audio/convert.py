@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-import soxr  # type: ignore[import-untyped]
+import soxr
 from numpy.typing import NDArray
 
 from agent.audio.source import FRAME_SAMPLES, SAMPLE_RATE_HZ

@@ -83,9 +83,7 @@ class Followup:
         arrived = event.fate is Fate.ACKNOWLEDGED
         if not arrived or not self._answer_within_s:
             del self._courses[order.id]
-        effects: list[Effect] = [
-            DeliverySettled(order, event.fate, event.reason, now_s - order.spoken_s)
-        ]
+        effects: list[Effect] = [DeliverySettled(order, event.fate, event.reason, now_s - order.spoken_s)]
         if not arrived:
             effects.append(Announce(words.fate(event.fate, order.text), Tone.FAILED))
         elif not self._answer_within_s:

@@ -59,7 +59,7 @@ def evaluate_commands(
     picture: Picture = None,
     json: Json = False,
 ) -> None:
-    """Exact, wrong and rejected commands, clean and at each SNR (of the largest 2048-sample frame energies)."""
+    """Exact, wrong and rejected commands, clean and at each SNR (of the loudest 2048-sample frames)."""
     if bool(noise) != bool(snr):
         raise VoxlineError("--noise and --snr come together: give both or neither")
     bed = np.concatenate([read_audio(file) for file in noise]) if noise else None

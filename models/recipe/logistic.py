@@ -8,7 +8,10 @@ STEPS = 50
 
 
 def fit(
-    evidence: Sequence[Mapping[str, float]], right: Sequence[bool], importance: Sequence[float], ridge: float = 1.0
+    evidence: Sequence[Mapping[str, float]],
+    right: Sequence[bool],
+    importance: Sequence[float],
+    ridge: float = 1.0,
 ) -> dict[str, float]:
     """Fit weights and `bias` so that their logit predicts `right`.
 

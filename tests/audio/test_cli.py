@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-import soundfile  # type: ignore[import-untyped]
+import soundfile
 from typer.testing import CliRunner
 
 from agent.audio.cli import app

@@ -117,9 +117,7 @@ class Station:
     ) -> list[Effect]:
         """Let an utterance be recognized `after_s` from now."""
         self.now_s += after_s
-        heard = utterance(
-            command, self.now_s - latency_s, probability=probability, reject=reject, **slots
-        )
+        heard = utterance(command, self.now_s - latency_s, probability=probability, reject=reject, **slots)
         return self.tell(Heard(heard))
 
     def lock_out(self) -> list[Effect]:

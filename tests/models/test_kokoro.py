@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_a_node_names_its_module(name: str, module: str) -> None:
 
 def test_lstm_gates_are_put_into_the_order_of_pytorch() -> None:
     gates = np.repeat(np.array([1, 2, 3, 4], np.int8), 2)  # i o f c, two units each
-    stored = {
+    stored: dict[str, Any] = {
         "w": np.stack([gates[None], gates[None]]),
         "r": np.stack([np.stack([gates, gates])] * 2),
         "b": np.stack([np.arange(16, dtype=np.float32)] * 2),
@@ -71,4 +72,4 @@ def test_the_port_speaks_like_the_original() -> None:
         np.array([np.sqrt(np.mean(piece.astype(float) ** 2)) for piece in np.array_split(sound, 40)])
         for sound in (original, port)
     ]
-    assert np.corrcoef(*loudness)[0, 1] > 0.9
+    assert np.corrcoef(loudness[0], loudness[1])[0, 1] > 0.9
