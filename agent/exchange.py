@@ -16,6 +16,7 @@ from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
 from agent.updates.plant import Plant, open_updater, vitals_of, wanted_of, with_parts
+from agent.updates.updater import BusyError, Updater
 
 _POLL_S = 0.1
 
@@ -48,7 +49,7 @@ class Exchange:
         self._settings, self._post = settings, post
         self._stopping = threading.Event()
         self._hearing: Hearing | None = None
-        self._updater = open_updater(settings, Plant(settings, self._swap, publish))
+        self._updater = _open(settings, Plant(settings, self._swap, publish))
 
     def load(self) -> tuple[Ears, Vocabulary]:
         """Load what updates have put into use; where that is broken, what was in use before it.
@@ -56,26 +57,30 @@ class Exchange:
         Raises:
             VoxlineError: what the settings name cannot be loaded, and nothing else is there.
         """
-        while (parts := self._updater.parts) != NOTHING_UPDATED:
+        while self._updater and (parts := self._updater.parts) != NOTHING_UPDATED:
             try:
                 return self._load(parts)
             except VoxlineError as error:
                 log.error("update_unusable", reason=str(error))  # noqa: TRY400 (the reason says it all)
                 self._updater.step_back(str(error))
-        return self._load(parts)
+        return self._load(NOTHING_UPDATED)
 
     def start(self, hearing: Hearing) -> None:
         """Begin to update what this recognizer hears with."""
         self._hearing = hearing
-        self._updater.start()
+        if self._updater:
+            self._updater.start()
 
     def stop(self) -> None:
         """End; call it before the recognizer is stopped."""
         self._stopping.set()
-        self._updater.stop()
+        if self._updater:
+            self._updater.stop()
 
     def wish(self, desired: Desired) -> None:
         """Take note of what the plant wants to run."""
+        if self._updater is None:
+            return
         try:
             self._updater.wish(wanted_of(desired), retry=desired.retry)
         except UpdateError as error:
@@ -83,7 +88,8 @@ class Exchange:
 
     def observe(self, snapshot: Snapshot, engine_failures: int) -> None:
         """Take note of how the station does, for probation."""
-        self._updater.observe(vitals_of(snapshot, engine_failures))
+        if self._updater:
+            self._updater.observe(vitals_of(snapshot, engine_failures))
 
     def _load(self, parts: Parts) -> tuple[Ears, Vocabulary]:
         ears = Ears(with_parts(self._settings, parts), self._post)
@@ -114,3 +120,14 @@ class Exchange:
         if faults:
             ears.engine.close()
             raise faults[0]
+
+
+def _open(settings: Settings, plant: Plant) -> Updater | None:
+    """Take charge of updates; a station whose disk or trusted root is broken listens without."""
+    try:
+        return open_updater(settings, plant)
+    except BusyError:
+        raise
+    except (OSError, UpdateError) as error:
+        log.error("updates_off", reason=str(error))  # noqa: TRY400
+        return None

@@ -5,12 +5,12 @@ it, and it makes way when somebody wants something else.
 """
 
 import fcntl
+import os
 import queue
 import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
 
 import structlog
 
@@ -31,6 +31,7 @@ from agent.updates.course import (
     Reverted,
     Rollback,
     Started,
+    State,
     Stopping,
     Swapped,
     Trouble,
@@ -76,6 +77,7 @@ class Updater:
 
     Raises:
         BusyError: another process holds the folder.
+        OSError: the folder is not there and cannot be made.
     """
 
     def __init__(
@@ -100,7 +102,8 @@ class Updater:
         self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
         self._totals = self._mark = Vitals(0.0)
         self._next_check_s = 0.0
-        self._bytes_done = self._bytes_reported = 0
+        self._bytes_done = 0
+        self._reported: tuple[State, int] | None = None
         self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
         self.state = memory.load(self._file)
         self._owed = self._begin()
@@ -132,7 +135,7 @@ class Updater:
             self._take(Stopping())
         except OSError as error:  # then it counts as a crash
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
-        self._lock.close()
+        os.close(self._lock)
 
     def wish(self, wanted: Wanted, *, retry: bool = False) -> None:
         """Ask for something to run. From any thread."""
@@ -171,17 +174,26 @@ class Updater:
         return effects
 
     def _run(self) -> None:
-        self._do(self._owed)
+        effects = self._owed
         while not self._stopping.is_set():
-            self._hurry.clear()
             try:
-                event: Event | None = self._inbox.get(timeout=TICK_S)
-            except queue.Empty:
-                event = self._due()
-            (self._idle.clear if event else self._idle.set)()
-            if event:
-                self._do(self._surely(event))
-            self._hand_over()
+                self._do(effects)
+                self._hand_over()
+                effects = self._surely(event) if (event := self._next()) else ()
+            except Exception:  # the state is on the disk, and what it waits for will be done again
+                log.exception("updates_stumbled")
+                effects = ()
+                self._stopping.wait(RETRY_S)
+
+    def _next(self) -> Event | None:
+        """Wait a little for something to happen."""
+        self._hurry.clear()
+        try:
+            event: Event | None = self._inbox.get(timeout=TICK_S)
+        except queue.Empty:
+            event = self._due()
+        (self._idle.clear if event else self._idle.set)()
+        return event
 
     def _surely(self, event: Event) -> tuple[Effect, ...]:
         """Take an event; where the disk refuses, again and again: nothing happens before it is written."""
@@ -215,7 +227,7 @@ class Updater:
             effect = pending.pop(0)
             if isinstance(effect, Check):
                 self._next_check_s = time.monotonic() + self._check_interval_s
-                self._bytes_done = self._bytes_reported = 0
+                self._bytes_done = 0
             if event := self._actions.carry_out(effect, self.state):
                 pending += self._surely(event)
                 self._report()
@@ -248,24 +260,26 @@ class Updater:
 
     def _arrived(self, size_bytes: int) -> None:
         self._bytes_done += size_bytes
-        if self._bytes_done - self._bytes_reported >= REPORT_EVERY_BYTES:
+        if self._reported is None or self._bytes_done - self._reported[1] >= REPORT_EVERY_BYTES:
             self._report()
 
     def _report(self) -> None:
-        self._bytes_reported = self._bytes_done
-        self._station.report(self.state, self._bytes_done)
+        news = (self.state, self._bytes_done)
+        if news != self._reported:
+            self._reported = news
+            self._station.report(*news)
 
 
-def lock(folder: Path) -> TextIO:
-    """Take charge of a station's updates, until the file is closed.
+def lock(folder: Path) -> int:
+    """Take charge of a station's updates until the descriptor is closed, also on a disk that is read-only.
 
     Raises:
         BusyError: another process has.
     """
-    file = (folder / "lock").open("w")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.close()
+        os.close(descriptor)
         raise BusyError(f"{folder}: another process has charge of updates here") from error
-    return file
+    return descriptor

@@ -90,7 +90,8 @@ def update(
     if diary:
         note(diary, station)
     updater.start()
-    updater.wish(wanted(*references))
+    if updater.state.wanted != wanted(*references):  # else it goes on by itself
+        updater.wish(wanted(*references))
     deadline_s = time.monotonic() + 20
     while time.monotonic() < deadline_s:
         state = updater.state
