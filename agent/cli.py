@@ -75,6 +75,7 @@ def demo(
 
 def main() -> None:
     """Run the command line; an error that we raise on purpose is a message, not a traceback."""
+    configure_logging("warning")  # on standard error: what is printed is for scripts; `run` sets its own
     try:
         app()
     except VoxlineError as error:
