@@ -49,6 +49,7 @@ def missing_files(settings: Settings) -> list[str]:
         "[mqtt.tls] ca": tls and tls.ca,
         "[mqtt.tls] certificate": tls and tls.certificate,
         "[mqtt.tls] key": tls and tls.key,
+        "[updates] root": settings.updates.root if settings.updates.source else None,
     }
     return [f"{name}: no such file: {path}" for name, path in wanted.items() if path and not path.exists()]
 
