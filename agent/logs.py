@@ -21,5 +21,5 @@ def configure_logging(level: Level = "info", style: Literal["auto", "text", "jso
             structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the one of the moment, which may change
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # looked up each time
     )

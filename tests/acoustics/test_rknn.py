@@ -192,7 +192,7 @@ def test_a_leak_that_python_can_collect_is_collected(
         grown = psutil.Process().memory_info().rss - before
     finally:
         gc.enable()
-    assert grown < 60 * 2**20  # of the 160 MiB that leaked
+    assert grown < 100 * 2**20  # of the 160 MiB that leaked; the allocator keeps some
     assert board.started == 1
 
 
