@@ -29,6 +29,7 @@ Labels = Annotated[
     Path, typer.Option(help='What was said: {"file.wav": {"command": "...", "slots": {...}}}.')
 ]
 
+THRESHOLDS = [step / 20 for step in range(20)] + [0.97, 0.98, 0.99, 0.995, 0.999]
 DEFAULT_BUNDLE = Path("models/bundles/voxline-en-zh")
 _console = Console()
 _progress_console = Console(stderr=True)
@@ -116,7 +117,7 @@ def evaluate_rejects(
             trials = commands.run_trials(
                 ear, said, labelled_audio, None, [None], lambda _: progress.advance(task)
             )
-    curve = rejects.trade_off(negatives, trials, [*np.linspace(0, 0.95, 20), 0.97, 0.98, 0.99, 0.995, 0.999])
+    curve = rejects.trade_off(negatives, trials, THRESHOLDS)
     if picture:
         pictures.trade_off_curve(curve, ear.calibration.min_probability, picture)
     if json:

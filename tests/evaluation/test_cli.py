@@ -1,0 +1,58 @@
+"""`voxline evaluate` on a few golden clips, with the shipped bundle and grammar."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agent.evaluation.cli import DEFAULT_BUNDLE, app
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / DEFAULT_BUNDLE
+COMMAND = "00-start-conveyor-three.opus"
+OTHER = "51-the-oven-smells-strange-today.opus"
+SETUP = ["--grammar", str(ROOT / "grammars/demo.yaml"), "--bundle", str(BUNDLE), "--json"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for file in (COMMAND, OTHER):
+        shutil.copy(BUNDLE / "golden" / file, tmp_path)
+    labels = {COMMAND: {"command": "conveyor_start", "slots": {"conveyor": 3}}}
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    return tmp_path
+
+
+def test_commands_are_scored_clean_and_in_noise(folder: Path) -> None:
+    noise = folder / OTHER
+    arguments = ["--labels", str(folder / "labels.json"), "--audio", str(folder), "--noise", str(noise)]
+    picture = folder / "accuracy.svg"
+    result = CliRunner().invoke(
+        app,
+        ["commands", *SETUP, *arguments, "--snr", "24", "--picture", str(picture)],
+        catch_exceptions=False,
+    )
+    report = json.loads(result.stdout[result.stdout.index("{") :])
+    assert [score["snr_db"] for score in report["scores"]] == [None, 24.0]
+    assert report["scores"][0]["exact"]["count"] == 1
+    assert picture.read_text().startswith("<?xml")
+
+
+def test_false_accepts_are_counted_by_the_hour(folder: Path) -> None:
+    others = folder / "others"
+    others.mkdir()
+    (folder / OTHER).rename(others / OTHER)
+    arguments = ["--audio", str(others), "--labels", str(folder / "labels.json")]
+    picture = folder / "curve.svg"
+    result = CliRunner().invoke(
+        app,
+        ["rejects", *SETUP, *arguments, "--labelled-audio", str(folder), "--picture", str(picture)],
+        catch_exceptions=False,
+    )
+    report = json.loads(result.stdout[result.stdout.index("{") :])
+    assert report["false_accepts"]["count"] == 0
+    assert report["false_accepts"]["hours"] == pytest.approx(2.0 / 3600, rel=0.9)
+    assert [point["false_rejects"]["count"] for point in report["trade_off"]][0] == 0
+    assert picture.read_text().startswith("<?xml")
