@@ -98,7 +98,8 @@ class Updater:
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
         self._store = Store(folder / "store", reserve_bytes)
         self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
-        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
+        self._inbox: queue.Queue[Event] = queue.Queue()
         self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
         self._totals = self._mark = Vitals(0.0)
         self._next_check_s = 0.0

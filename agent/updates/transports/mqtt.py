@@ -45,7 +45,7 @@ class Broker(Transport):
         super().__init__(patience or Patience())
         self._settings, self._topic = settings, f"{base}/{PIECE_TOPIC}"
         self._client_id = f"{base.replace('/', ':')}:updates"
-        self._pieces: queue.SimpleQueue[tuple[bytes, str, bytes]] = queue.SimpleQueue()
+        self._pieces: queue.Queue[tuple[bytes, str, bytes]] = queue.Queue()
         self._client: paho.Client | None = None
         self._ready = threading.Event()
 
