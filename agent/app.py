@@ -1,7 +1,7 @@
 """The composition root: builds the parts, runs them, stops them in order.
 
-Three threads: the recognizer hears, the link speaks MQTT, and this one decides. Whatever the other two
-have to say comes through one bounded inbox: decisions are made in one place, one after the other.
+The recognizer hears, the link speaks MQTT and updates are worked at, each in a thread of its own; this one
+decides. Whatever the others have to say comes through one bounded inbox: one decision after the other.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from agent.commands.fit import require_fit
 from agent.commands.order import Order
 from agent.commands.policy import Policy
 from agent.commands.records import record
-from agent.errors import AudioError, AuditError, GrammarError
+from agent.errors import AudioError, AuditError, VoxlineError
 from agent.exchange import Exchange, TakenOver
 from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
@@ -61,20 +61,12 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Somebody wants the agent to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """Read the grammar again."""
-
-
-@dataclass(frozen=True, slots=True)
 class Compiled:
     """A grammar was read anew."""
 
     vocabulary: Vocabulary | None
+    ears: Ears
+    """What it was compiled for."""
     error: str = ""
 
 
@@ -96,6 +88,8 @@ class App:
         self._last_text = ""
         self._faults: tuple[Fault, ...] = ()
         self._armed = False
+        self._stopping = self._reload_wanted = False
+        self._compiling = threading.Lock()
         self._next_health_s = self._next_sync_s = 0.0
         self._watchdog = Watchdog()
         self._metrics = _open_metrics(settings.health)
@@ -105,6 +99,7 @@ class App:
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
         self._link = Link(settings.mqtt, namespace, self._post, outbox=self._outbox)
+        self._grammar_changed = FileWatch(settings.recognition.grammar)  # before it is read
         self._updates = Exchange(settings, self._post, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
@@ -126,11 +121,13 @@ class App:
         self._updates.start(self._hearing)
         self._watchdog.ready()
         log.info("listening", grammar=self._vocabulary.version, bundle=self._ears.version)
+        on_purpose = False
         try:
             self._loop()
+            on_purpose = True
         finally:
             self._watchdog.stopping()
-            self._updates.stop()
+            self._updates.stop(on_purpose=on_purpose)
             self._hearing.stop()
             self._link.stop()
             if self._outbox:
@@ -143,30 +140,28 @@ class App:
                 self._metrics.close()
 
     def stop(self) -> None:
-        """End `run` soon. Safe from any thread and from signal handlers."""
-        self._post(Stop())
+        """End `run` soon. Safe from any thread and from signal handlers, which must not touch a queue."""
+        self._stopping = True
 
     def reload(self) -> None:
-        """Read the grammar again; a faulty one is reported and the old one stays. Safe from any thread."""
-        self._post(Reload())
+        """Read the grammar again; a faulty one is reported and the old one stays. Safe as `stop` is."""
+        self._reload_wanted = True
 
     def _loop(self) -> None:
-        grammar_changed = FileWatch(self._settings.recognition.grammar)
         end_s, failure = float("inf"), ""
         next_tick_s = 0.0
-        while (now_s := time.monotonic()) < end_s:
+        while not self._stopping and (now_s := time.monotonic()) < end_s:
             if now_s >= next_tick_s:
                 next_tick_s = now_s + TICK_S
                 self._tick(now_s)
-                if grammar_changed():
-                    self.reload()
+                if self._grammar_changed() or self._reload_wanted:
+                    self._reload_wanted = False
+                    threading.Thread(target=self._compile, name="compile", daemon=True).start()
             try:
                 item = self._inbox.get(timeout=TICK_S)
             except queue.Empty:
                 continue
             match item:
-                case Stop():
-                    return
                 case Ended(error):
                     failure, end_s = error, time.monotonic() + SETTLE_S
                 case _:
@@ -183,10 +178,8 @@ class App:
             case EngineFailed(reason):
                 self._vitals.engine_failures += 1
                 log.error("engine_failed", reason=reason)
-            case Reload():
-                threading.Thread(target=self._compile, name="compile", daemon=True).start()
-            case Compiled(vocabulary, error):
-                self._adopt(vocabulary, error)
+            case Compiled(vocabulary, ears, error):
+                self._adopt(vocabulary, ears, error)
             case TakenOver(vocabulary, ears):
                 self._settle_in(vocabulary, ears)
             case Admitted(payload=contract.Desired() as desired):
@@ -265,7 +258,7 @@ class App:
                     self._tones.play(tone)
                     self._hearing.mute(tones.duration_s(tone) + TONE_DELAY_S)
             case effects.Enable(commands):
-                self._hearing.change(lambda listener: listener.enable(commands))
+                self._hearing.enable(commands)
 
     def _send(self, order: Order, clock: compose.Clock) -> None:
         def settle(outcome: "Future[Outcome]") -> None:
@@ -292,14 +285,22 @@ class App:
         )
 
     def _compile(self) -> None:
+        ears = self._ears
         try:
-            vocabulary = self._ears.load_vocabulary()
-            require_fit(self._settings.commands, vocabulary.grammar)
-            self._post(Compiled(vocabulary))
-        except (GrammarError, OSError) as error:
-            self._post(Compiled(None, str(error)))
+            with self._compiling:  # one after the other, so that the newest is the last
+                vocabulary = ears.load_vocabulary()
+                require_fit(self._settings.commands, vocabulary.grammar)
+                self._post(Compiled(vocabulary, ears))
+        except (VoxlineError, OSError) as error:
+            self._post(Compiled(None, ears, str(error)))
+        except Exception as error:
+            log.exception("grammar_failed")
+            self._post(Compiled(None, ears, f"{type(error).__name__}: {error}"))
 
-    def _adopt(self, vocabulary: Vocabulary | None, error: str) -> None:
+    def _adopt(self, vocabulary: Vocabulary | None, ears: Ears, error: str) -> None:
+        if ears is not self._ears:
+            self._reload_wanted = True  # an update came between: compile for what hears now
+            return
         if vocabulary is None:
             log.error("grammar_refused", reason=error)
             self._publish(

@@ -59,7 +59,10 @@ def demo(
     picture: Annotated[Path | None, typer.Option(help="Also write what is shown as a picture (SVG).")] = None,
 ) -> None:
     """Play bundled utterances through the whole agent and show what a SCADA system receives."""
-    from agent.demo.run import run_demo, run_microphone  # needs the extra `demo`
+    try:
+        from agent.demo.run import run_demo, run_microphone
+    except ModuleNotFoundError as error:
+        raise VoxlineError(f"the demonstration needs {error.name}: pip install 'voxline[demo]'") from error
     from agent.demo.show import write_picture
 
     configure_logging(level="error")

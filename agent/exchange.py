@@ -71,11 +71,11 @@ class Exchange:
         if self._updater:
             self._updater.start()
 
-    def stop(self) -> None:
-        """End; call it before the recognizer is stopped."""
+    def stop(self, *, on_purpose: bool) -> None:
+        """End; call it before the recognizer is stopped. A crash must count as one, for probation."""
         self._stopping.set()
         if self._updater:
-            self._updater.stop()
+            self._updater.stop(on_purpose=on_purpose)
 
     def wish(self, desired: Desired) -> None:
         """Take note of what the plant wants to run."""

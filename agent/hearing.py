@@ -4,10 +4,11 @@ It never waits for anybody but the source. A new grammar, model or set of enable
 a pause, so that no command is half heard by one and half by the other.
 """
 
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from agent.errors import AudioError, EngineError
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 
+LOAD_FRAMES = 3000
+"""Over which the computing time is averaged: 30 s."""
 PATIENCE_S = 5.0
 """A change that waits this long for a pause is made without one: someone talks without end."""
 
@@ -58,11 +61,11 @@ class Hearing:
         self._sink = sink
         self._stuck = StuckDetector()
         self._changes: deque[tuple[Callable[[Listener], None], float]] = deque()
-        self._deaf_until_s = 0.0
+        self._deaf_until_s = -math.inf
+        self._enabled: tuple[Collection[str], float] | None = None
+        self._load = 0.0
         self._stopping = False
         self.frames_total = 0
-        self.busy_s = 0.0
-        """Time spent hearing, to compare with `frames_total` * 10 ms."""
         self.last_frame_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="hearing", daemon=True)
 
@@ -73,8 +76,8 @@ class Hearing:
 
     @property
     def real_time_factor(self) -> float | None:
-        """Computing time per second of sound so far."""
-        return self.busy_s / (self.frames_total * FRAME_S) if self.frames_total else None
+        """Computing time per second of sound, over the last half minute or so."""
+        return self._load if self.frames_total else None
 
     def stuck(self, now_s: float) -> Stuck | None:
         """Say why the source is dead although it may deliver frames."""
@@ -91,8 +94,15 @@ class Hearing:
         self._thread.join(5)
 
     def mute(self, duration_s: float) -> None:
-        """Hear silence for a while from now on: the station must not take its own tones for an operator."""
-        self._deaf_until_s = time.monotonic() + duration_s
+        """Hear silence for a while from now on: the station must not take its own tones for an operator.
+
+        Tones sound one after the other, so the times add up.
+        """
+        self._deaf_until_s = max(time.monotonic(), self._deaf_until_s) + duration_s
+
+    def enable(self, commands: Collection[str]) -> None:
+        """Let only these commands be said from the next pause on; the latest call wins."""
+        self._enabled = commands, time.monotonic() + PATIENCE_S
 
     def change(self, alter: Callable[[Listener], None]) -> None:
         """Let `alter` change the listener at the next pause, in the hearing thread, in order of calls."""
@@ -105,14 +115,16 @@ class Hearing:
                 self._apply_changes(began_s)
                 self._stuck.update(frame.samples, began_s)
                 try:
-                    samples = frame.samples if began_s >= self._deaf_until_s else np.zeros_like(frame.samples)
+                    muted = frame.time_s < self._deaf_until_s
+                    samples = np.zeros_like(frame.samples) if muted else frame.samples
                     for hypothesis in self._listener.hear(samples, frame.time_s):
                         self._sink(hypothesis)
                 except EngineError as error:
                     self._sink(EngineFailed(str(error)))
                 self.frames_total += 1
                 self.last_frame_s = time.monotonic()
-                self.busy_s += self.last_frame_s - began_s
+                busy = (self.last_frame_s - began_s) / FRAME_S
+                self._load += (busy - self._load) / min(self.frames_total, LOAD_FRAMES)
                 if self._stopping:
                     break
         except AudioError as error:
@@ -127,3 +139,7 @@ class Hearing:
         while self._changes and (self._listener.idle or now_s > self._changes[0][1]):
             alter, _ = self._changes.popleft()
             alter(self._listener)
+        if (enabled := self._enabled) and (self._listener.idle or now_s > enabled[1]):
+            self._listener.enable(enabled[0])
+            if self._enabled is enabled:
+                self._enabled = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.acoustics.bundle import Bundle, load_bundle
 from agent.acoustics.engines.choose import ChosenEngine, EngineChoice
 from agent.acoustics.manifest import SAMPLE_RATE_HZ
+from agent.acoustics.memory import give_back
 from agent.acoustics.stream import AcousticStream
 from agent.audio.file import read_blocks
 from agent.audio.microphone import Microphone
@@ -89,7 +90,7 @@ class Ears:
         _keep_heap_small()
         self.bundle = load_bundle(recognition.bundle)
         self.engine = ChosenEngine(self.bundle, recognition.engine, announce)
-        _give_memory_back()
+        give_back()
         self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
         self._cache = settings.storage.cache / "grammars"
         self._grammar = recognition.grammar
@@ -145,9 +146,3 @@ def _keep_heap_small() -> None:
         library = ctypes.CDLL("libc.so.6")
         for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
             library.mallopt(parameter, LARGE_BYTES)
-
-
-def _give_memory_back() -> None:
-    """Loading a model leaves a third of its size behind as free heap, which glibc would keep."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

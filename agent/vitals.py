@@ -37,7 +37,7 @@ class Vitals:
 
     def progressed(self) -> bool:
         """Whether the recognizer got on since it was asked last, or waits for a microphone that is gone."""
-        progress = self._hearing.frames_total
+        progress = self.ears.engine.latency.calls  # what the engine fails at is no progress
         if isinstance(self._source, Microphone):
             progress += self._source.state.attempts
         moved, self._progress = progress != self._progress, progress

@@ -33,9 +33,10 @@ class Arming:
 
     def release(self, now_s: float) -> None:
         """The button went up: what began before counts, what begins now does not."""
-        if self._mode == "push_to_talk" and self._windows:
-            start_s, end_s = self._windows.pop()
-            self._windows.append((start_s, min(end_s, now_s)))
+        if self._mode == "push_to_talk":
+            # all of them: a press may have been told twice
+            closed = ((start_s, min(end_s, now_s)) for start_s, end_s in self._windows)
+            self._windows = deque(closed, maxlen=_REMEMBERED)
 
     def covers(self, start_s: float) -> bool:
         """Tell whether an utterance that began at `start_s` is meant for the station."""

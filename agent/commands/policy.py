@@ -232,9 +232,9 @@ class Policy:
     def _publish(self, order: Order, heard: Hypothesis, now_s: float) -> list[Effect]:
         self._repetition.accept(self._commands[order.command], now_s)
         self._followup.begin(order)
-        return [
-            self._decide(Verdict.ACCEPT, heard, order),
+        return [  # the command first: what follows writes to disks
             Publish(order),
+            self._decide(Verdict.ACCEPT, heard, order),
             Announce(self._words.sending(order.text), Tone.HEARD),
         ]
 

@@ -53,18 +53,20 @@ def evaluate_commands(
         list[Path] | None, typer.Option(help="Noise to mix in; may be given several times.")
     ] = None,
     snr: Annotated[
-        list[float] | None, typer.Option(help="Signal-to-noise ratio in dB; several times.")
+        list[float] | None, typer.Option(help="Signal-to-noise ratios, dB: --snr 24 18 12.")
     ] = None,
+    more_snr: Annotated[list[float] | None, typer.Argument(hidden=True)] = None,
     bundle: BundleFolder = DEFAULT_BUNDLE,
     operating_point: Point = "normal",
     picture: Picture = None,
     json: Json = False,
 ) -> None:
     """Exact, wrong and rejected commands, clean and at each SNR (of the loudest 2048-sample frames)."""
-    if bool(noise) != bool(snr):
+    snrs = [*(snr or []), *(more_snr or [])]  # click gives an option one value; what follows are arguments
+    if bool(noise) != bool(snrs):
         raise VoxlineError("--noise and --snr come together: give both or neither")
     bed = np.concatenate([read_audio(file) for file in noise]) if noise else None
-    conditions: list[float | None] = [None, *sorted(snr or [], reverse=True)]
+    conditions: list[float | None] = [None, *sorted(snrs, reverse=True)]
     ear, said = _open_ear(bundle, grammar, operating_point), commands.read_labels(labels)
     with Progress(console=_progress_console, transient=True) as progress:
         task = progress.add_task("hearing", total=len(said) * len(conditions))

@@ -40,7 +40,7 @@ class Interpreter:
     def event(self, message: Admitted, now: datetime) -> Event | None:
         """Say what a message means to the policy; None: nothing new."""
         payload = message.payload
-        age_s = max(0.0, (now - payload.time).total_seconds())
+        age_s = abs((now - payload.time).total_seconds())  # from the future: one of the clocks is wrong
         match payload:
             case Response():
                 return Answered(payload.command_id, Answer(payload.outcome), payload.reason)

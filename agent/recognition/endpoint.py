@@ -39,13 +39,11 @@ class Patience:
     """After half a sentence."""
     background: int
     """After speech that fits nothing."""
-    longest: int
-    """Speech without a pause is reported at least this often."""
 
     @classmethod
     def for_frame(cls, frame_s: float) -> "Patience":
         """Return the waits for a model whose frames are `frame_s` seconds apart."""
-        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.3, 0.6, 1.2, 0.6, 10.0)]
+        frames = [round(wait_s / frame_s) for wait_s in (0.16, 0.3, 0.6, 1.2, 0.6)]
         return cls(*(max(1, count) for count in frames))
 
 

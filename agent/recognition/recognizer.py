@@ -23,6 +23,8 @@ MIN_SECONDS_PER_SOUND = 0.028
 """Nobody speaks faster; a sentence squeezed below this was found in a noise."""
 MIN_SOUNDS = 3
 """Fewer sounds than this that fit nothing are a click, not speech, and pass in silence."""
+LONGEST_GAP_S = 0.5
+"""Sound that is missing from the stream for longer ends what was being said."""
 LEAD_S = 0.2
 """A command follows a pause; speech running into it from before speaks against it."""
 
@@ -50,6 +52,7 @@ class Recognizer:
             entry_penalty=calibration.entry_penalty,
             limits=limits,
         )
+        self._last_s = -np.inf
         self._deaf_until_s = -np.inf
         """Sound before this belongs to an utterance that has been reported."""
 
@@ -72,6 +75,9 @@ class Recognizer:
         """Take one hop of frames and return the utterances that ended in it, in order."""
         hypotheses = []
         for frame, time_s in _timed_frames(heard.committed):
+            if not 0 < time_s - self._last_s <= LONGEST_GAP_S:
+                self._decoder.reset()  # words before and after lost sound are not one sentence
+            self._last_s = time_s
             self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
             endpoint = find_endpoint(self._decoder, self._patience)
             if endpoint:

@@ -127,13 +127,14 @@ class Updater:
         """Begin to work, in the background; before it nothing is fetched, swapped or reported."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End on purpose; what was under way goes on at the next start."""
+    def stop(self, *, on_purpose: bool = True) -> None:
+        """End; what was under way goes on at the next start. Unless on purpose it counts as a crash."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         try:
-            self._take(Stopping())
+            if on_purpose:
+                self._take(Stopping())
         except OSError as error:  # then it counts as a crash
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
         os.close(self._lock)

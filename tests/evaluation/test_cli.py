@@ -31,11 +31,11 @@ def test_commands_are_scored_clean_and_in_noise(folder: Path) -> None:
     picture = folder / "accuracy.svg"
     result = CliRunner().invoke(
         app,
-        ["commands", *SETUP, *arguments, "--snr", "24", "--picture", str(picture)],
+        ["commands", *SETUP, *arguments, "--picture", str(picture), "--snr", "24", "18"],
         catch_exceptions=False,
     )
     report = json.loads(result.stdout[result.stdout.index("{") :])
-    assert [score["snr_db"] for score in report["scores"]] == [None, 24.0]
+    assert [score["snr_db"] for score in report["scores"]] == [None, 24.0, 18.0]
     assert report["scores"][0]["exact"]["count"] == 1
     assert picture.read_text().startswith("<?xml")
 

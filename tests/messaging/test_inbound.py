@@ -72,7 +72,7 @@ def arrival(topic: str, payload: Payload, retain: bool = False) -> Arrival:
             f"{CELL}/state/temperature",
             MachineState(time=NOW + timedelta(seconds=3), value=21.5),
             False,
-            StateReported("temperature", 21.5, 0.0),
+            StateReported("temperature", 21.5, 3.0),  # from the future: one of the clocks is wrong
         ),
         (
             f"{CELL}/voice/press-9/claim",

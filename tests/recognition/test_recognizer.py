@@ -150,3 +150,22 @@ def test_the_wait_after_a_sentence_is_as_long_as_it_needs(
         if heard.reject is None
     ]
     assert ended == [last_sound + 7 + frames_later]
+
+
+def test_a_sentence_faster_than_anybody_speaks_is_too_short() -> None:
+    sounds = [0] * 10 + [4, 5, 4, 5] + [0] * 60  # C D C D, a frame each: 24 ms a sound
+    logits = np.random.default_rng(0).normal(0, 0.5, (len(sounds), 6))
+    logits[np.arange(len(sounds)), sounds] += 8.0
+    frames = (logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).astype(np.float32)
+    [(_, heard)] = hear(frames)
+    assert heard.reject is Reject.TOO_SHORT
+
+
+def test_words_before_and_after_lost_sound_are_not_one_sentence() -> None:
+    recognizer = Recognizer(chain_graph(SENTENCES), CALIBRATION, FRAME_S)
+    before, after = speak("DADADA", tail=1), speak("CBCB", lead=0)
+    heard = [h for emission in emissions(before) for h in recognizer.push(emission)]
+    for emission in emissions(after):
+        frames = Frames(emission.committed.log_probs, emission.committed.times_s + 60.0)
+        heard += recognizer.push(Emission(frames, Frames(frames.log_probs[:0], frames.times_s[:0])))
+    assert all(h.command != "move" or h.reject for h in heard)

@@ -21,6 +21,7 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.deadline import DeadlineThread
 from agent.acoustics.engines.engine import Latency
 from agent.acoustics.features import window_rows
+from agent.acoustics.memory import give_back
 from agent.errors import EngineError
 
 MAGIC = b"RKNN"
@@ -183,6 +184,7 @@ class RknnEngine:
         if _memory_bytes() - self._memory_bytes <= MEMORY_GROWTH_BYTES:
             return
         gc.collect()
+        give_back()
         grown = _memory_bytes() - self._memory_bytes
         if grown > MEMORY_GROWTH_BYTES:
             log.warning("npu_runtime_restarted", reason="memory grew", grown_bytes=grown)
