@@ -31,6 +31,7 @@ class Vitals:
         self._source, self._hearing, self._link = source, hearing, link
         self._configured = settings.audio.type
         self._probe = SystemProbe(settings.storage.state)
+        self._agent_version = version("voxline")  # read from disk: once, not with every snapshot
         self._started_s = time.monotonic()
         self._audio_state: tuple[str, Stuck | None] = ("", None)
         self._progress = -1
@@ -68,7 +69,7 @@ class Vitals:
         levels = self._hearing.listener.levels
         return Snapshot(
             uptime_seconds=now_s - self._started_s,
-            versions=Versions(version("voxline"), self.ears.version, grammar_version),
+            versions=Versions(self._agent_version, self.ears.version, grammar_version),
             engine=EngineHealth(
                 name=choice.name,
                 reason=choice.reason,
