@@ -58,8 +58,6 @@ class Calibration(_Strict):
     """Taken per sound of the free phone loop that competes with the grammar."""
     entry_penalty: Nats
     """Taken when a sentence begins."""
-    min_word_score: Nats
-    """The worst word of a sentence must fit at least this well, nats per sound."""
     min_margin: Nats
     """By which the best sentence must beat the best one that means something else."""
     min_probability: Probability

@@ -1,8 +1,8 @@
 """How well a sentence fits what was heard, word by word.
 
-A sentence is only as sure as its worst word: the mean over "turn the pump on" hides that "on" was "off".
-Each word's score is the mean log-likelihood ratio, per sound, of the sentence against the best free
-sequence of sounds over the same frames: 0 when nothing fits better, about -6 for each wrong sound.
+A sentence is only as sure as its worst word, and a word only as sure as its worst sound: the mean over "turn
+the pump on" hides that "on" was "off". Each word's score says by how many nats the sentence would fit better
+with another sound in the place of the word's worst one: 0 when none does, -10 and less for a wrong sound.
 """
 
 import math
@@ -13,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.recognition.network import Network
+from agent.recognition.swaps import swap_gains
+
+LEAD_FRAMES = 12
+"""Frames before a sentence in which its first sound may have been another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class WordFit:
     end_frame: int
     """One past the last frame of the word's last sound."""
     score: float
-    """Nats per sound, <= 0."""
+    """Nats, <= 0."""
 
 
 def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.float32]) -> list[WordFit]:
@@ -33,25 +37,28 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
     Args:
         network: the network that was searched.
         states: shape [T], state per frame, as `Decoder.states` returns.
-        frames: shape [T, V + 1], log-probabilities with the blank penalty applied and resting last.
+        frames: shape [at least T, V + 1], log-probabilities with the blank penalty applied and resting last;
+            the last T are the sentence's.
     """
-    loss = frames[np.arange(len(states)), network.emission[states]] - frames.max(axis=1)
+    frames = frames[-len(states) - LEAD_FRAMES :]
+    lead = len(frames) - len(states)
     nodes = states // 2
     sounding = states % 2 == 0
     entered = np.flatnonzero(np.diff(nodes, prepend=-1) != 0)
-    last_sound = int(np.flatnonzero(sounding)[-1])
+    gains = swap_gains(
+        frames, network.emission[2 * nodes[entered]], entered + lead, np.flatnonzero(network.native)
+    )
     fits = []
-    first, sounds = 0, 0
+    opening = 0
     for position, frame in enumerate(entered):
-        sounds += 1
         word = network.graph.word[nodes[frame]]
         if word < 0:
             continue
-        following = int(entered[position + 1]) if position + 1 < len(entered) else last_sound + 1
+        following = int(entered[position + 1]) if position + 1 < len(entered) else len(states)
         sound_end = int(frame + np.flatnonzero(sounding[frame:following])[-1]) + 1
-        score = float(loss[first:following].sum()) / sounds
-        fits.append(WordFit(network.graph.words[word].text, first, sound_end, score))
-        first, sounds = following, 0
+        score = -max(0.0, float(gains[opening : position + 1].max()))
+        fits.append(WordFit(network.graph.words[word].text, int(entered[opening]), sound_end, score))
+        opening = position + 1
     return fits
 
 

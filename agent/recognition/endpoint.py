@@ -3,7 +3,8 @@
 A sentence that can only end is over 160 ms after its last sound; one that may go on gets the time people
 take between words, or half of it where nothing that can follow would change what it means. A begun sentence
 that stays unfinished times out. Speech that no sentence fits is over at the next pause. Silence is counted on
-the sentence's own path, so steady noise cannot hold an endpoint back.
+the sentence's own path and on the background's: steady noise, which neither takes for sounds, cannot hold an
+endpoint back, while somebody who speaks on after what might have been a command does.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ class Ending(Enum):
 
     COMPLETE = auto()
     """A sentence of the grammar is finished."""
+    SPOKEN_ON = auto()
+    """A sentence of the grammar is finished, but what was said went on: it was no command."""
     INCOMPLETE = auto()
     """A sentence began and stopped half way."""
     BACKGROUND = auto()
@@ -80,7 +83,10 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
         behind = float(tokens.score[best]) - finish.score
     if finish and behind <= SLACK:
         wait = _wait_after(decoder, finish, patience)
-        return Endpoint(Ending.COMPLETE, finish, finish.quiet) if finish.quiet >= wait else None
+        if min(finish.quiet, background.quiet_frames) < wait:
+            return None
+        spoken_on = finish.quiet - background.quiet_frames > patience.final
+        return Endpoint(Ending.SPOKEN_ON if spoken_on else Ending.COMPLETE, finish, finish.quiet)
     if best is not None and tokens.score[best] > BEGUN_SOUNDS * background.loop_penalty:
         if tokens.quiet[best] < patience.incomplete:
             return None

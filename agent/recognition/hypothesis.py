@@ -32,7 +32,7 @@ class HeardWord:
     """Monotonic time, like every time in this module."""
     end_s: float
     score: float
-    """Mean log-likelihood ratio against the free phone loop per sound, nats; 0 is perfect, lower is worse."""
+    """Nats, <= 0: minus what the sentence gains with another sound in the place of the word's worst one."""
 
 
 @dataclass(frozen=True, slots=True)

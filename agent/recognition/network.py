@@ -42,6 +42,8 @@ class Network:
     foreign: NDArray[np.bool_]
     """Shape [V]: sounds of a language that the grammar does not speak. The loop may not use them either: a
     model of two languages would hear one in the other."""
+    native: NDArray[np.bool_]
+    """Shape [V]: sounds of the languages that the grammar speaks."""
 
     @property
     def start(self) -> int:
@@ -100,6 +102,7 @@ def build_network(graph: Graph, commands: Collection[str] | None = None) -> Netw
     emission[0 : 2 * nodes : 2] = graph.label
     command = np.full(2 * nodes + 1, -1, np.int32)
     command[:-1] = np.repeat(np.where(np.isin(graph.final, sayable), graph.final, -1), 2)
+    foreign = _foreign(graph)
     goes_on = np.bincount(source, minlength=nodes) > 0
     return Network(
         graph=graph,
@@ -111,16 +114,20 @@ def build_network(graph: Graph, commands: Collection[str] | None = None) -> Netw
         meaning=np.where(leaves != enters, _slot_fingerprints(graph)[enters], np.uint64(0)),
         command=command,
         may_continue=np.append(np.repeat(goes_on, 2), True),
-        foreign=_foreign(graph),
+        foreign=foreign,
+        native=~foreign & ~_common(graph),
     )
 
 
 def _foreign(graph: Graph) -> NDArray[np.bool_]:
     """ARPAbet is written in capitals and pinyin in small letters; `<blank>` and `<noise>` belong to both."""
     upper = np.array([token.isupper() for token in graph.tokens])
-    common = np.array([token.startswith("<") for token in graph.tokens])
     spoken = np.unique(upper[graph.label])
-    return ~common & ~np.isin(upper, spoken)
+    return ~_common(graph) & ~np.isin(upper, spoken)
+
+
+def _common(graph: Graph) -> NDArray[np.bool_]:
+    return np.array([token.startswith("<") for token in graph.tokens])
 
 
 def _slot_fingerprints(graph: Graph) -> NDArray[np.uint64]:

@@ -3,6 +3,7 @@
 Time enters as an argument, so a recording sent in from a plant is heard exactly as the microphone was.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
@@ -17,8 +18,10 @@ from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
 from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Reject
 from agent.recognition.network import build_network
 
-MARGIN_CAP = 15.0
-"""Nats: a runner-up further away than this is no rival, and evidence must be finite."""
+DOUBT_NATS = 2.0
+"""A runner-up so far behind still leaves a third of the doubt that an equal one leaves."""
+WEAK_NATS = -6.0
+"""A word with a lower score is not what was said, as far as the operator is told."""
 MIN_SECONDS_PER_SOUND = 0.028
 """Nobody speaks faster; a sentence squeezed below this was found in a noise."""
 MIN_SOUNDS = 3
@@ -121,26 +124,24 @@ class Recognizer:
     def _weigh(self, decoder: Decoder, ending: Ending, finish: Finish, time_s: float) -> Hypothesis:
         states = decoder.states(finish.token)
         frames = np.array(decoder.frames)
-        heard = fit_words(decoder.network, states, frames[-finish.age :])
+        heard = fit_words(decoder.network, states, frames)
         meaning = self.graph.interpret(decoder.nodes(finish.token))
         rival, margin = self._runner_up(decoder, meaning.command, meaning.slots, finish)
         start_s = time_s - (finish.age - 1) * self.frame_s
         end_s = start_s + heard[-1].end_frame * self.frame_s
         sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
-        spoken = np.arange(heard[-1].end_frame)
-        likelihood = frames[-finish.age :][spoken, decoder.network.emission[states[spoken]]]
         lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
+        worst, *others = sorted(word.score for word in heard)
         evidence = {
-            "worst_word": min(word.score for word in heard),
-            "other_words": _mean_but_worst([word.score for word in heard]),
-            "margin": MARGIN_CAP if margin is None else min(margin, MARGIN_CAP),
+            "worst_word": worst,
+            "next_worst_word": others[0] if others else 0.0,
+            "doubt": 0.0 if margin is None else math.exp(-margin / DOUBT_NATS),
             "gain_per_sound": finish.score / sounds,
-            "likelihood": float(likelihood.mean()),
-            "sounds": min(sounds, 30) / 10,
+            "sounds": min(sounds, 40) / 10,
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
         }
         sure = probability(evidence, self.calibration.weights)
-        reject = self._objection(ending, evidence, sure, (end_s - start_s) / sounds)
+        reject = self._objection(ending, evidence, margin, sure, (end_s - start_s) / sounds)
         return Hypothesis(
             start_s=start_s,
             end_s=end_s,
@@ -175,27 +176,25 @@ class Recognizer:
         return None, None
 
     def _objection(
-        self, ending: Ending, evidence: Mapping[str, float], sure: float, seconds_per_sound: float
+        self,
+        ending: Ending,
+        evidence: Mapping[str, float],
+        margin: float | None,
+        sure: float,
+        seconds_per_sound: float,
     ) -> Reject | None:
         limits = self.calibration
         if ending is not Ending.COMPLETE:
             return Reject.INCOMPLETE if ending is Ending.INCOMPLETE else Reject.BACKGROUND
         if seconds_per_sound < MIN_SECONDS_PER_SOUND:
             return Reject.TOO_SHORT
-        if evidence["margin"] < limits.min_margin:
+        if margin is not None and margin < limits.min_margin:
             return Reject.AMBIGUOUS
-        if evidence["worst_word"] < limits.min_word_score:
-            rest_fits = evidence["other_words"] >= limits.min_word_score
-            return Reject.WEAK_WORD if rest_fits else Reject.BACKGROUND
         if sure < limits.min_probability:
-            return Reject.BACKGROUND
+            one_word = evidence["worst_word"] < WEAK_NATS <= evidence["next_worst_word"]
+            return Reject.WEAK_WORD if one_word else Reject.BACKGROUND
         return None
 
 
 def _timed_frames(frames: Frames) -> Iterator[tuple[NDArray[np.float32], float]]:
     return zip(frames.log_probs, map(float, frames.times_s), strict=True)
-
-
-def _mean_but_worst(scores: list[float]) -> float:
-    """A sentence of one word has no other words: its only one stands for them."""
-    return (sum(scores) - min(scores)) / (len(scores) - 1) if len(scores) > 1 else scores[0]

@@ -243,8 +243,9 @@ def quantize(
 @app.command()
 def calibrate(
     folder: Annotated[Path, typer.Argument(help="The bundle.")] = BUNDLES / "voxline-en-zh",
-    grammar_clips: Annotated[Path, typer.Option(help="Made by `synthesize plan|speak`.")] = CACHE
-    / "grammar-dev",
+    grammar_clips: Annotated[
+        Path, typer.Option(help="Made by `synthesize plan --grammars`, `speak`.")
+    ] = CACHE / "grammar-dev",
 ) -> None:
     """Fit penalties, probability and thresholds on dev speech; writes the bundle's operating points."""
     from agent.acoustics.bundle import load_bundle, seal_bundle
@@ -263,7 +264,7 @@ def calibrate(
         *fit.commands(base, orders, frame_s, real=True),
         *fit.commands(base, listening.grammar_clips(grammar_clips), frame_s, real=False),
         *fit.other_sound(base, listening.other_sound(others, grammars), frame_s, fit.WRONG),
-        *fit.other_sound(base, listening.near_misses(grammar_clips), frame_s, fit.NEAR),
+        *fit.other_sound(base, listening.near_misses(grammar_clips), frame_s, fit.RIGHT),
     ]
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]

@@ -34,7 +34,6 @@ def permissive(blank_penalty: float, loop_penalty: float) -> Calibration:
         blank_penalty=blank_penalty,
         loop_penalty=loop_penalty,
         entry_penalty=0.0,
-        min_word_score=-1000.0,
         min_margin=-1000.0,
         min_probability=0.0,
         weights={"bias": 0.0},
@@ -130,14 +129,15 @@ class Example:
     """A clean command of a real stranger, heard right: what the scale of the probability hangs on."""
 
 
-RIGHT, WRONG, NEAR = 1.0, 4.0, 0.3
-"""Importance of examples: a wrong command is worse than a refused one; near misses are many and made up."""
-KEPT = 0.98
+RIGHT, WRONG = 1.0, 4.0
+"""Importance of examples: a wrong command is worse than a refused one. Near misses, which are many and made
+up, count once."""
+KEPT = 0.985
 """Share of anchors that shall reach a probability of one half."""
 POINTS = {
-    "low": {"min_probability": 0.3, "min_word_score": -12.0, "min_margin": 0.3},
-    "normal": {"min_probability": 0.5, "min_word_score": -9.0, "min_margin": 0.5},
-    "high": {"min_probability": 0.8, "min_word_score": -6.0, "min_margin": 3.0},
+    "low": {"min_probability": 0.3, "min_margin": 0.3},
+    "normal": {"min_probability": 0.5, "min_margin": 0.5},
+    "high": {"min_probability": 0.8, "min_margin": 3.0},
 }
 
 

@@ -6,7 +6,6 @@ _UNCALIBRATED = {
     "blank_penalty": 5.0,
     "loop_penalty": 4.0,
     "entry_penalty": 0.0,
-    "min_word_score": -4.0,
     "min_margin": 1.0,
     "min_probability": 0.5,
     "weights": {"bias": 4.0, "worst_word": 1.0},

@@ -24,7 +24,6 @@ CALIBRATION = Calibration(
     blank_penalty=0,
     loop_penalty=3,
     entry_penalty=0,
-    min_word_score=-2.0,
     min_margin=2.0,
     min_probability=0.5,
     weights={"bias": 3.0, "worst_word": 1.0},
@@ -169,3 +168,11 @@ def test_words_before_and_after_lost_sound_are_not_one_sentence() -> None:
         frames = Frames(emission.committed.log_probs, emission.committed.times_s + 60.0)
         heard += recognizer.push(Emission(frames, Frames(frames.log_probs[:0], frames.times_s[:0])))
     assert all(h.command != "move" or h.reject for h in heard)
+
+
+@pytest.mark.parametrize("pause", [4, 12])
+def test_a_command_inside_other_speech_is_none(pause: int) -> None:
+    before = speak("CDCD", tail=pause)
+    frames = np.concatenate([before, speak("BABABADABAB", lead=0)])
+    heard = [h for _, h in hear(frames)]
+    assert [h.command for h in heard if h.reject is None] == (["stop"] if pause > 7 else [])
