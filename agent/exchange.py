@@ -10,7 +10,8 @@ from agent.commands.fit import require_fit
 from agent.errors import EngineError, UpdateError, VoxlineError
 from agent.health.snapshot import Snapshot
 from agent.hearing import Hearing
-from agent.messaging.contract import Desired, Payload
+from agent.messaging.contract import Desired
+from agent.messaging.payload import Payload
 from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary
@@ -86,10 +87,10 @@ class Exchange:
         except UpdateError as error:
             log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
 
-    def observe(self, snapshot: Snapshot, engine_failures: int) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Take note of how the station does, for probation."""
         if self._updater:
-            self._updater.observe(vitals_of(snapshot, engine_failures))
+            self._updater.observe(vitals_of(snapshot))
 
     def _load(self, parts: Parts) -> tuple[Ears, Vocabulary]:
         ears = Ears(with_parts(self._settings, parts), self._post)

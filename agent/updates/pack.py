@@ -6,9 +6,9 @@ from pathlib import Path
 from agent.acoustics.bundle import MANIFEST_FILE, load_bundle
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
+from agent.evaluation.golden import FOLDER
 from agent.grammar import load_grammar
 from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release
-from agent.updates.trial import GOLDEN
 
 Packed = tuple[Release, dict[str, Path]]
 """A release, and where each of its files is."""
@@ -41,9 +41,9 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
         UpdateError: its name or the version cannot be those of a release.
     """
     files = {GRAMMAR_FILE: file}
-    golden = file.parent / GOLDEN
+    golden = file.parent / FOLDER
     if golden.is_dir():
-        files |= {f"{GOLDEN}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
+        files |= {f"{FOLDER}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
     name = load_grammar(file).name
     try:
         release = Release(

@@ -9,8 +9,9 @@ import structlog
 
 from agent.errors import UpdateError
 from agent.health.snapshot import Snapshot
-from agent.messaging.contract import Desired, Payload, Update, Updated
+from agent.messaging.contract import Desired, Update, Updated
 from agent.messaging.namespace import Namespace
+from agent.messaging.payload import Payload
 from agent.settings import Settings
 from agent.updates.actions import Parts, Repository, Station
 from agent.updates.course import Outcome, Phase, State, Wanted
@@ -99,14 +100,15 @@ def with_parts(settings: Settings, parts: Parts) -> Settings:
     return settings.model_copy(update={"recognition": recognition})
 
 
-def vitals_of(snapshot: Snapshot, engine_failures: int) -> Vitals:
+def vitals_of(snapshot: Snapshot) -> Vitals:
     """Read how the station does out of its health."""
     rejects = sum(snapshot.recognizer.rejects_total.values())
     return Vitals(
         seconds=snapshot.uptime_seconds,
         utterances=snapshot.recognizer.accepts_total + rejects,
         rejects=rejects,
-        engine_errors=engine_failures + snapshot.engine.fallback,
+        engine_errors=snapshot.engine.failures_total + snapshot.engine.fallback,
+        self_test_failures=snapshot.self_test.runs_total.get("failed", 0),
         latency_p95_s=snapshot.engine.inference_p95_seconds,
         link_up=snapshot.link.connected,
     )

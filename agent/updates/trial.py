@@ -23,20 +23,20 @@ from agent.acoustics.features import window_rows
 from agent.audio.file import read_audio
 from agent.commands.fit import require_fit
 from agent.errors import UpdateError, VoxlineError
-from agent.evaluation.commands import Verdict, read_labels, run_trials
+from agent.evaluation.commands import Verdict, run_trials
+from agent.evaluation.golden import GoldenSet, find_golden
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
-from agent.grammar.schema import BUILTIN, Grammar
 from agent.logs import configure_logging
 from agent.settings import Commands
-from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Reference
+from agent.updates.release import Kind, Limits, Reference
 
 TIMEOUT_S = 900.0
 MIN_EXACT = 0.9
 """Share of golden utterances; the others may be rejected, none may become another command."""
 MIN_CANARY_AGREEMENT = 0.9
 """Share of frames whose best token is the known one: the same model on another processor."""
-GOLDEN, LABELS, REJECTS = "golden", "labels.json", "rejects.json"
+REJECTS = "rejects.json"
 _REJECTS = TypeAdapter(dict[str, str])
 _POLL_S = 0.1
 
@@ -130,8 +130,11 @@ def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_by
     require_fit(conditions.commands, grammar)
     compile_grammar(grammar, bundle.manifest.tokens, conditions.cache)
     utterances = exact = 0
-    for folder, words in _golden_sets(conditions, grammar):
-        heard, right, fault = _listen(bundle, engine, conditions, folder, words)
+    for beside in (conditions.model, conditions.grammar.parent):
+        golden = find_golden(beside, grammar)
+        if golden is None:
+            continue
+        heard, right, fault = _listen(bundle, engine, conditions, golden)
         utterances, exact = utterances + heard, exact + right
         if fault:
             return Evidence(fault=fault, utterances=utterances, exact=exact)
@@ -168,36 +171,18 @@ def _canary_fault(bundle: Bundle, engine: Engine) -> str:
     return ""
 
 
-def _golden_sets(conditions: Conditions, grammar: Grammar) -> list[tuple[Path, Grammar]]:
-    """Return folders of golden utterances, each with the grammar that they are of.
-
-    A bundle's set is of the grammar that lies with it; without one it counts if the station's grammar has
-    all of its commands.
-    """
-    sets = []
-    for folder in (conditions.model / GOLDEN, conditions.grammar.parent / GOLDEN):
-        if not (folder / LABELS).exists():
-            continue
-        own = folder / GRAMMAR_FILE
-        words = load_grammar(own) if own.exists() else grammar
-        needed = {label.command for label in read_labels(folder / LABELS).values()}
-        if all(name in words.commands or name.startswith(BUILTIN) for name in needed):
-            sets.append((folder, words))
-    return sets
-
-
 def _listen(
-    bundle: Bundle, engine: Engine, conditions: Conditions, folder: Path, words: Grammar
+    bundle: Bundle, engine: Engine, conditions: Conditions, golden: GoldenSet
 ) -> tuple[int, int, str]:
     """Hear one golden set: how many utterances, how many exactly, and what must not be."""
     calibration = getattr(bundle.manifest.operating_points, conditions.operating_point)
-    graph = compile_grammar(words, bundle.manifest.tokens, conditions.cache)
+    graph = compile_grammar(golden.grammar, bundle.manifest.tokens, conditions.cache)
     ear = Ear(bundle, engine, graph, calibration)
-    trials = run_trials(ear, read_labels(folder / LABELS), folder, None, [None])
+    trials = run_trials(ear, golden.labels, golden.folder, None, [None])
     verdicts = [trial.verdict for trial in trials]
     fault = next((f"{t.file} became another command" for t in trials if t.verdict is Verdict.WRONG), "")
-    for file in _rejects(folder / REJECTS):
-        heard = ear.listen(in_room(read_audio(folder / file), None, None, seed=0))
+    for file in _rejects(golden.folder / REJECTS):
+        heard = ear.listen(in_room(read_audio(golden.folder / file), None, None, seed=0))
         if any(hypothesis.reject is None for hypothesis in heard):
             fault = fault or f"{file} is no command and became one"
     return len(trials), verdicts.count(Verdict.EXACT), fault

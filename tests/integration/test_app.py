@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from agent.app import App
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_SAMPLES
 from agent.errors import AudioError
-from agent.messaging.contract import Inhibit, MachineState
+from agent.messaging.contract import Inhibit, MachineState, SelfTest
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import Mosquitto, Received, Scada, eventually, needs_mosquitto
+from tests.integration.engines import Dead, Spoiled, Stale
 
 require_bundle()
 pytestmark = needs_mosquitto
@@ -96,6 +98,14 @@ def fates(plant: Scada) -> list[str]:
     return [body(message)["fate"] for message in plant.on("/event/delivery")]
 
 
+def wait_for_state(plant: Scada, *expected: str) -> None:
+    def last() -> tuple[str, ...]:
+        state = body(plant.on("/state")[-1])
+        return state["status"], state["reason"]
+
+    assert eventually(lambda: last() == expected, PATIENCE_S), (last(), body(plant.on("/health")[-1]))
+
+
 def test_a_spoken_command_is_published_accepted_and_delivered(stage: Stage, plant: Scada) -> None:
     stage.booth.say(START_3)
     (command,) = plant.wait_for("/command/conveyor/start", timeout_s=PATIENCE_S)
@@ -121,7 +131,12 @@ def test_speech_that_is_no_command_is_rejected_with_its_reason(stage: Stage, pla
     assert not commands(plant)
 
 
-def test_state_and_health_are_retained(stage: Stage) -> None:
+def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:
+    stage.booth.say(START_3)
+    events(plant, "delivery")
+    reports = len(plant.on("/health"))
+    plant.wait_for("/health", reports + 1, PATIENCE_S)
+    wait_for_state(plant, "online", "")
     with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as late:
         (state, *_) = late.wait_for("/state")
         (health, *_) = late.wait_for("/health")
@@ -134,7 +149,61 @@ def test_state_and_health_are_retained(stage: Stage) -> None:
     assert report["engine"]["inferences_total"] > 0
     assert report["audio"]["frames_total"] > 0
     assert report["recognizer"]["accepts_total"] >= 1
+    assert report["recognizer"]["beam_nats"] > 0
     assert report["versions"]["grammar"].startswith("demo@")
+
+
+def ask_for_self_test(plant: Scada) -> dict[str, Any]:
+    """Ask until it was run: one that was under way may have begun before."""
+    seen = len(plant.on("/event/self_test"))
+    plant.publish(NAMESPACE.topic(SelfTest), SelfTest(time=datetime.now(UTC)).model_dump_json())
+    return events(plant, "self_test", seen + 1)[seen]
+
+
+@contextmanager
+def spoiled(stage: Stage, fault: type[Spoiled]) -> Iterator[None]:
+    """Give the running agent an engine with a fault."""
+    engine = stage.app._ears.engine
+    good = engine._engine
+    engine._engine = fault(good)
+    try:
+        yield
+    finally:
+        engine._engine = good
+
+
+def test_it_says_on_demand_that_it_hears_and_commands_nothing(stage: Stage, plant: Scada) -> None:
+    assert stage.app._ears.script
+    assert ask_for_self_test(plant) | {"outcome": "passed", "reason": ""} == ask_for_self_test(plant)
+    assert not commands(plant)
+    assert not plant.on("/event/accept")
+    assert not plant.on("/event/reject")
+    health = body(plant.on("/health")[-1])
+    assert health["self_test"]["outcome"] == "passed"
+    assert health["self_test"]["age_seconds"] < PATIENCE_S
+
+
+def test_an_engine_that_repeats_itself_is_found_by_sound(stage: Stage, plant: Scada) -> None:
+    """Deaf, with frames, inferences and levels that look as ever."""
+    with spoiled(stage, Stale):
+        ask_for_self_test(plant)  # may have begun with the good one
+        found = ask_for_self_test(plant)
+        assert found["outcome"] == "failed"
+        assert "heard as" in found["reason"]
+        wait_for_state(plant, "degraded", "self_test_failed")
+    ask_for_self_test(plant)
+    assert ask_for_self_test(plant)["outcome"] == "passed"
+    wait_for_state(plant, "online", "")
+
+
+def test_an_engine_that_fails_is_a_fault_until_it_answers_again(stage: Stage, plant: Scada) -> None:
+    failures = stage.app._vitals.engine_failures
+    with spoiled(stage, Dead):
+        wait_for_state(plant, "degraded", "engine_failing")
+    wait_for_state(plant, "online", "")
+    assert stage.app._vitals.engine_failures > failures
+    stage.booth.say(STOP_2)
+    plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
 
 
 def test_a_faulty_grammar_is_refused_and_the_old_one_stays(stage: Stage, plant: Scada) -> None:
