@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from agent.audio.source import FRAME_S, AudioSource
+from agent.audio.source import FRAME_S, AudioSource, Frame
 from agent.audio.stuck import Stuck, StuckDetector
 from agent.errors import AudioError, EngineError
 from agent.health.selftest import Outcome, Result, SelfTest
@@ -28,6 +28,8 @@ PATIENCE_S = 5.0
 
 TEST_PATIENCE_S = 30.0
 """A self-test that waits this long for pauses goes on without them."""
+TEST_LAG_S = 0.5
+"""Sound is this old at most when it is heard, or a self-test waits: it must not make commands late."""
 
 log = structlog.get_logger()
 
@@ -134,7 +136,7 @@ class Hearing:
                 except EngineError as error:
                     self._sink(EngineFailed(str(error)))
                 if self._test:
-                    self._go_on(*self._test, began_s, muted=muted)
+                    self._go_on(*self._test, time.monotonic(), frame, muted=muted)
                 self.frames_total += 1
                 self.last_frame_s = time.monotonic()
                 busy = (self.last_frame_s - began_s) / FRAME_S
@@ -161,10 +163,13 @@ class Hearing:
             if self._enabled is enabled:
                 self._enabled = None
 
-    def _go_on(self, test: SelfTest, patient_until_s: float, now_s: float, *, muted: bool) -> None:
-        """Let the test hear one frame more, unless somebody speaks or the station does."""
+    def _go_on(
+        self, test: SelfTest, patient_until_s: float, now_s: float, frame: Frame, *, muted: bool
+    ) -> None:
+        """Let the test hear one frame more, unless somebody speaks, the station does, or it lags behind."""
         late_s = now_s - patient_until_s
-        if (muted and late_s < TEST_PATIENCE_S) or (late_s < 0 and not self._listener.idle):
+        busy = not self._listener.idle or now_s - frame.time_s > TEST_LAG_S
+        if (muted and late_s < TEST_PATIENCE_S) or (busy and late_s < 0):
             return
         try:
             result = (
