@@ -112,9 +112,9 @@ class Talk(Payload):
 
 
 class SelfTest(Payload):
-    """Asks the station to hear a known utterance soon; `event/self_test` answers."""
+    """Asks the station to hear a known utterance soon; `event/selftest` answers."""
 
-    channel = Channel("self_test", spoken=False, heard=Ear.OWN, max_age_s=5.0)
+    channel = Channel("selftest", spoken=False, heard=Ear.OWN, max_age_s=5.0)
 
 
 class Inhibit(Payload):
@@ -219,7 +219,7 @@ class Inhibition(Payload):
 class SelfTested(Payload):
     """A known utterance was put in behind the microphone, regularly or on demand; no command comes of it."""
 
-    channel = Channel("event/self_test", keep=Keep.RING)
+    channel = Channel("event/selftest", keep=Keep.RING)
 
     outcome: Outcome
     utterance: str

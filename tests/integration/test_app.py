@@ -32,6 +32,8 @@ STOP_2 = "04-stop-conveyor-two.opus"
 SPEED_65 = "13-set-the-speed-of-conveyor-two-to-sixty-five-percent.opus"
 TALK = "49-i-think-peter-moved-the-pallets-after-lunch.opus"
 PATIENCE_S = 15.0
+SELF_TEST_PATIENCE_S = 90.0
+"""One waits for pauses and for a machine that keeps up."""
 
 
 class Stage:
@@ -98,12 +100,14 @@ def fates(plant: Scada) -> list[str]:
     return [body(message)["fate"] for message in plant.on("/event/delivery")]
 
 
-def wait_for_state(plant: Scada, *expected: str) -> None:
-    def last() -> tuple[str, ...]:
-        state = body(plant.on("/state")[-1])
-        return state["status"], state["reason"]
+def wait_for_fault(plant: Scada, fault: str, *, gone: bool = False) -> None:
+    """Wait until the state topic names a fault, or no longer does; a machine at its limits may have others."""
 
-    assert eventually(lambda: last() == expected, PATIENCE_S), (last(), body(plant.on("/health")[-1]))
+    def named() -> bool:
+        state = body(plant.on("/state")[-1])
+        return state["status"] == "degraded" and fault in state["reason"].split(", ")
+
+    assert eventually(lambda: named() is not gone, PATIENCE_S), body(plant.on("/state")[-1])
 
 
 def test_a_spoken_command_is_published_accepted_and_delivered(stage: Stage, plant: Scada) -> None:
@@ -136,15 +140,14 @@ def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:
     events(plant, "delivery")
     reports = len(plant.on("/health"))
     plant.wait_for("/health", reports + 1, PATIENCE_S)
-    wait_for_state(plant, "online", "")
     with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as late:
         (state, *_) = late.wait_for("/state")
         (health, *_) = late.wait_for("/health")
     assert state.retain
     assert health.retain
-    assert body(state)["status"] == body(health)["status"] == "online"
     report = body(health)
-    assert report["faults"] == []
+    assert set(report["faults"]) <= {"too_slow"}, "only what a busy machine may have"
+    assert body(state)["status"] == report["status"] == ("degraded" if report["faults"] else "online")
     assert report["engine"]["name"] == "onnx"
     assert report["engine"]["inferences_total"] > 0
     assert report["audio"]["frames_total"] > 0
@@ -153,11 +156,17 @@ def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:
     assert report["versions"]["grammar"].startswith("demo@")
 
 
-def ask_for_self_test(plant: Scada) -> dict[str, Any]:
-    """Ask until it was run: one that was under way may have begun before."""
-    seen = len(plant.on("/event/self_test"))
+def self_test_reason(plant: Scada, outcome: str) -> str:
+    """Ask for a self-test and wait for this outcome; one that was under way may end otherwise first."""
+    seen = len(plant.on("/event/selftest"))
     plant.publish(NAMESPACE.topic(SelfTest), SelfTest(time=datetime.now(UTC)).model_dump_json())
-    return events(plant, "self_test", seen + 1)[seen]
+
+    def reasons() -> list[str]:
+        results = map(body, plant.on("/event/selftest")[seen:])
+        return [result["reason"] for result in results if result["outcome"] == outcome]
+
+    assert eventually(lambda: bool(reasons()), SELF_TEST_PATIENCE_S), plant.on("/event/selftest")
+    return reasons()[0]
 
 
 @contextmanager
@@ -172,13 +181,14 @@ def spoiled(stage: Stage, fault: type[Spoiled]) -> Iterator[None]:
         engine._engine = good
 
 
-def test_it_says_on_demand_that_it_hears_and_commands_nothing(stage: Stage, plant: Scada) -> None:
-    assert stage.app._ears.script
-    assert ask_for_self_test(plant) | {"outcome": "passed", "reason": ""} == ask_for_self_test(plant)
+@pytest.mark.usefixtures("stage")
+def test_it_says_on_demand_that_it_hears_and_commands_nothing(plant: Scada) -> None:
+    assert self_test_reason(plant, "passed") == ""
     assert not commands(plant)
     assert not plant.on("/event/accept")
     assert not plant.on("/event/reject")
-    health = body(plant.on("/health")[-1])
+    reports = len(plant.on("/health"))
+    health = body(plant.wait_for("/health", reports + 1, PATIENCE_S)[-1])
     assert health["self_test"]["outcome"] == "passed"
     assert health["self_test"]["age_seconds"] < PATIENCE_S
 
@@ -186,21 +196,19 @@ def test_it_says_on_demand_that_it_hears_and_commands_nothing(stage: Stage, plan
 def test_an_engine_that_repeats_itself_is_found_by_sound(stage: Stage, plant: Scada) -> None:
     """Deaf, with frames, inferences and levels that look as ever."""
     with spoiled(stage, Stale):
-        ask_for_self_test(plant)  # may have begun with the good one
-        found = ask_for_self_test(plant)
-        assert found["outcome"] == "failed"
-        assert "heard as" in found["reason"]
-        wait_for_state(plant, "degraded", "self_test_failed")
-    ask_for_self_test(plant)
-    assert ask_for_self_test(plant)["outcome"] == "passed"
-    wait_for_state(plant, "online", "")
+        assert "heard as" in self_test_reason(plant, "failed")
+        wait_for_fault(plant, "self_test_failed")
+    self_test_reason(plant, "passed")
+    wait_for_fault(plant, "self_test_failed", gone=True)
 
 
 def test_an_engine_that_fails_is_a_fault_until_it_answers_again(stage: Stage, plant: Scada) -> None:
     failures = stage.app._vitals.engine_failures
     with spoiled(stage, Dead):
-        wait_for_state(plant, "degraded", "engine_failing")
-    wait_for_state(plant, "online", "")
+        assert "no answer" in self_test_reason(plant, "failed")
+        wait_for_fault(plant, "engine_failing")
+    self_test_reason(plant, "passed")
+    wait_for_fault(plant, "engine_failing", gone=True)
     assert stage.app._vitals.engine_failures > failures
     stage.booth.say(STOP_2)
     plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
