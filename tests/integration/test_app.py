@@ -101,7 +101,7 @@ def fates(plant: Scada) -> list[str]:
 
 
 def wait_for_fault(plant: Scada, fault: str, *, gone: bool = False) -> None:
-    """Wait until the state topic names a fault, or no longer does; a machine at its limits may have others."""
+    """Wait until the state topic names a fault, or no longer does; a busy machine may have others."""
 
     def named() -> bool:
         state = body(plant.on("/state")[-1])
