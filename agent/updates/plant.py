@@ -110,7 +110,7 @@ def vitals_of(snapshot: Snapshot) -> Vitals:
         engine_errors=snapshot.engine.failures_total + snapshot.engine.fallback,
         self_test_failures=snapshot.self_test.runs_total.get("failed", 0),
         latency_p95_s=snapshot.engine.inference_p95_seconds,
-        link_up=snapshot.link.connected,
+        offline_s=0.0 if snapshot.link.connected else snapshot.link.since_seconds,
     )
 
 
