@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError, VoxlineError
 from agent.updates.course import (
     Activate,
@@ -117,6 +119,8 @@ class Actions:
     ) -> None:
         self._store, self._station, self._repository = store, station, repository
         self._interrupted, self._on_bytes = interrupted, on_bytes
+        if repository:
+            repository.transport.interrupted = interrupted
         self._documents: dict[str, dict[Kind, bytes]] = {}
         """Release documents of slots that were found, by digest."""
 
@@ -146,6 +150,10 @@ class Actions:
         """Return what is in a slot."""
         documents = self._store.releases(slot)
         return tuple(decode(Release, raw, f"{slot}/{kind}.json").reference for kind, raw in documents.items())
+
+    def past(self) -> datetime | None:
+        """Return a moment that has passed for certain, if one is known."""
+        return self._repository.trust.past() if self._repository else None
 
     def _troubled(self, action: Callable[[], Event]) -> Event | None:
         try:
@@ -196,12 +204,22 @@ class Actions:
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         self._store.require_space(releases, keep=state.history[-1:])
         for entry in self._store.missing(releases):
-            path = self._store.partial(entry.sha256)
-            transport = self._repository.transport
-            download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
-            self._store.accept(entry)
+            self._obtain(entry, self._repository.transport)
         self._store.build(documents)
         return Fetched(candidate.slot)
+
+    def _obtain(self, entry: FileEntry, transport: Transport) -> None:
+        path = self._store.partial(entry.sha256)
+        resumed = path.exists()
+        download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
+        try:
+            self._store.accept(entry)
+        except UpdateError:
+            if not resumed:
+                raise
+            # The part that was here may be what is wrong: a disk or an earlier server spoilt it.
+            download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
+            self._store.accept(entry)
 
     def _count(self, size_bytes: int) -> None:
         self._on_bytes(size_bytes)

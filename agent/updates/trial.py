@@ -7,6 +7,7 @@ runtime, hangs or eats the memory ends the trial and nothing else.
 """
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal
 
+import psutil
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from agent.acoustics.bundle import Bundle, load_bundle
@@ -108,7 +110,7 @@ def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Eviden
 
 def run(conditions: Conditions) -> Evidence:
     """Run the trial here."""
-    before_bytes = _peak_memory_bytes()
+    before_bytes = _memory_bytes("VmHWM")
     try:
         bundle = load_bundle(conditions.model)
         _require_identity(bundle, conditions)
@@ -148,7 +150,7 @@ def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_by
         utterances=utterances,
         exact=exact,
         latency_p95_s=engine.latency.quantile_s(0.95),
-        memory_bytes=max(0, _peak_memory_bytes() - before_bytes),
+        memory_bytes=max(0, _memory_bytes("VmHWM") - before_bytes),
     )
     return evidence.model_copy(update={"fault": _excess(evidence, conditions.limits)})
 
@@ -203,19 +205,35 @@ def _excess(evidence: Evidence, limits: Limits | None) -> str:
     return ""
 
 
-def _peak_memory_bytes() -> int:
+def _memory_bytes(field: str) -> int:
     """Ask /proc: getrusage would begin with the peak of the process that started this one."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024
+
+
+def _bound_memory(limits: Limits | None) -> None:
+    """Let nobody else pay for a model that eats memory: it gets half of what is free, and dies first.
+
+    Beyond twice what its release allows there is nothing more to learn about it either.
+    """
+    ceiling_bytes = psutil.virtual_memory().available // 2
+    if limits:
+        ceiling_bytes = min(ceiling_bytes, 2 * limits.memory_bytes)
+    data_bytes = _memory_bytes("VmData") + ceiling_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def main() -> None:
     """Read conditions, write evidence."""
     os.nice(10)
-    configure_logging("warning")  # standard output is for the evidence
+    evidence = os.dup(1)
+    os.dup2(2, 1)  # the vendor's runtime writes where it likes; standard output is for the evidence
+    configure_logging("warning")
     conditions = Conditions.model_validate_json(sys.stdin.buffer.read())
-    sys.stdout.write(run(conditions).model_dump_json())
+    _bound_memory(conditions.limits)
+    os.write(evidence, run(conditions).model_dump_json().encode())
 
 
 if __name__ == "__main__":

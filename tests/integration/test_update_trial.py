@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from agent.acoustics.bundle import MANIFEST_FILE, load_bundle, seal_bundle
 from agent.updates import trial
@@ -92,6 +92,41 @@ def test_a_deaf_bundle_with_a_canary_that_fits_fails_by_its_golden_set(bundle: P
 def test_limits_are_held(bundle: Path) -> None:
     slow = run(conditions(bundle, limits=Limits(latency_p95_s=0.0001, memory_bytes=10**10)))
     assert "latency p95" in slow.fault
+
+
+def glutton(folder: Path, out: Path, floats: int) -> Path:
+    """The same bundle with a model that fills memory first."""
+    shutil.copytree(folder, out)
+    model = onnx.load(out / "model.onnx")
+    graph, answer = model.graph, model.graph.output[0].name
+    for node in graph.node:
+        node.output[:] = ["answer" if name == answer else name for name in node.output]
+    feast = [
+        helper.make_node("Shape", [graph.input[0].name], ["shape"]),
+        helper.make_node("ReduceProd", ["shape"], ["count"], keepdims=1),  # not foldable: known when it runs
+        helper.make_node("Div", ["count", "count"], ["one"]),
+        helper.make_node("Mul", ["one", "floats"], ["much"]),
+        helper.make_node("ConstantOfShape", ["much"], ["full"]),
+        helper.make_node("ReduceMax", ["full"], ["nothing"], keepdims=0),
+        helper.make_node("Add", ["answer", "nothing"], [answer]),
+    ]
+    graph.initializer.append(helper.make_tensor("floats", onnx.TensorProto.INT64, [1], [floats]))
+    graph.node.extend(feast)
+    onnx.save(model, out / "model.onnx")
+    return out
+
+
+def test_a_model_that_eats_memory_ends_its_trial_and_nothing_else(bundle: Path, tmp_path: Path) -> None:
+    greedy = reseal(glutton(bundle, tmp_path / "greedy", 2**28))  # 1 GiB
+    limits = Limits(latency_p95_s=10, memory_bytes=200 * 2**20)
+    evidence = run_apart(conditions(greedy, limits=limits), lambda: False)
+    assert evidence
+    assert evidence.fault
+    assert evidence.memory_bytes == 0  # it never got so far as to be measured
+    modest = reseal(glutton(bundle, tmp_path / "modest", 1000))
+    passed = run_apart(conditions(modest, limits=limits), lambda: False)
+    assert passed
+    assert passed.fault == ""
 
 
 def test_damaged_or_another_bundle(bundle: Path, tmp_path: Path) -> None:

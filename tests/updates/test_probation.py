@@ -124,5 +124,12 @@ def test_a_larger_share_holds_every_station_of_a_smaller_one() -> None:
 def test_hours(hour: int, window: tuple[int, int] | None, opens: bool) -> None:
     hours = (time(window[0]), time(window[1])) if window else None
     now = datetime(2026, 11, 23, hour, tzinfo=UTC)
-    assert Rollout(window=hours).opens(now) is opens
-    assert not Rollout(window=hours, not_before=now.replace(year=2027)).opens(now)
+    assert Rollout(window=hours).opens(now, None) is opens
+    assert not Rollout(window=hours, not_before=now.replace(year=2027)).opens(now, None)
+
+
+def test_a_clock_that_woke_up_in_1970_tells_no_hour() -> None:
+    night, woken = Rollout(window=(time(22), time(5))), datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    assert night.opens(woken, None)
+    assert not night.opens(woken, datetime(2026, 11, 23, 14, tzinfo=UTC))
+    assert Rollout().opens(woken, datetime(2026, 11, 23, 14, tzinfo=UTC))
