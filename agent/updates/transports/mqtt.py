@@ -33,7 +33,7 @@ _FOLDERS = ("metadata/", "targets/", "objects/")
 _EXPIRY_S = 60
 _PACKET_BYTES = PIECE_BYTES + 8192
 """Larger packets are not taken: the broker keeps them to itself."""
-_MAX_WAITING = 64
+MAX_WAITING = 64
 """Pieces: whoever sends more than was asked for sends in vain, and whoever asks without reading, too."""
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Broker(Transport):
         self._settings, self._topic = settings, f"{base}/{PIECE_TOPIC}"
         # The agent and a command that somebody types may ask at the same time.
         self._client_id = f"{base.replace('/', ':')}:updates:{os.urandom(4).hex()}"
-        self._pieces: queue.Queue[tuple[bytes, str, bytes]] = queue.Queue(_MAX_WAITING)
+        self._pieces: queue.Queue[tuple[bytes, str, bytes]] = queue.Queue(MAX_WAITING)
         self._client: paho.Client | None = None
         self._ready = threading.Event()
 
@@ -79,20 +79,12 @@ class Broker(Transport):
         if self._client is None:
             self._client = client = connect(self._settings, self._client_id, self._topic)
             client.on_disconnect = lambda *_: self._ready.clear()
-            client.on_subscribe = self._subscribed
+            client.on_subscribe = lambda *_: self._ready.set()
             client.on_message = self._receive
             client.loop_start()
         if not self._ready.wait(self.patience.silence_s):
-            raise DownloadError(
-                f"no connection to the broker {self._settings.host} for updates, or it refuses {self._topic}"
-            )
+            raise DownloadError(f"no connection to the broker {self._settings.host} for updates")
         return self._client
-
-    def _subscribed(self, _client: Any, _data: Any, _id: int, codes: list[ReasonCode], *_: Any) -> None:
-        if codes[0].is_failure:
-            log.error("update_topic_refused", topic=self._topic, reason=str(codes[0]))
-        else:
-            self._ready.set()
 
     def _receive(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         properties = message.properties
@@ -120,7 +112,10 @@ class Broker(Transport):
             if status != "200":
                 raise DownloadHTTPError(f"{request.path}: the server answers {status[:20]}", _code(status))
             return piece
-        raise SlowRetrievalError(f"{request.path}: no answer; does `voxline update serve` run?")
+        raise SlowRetrievalError(
+            f"{request.path}: no answer; does `voxline update serve` run, and does the broker let this station"
+            f" write {PIECE_REQUEST_TOPIC} and read {self._topic}?"
+        )
 
 
 class Server:
@@ -194,7 +189,7 @@ def connect(settings: Mqtt, client_id: str, topic: str) -> paho.Client:
         client.tls_set_context(context)
     client.on_connect = subscribe
     client.reconnect_delay_set(1, 30)
-    client.max_queued_messages_set(_MAX_WAITING)
+    client.max_queued_messages_set(MAX_WAITING)
     client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=limits)
     return client
 
