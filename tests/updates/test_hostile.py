@@ -1,6 +1,9 @@
 """What an attacker, a broken mirror or a full disk may do to a station; see also test_trust.py."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,15 +13,24 @@ from agent.errors import UpdateError
 from agent.updates import updater as updater_module
 from agent.updates.course import Phase
 from agent.updates.floor import UntrustedError
-from agent.updates.probation import Terms
+from agent.updates.probation import Terms, Vitals
 from agent.updates.release import Release, decode
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
+from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
 from tests.updates.house import Obedient, make_repository, make_trust, make_updater, release, wanted
+from tests.updates.powercut import make_image, mounted, possible
 
 PRESS = "model/press/1.0.0"
-ENDED = (Phase.REFUSED, Phase.IDLE)
+
+
+def has_phase(updater: Updater, phase: Phase) -> bool:
+    return updater.state.phase is phase
+
+
+def has_ended(updater: Updater, *phases: Phase) -> bool:
+    return updater.state.phase in (phases or (Phase.REFUSED, Phase.IDLE)) and bool(updater.state.reason)
 
 
 @pytest.fixture(autouse=True)
@@ -100,11 +112,11 @@ def test_objects_that_are_not_what_was_signed(tmp_path: Path, repository: Releas
         updater = make_updater(tmp_path / str(len(wrong)), repository, station, terms=Terms(0, 0))
         updater.start()
         updater.wish(wanted(PRESS))
-        assert eventually(lambda u=updater: u.state.phase in ENDED and bool(u.state.reason), 20)
+        assert eventually(partial(has_ended, updater), 20)
         assert not station.swaps
         biggest.write_bytes(right)
         updater.wish(wanted(PRESS))
-        assert eventually(lambda u=updater: u.state.phase is Phase.COMMITTED, 20)
+        assert eventually(partial(has_ended, updater, Phase.COMMITTED), 20)
         updater.stop()
 
 
@@ -112,9 +124,9 @@ def test_a_part_that_was_spoilt_is_fetched_again_at_once(
     tmp_path: Path, repository: ReleaseRepository
 ) -> None:
     biggest = max((repository.public / "objects").iterdir(), key=lambda path: path.stat().st_size)
-    partial = tmp_path / "station" / "store" / "partial" / biggest.name
-    partial.parent.mkdir(parents=True)
-    partial.write_bytes(bytes(3000))  # what a disk may leave after a power cut
+    begun = tmp_path / "station" / "store" / "partial" / biggest.name
+    begun.parent.mkdir(parents=True)
+    begun.write_bytes(bytes(3000))  # what a disk may leave after a power cut
     station = Obedient()
     updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
     updater.start()
@@ -122,3 +134,74 @@ def test_a_part_that_was_spoilt_is_fetched_again_at_once(
     assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 20)
     updater.stop()
     assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MiB: a real ext4."""
+    if not possible():
+        pytest.skip("needs root, loop devices and mkfs.ext4")
+    make_image(tmp_path / "image")
+    with mounted(tmp_path / "image", tmp_path / "disk") as disk:
+        yield disk
+
+
+def fill(disk: Path) -> Path:
+    """Let somebody else's file take all that is left."""
+    hog = disk / "hog"
+    descriptor = os.open(hog, os.O_WRONLY | os.O_CREAT)
+    try:
+        for size in (2**20, 2**12, 1):
+            with contextlib.suppress(OSError):
+                while os.write(descriptor, bytes(size)):
+                    pass
+    finally:
+        os.close(descriptor)
+    return hog
+
+
+def test_somebody_fills_the_disk_while_a_bundle_arrives(
+    repository: ReleaseRepository, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(updater_module, "RECHECK_S", 0.05)
+    hogs: list[Path] = []
+
+    class Hogging(Folder):
+        def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+            if path.startswith("objects/") and not hogs:
+                hogs.append(fill(disk))
+            yield from super().read(path, offset)
+
+    release(repository, "model/press/2.0.0", {"model.onnx": os.urandom(300_000)})
+    repository.publish()
+    station = Obedient()
+    way = Hogging(repository.public)
+    updater = make_updater(disk / "station", repository, station, way, terms=Terms(0, 0))
+    updater.start()
+    updater.wish(wanted("model/press/2.0.0"))
+    assert eventually(lambda: bool(hogs), 20)
+    assert not eventually(lambda: bool(station.swaps), 0.5)
+    hogs[0].unlink()
+    assert eventually(partial(has_ended, updater, Phase.COMMITTED), 20)
+    updater.stop()
+
+
+def test_a_full_disk_does_not_keep_a_bad_bundle_in_use(
+    repository: ReleaseRepository, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "RETRY_S", 0.05)
+    station = Obedient()
+    updater = make_updater(disk / "station", repository, station, terms=Terms(60, 5))
+    updater.start()
+    updater.wish(wanted(PRESS))
+    assert eventually(partial(has_phase, updater, Phase.PROBATION), 20)
+    hog = fill(disk)
+    updater.observe(Vitals(10, engine_errors=3))
+    assert eventually(lambda: len(station.swaps) == 2, 10)
+    assert updater.parts.model is None
+    assert not station.outcomes  # nothing is said before it is written
+    hog.unlink()
+    assert eventually(partial(has_phase, updater, Phase.ROLLED_BACK), 10)
+    assert eventually(lambda: bool(station.outcomes), 10)
+    updater.stop()
