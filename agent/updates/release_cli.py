@@ -67,6 +67,18 @@ def add(
 
 
 @app.command()
+def reissue(
+    folder: Folder,
+    release: Annotated[str, typer.Argument(help="The older one that should run again.")],
+    version: Annotated[str, typer.Argument(help="Under which; above all that were released.")],
+    role: Role = "targets",
+) -> None:
+    """Stage a newer release of the files of an older one: stations go back by going on."""
+    made = ReleaseRepository(folder).reissue(Reference.parse(release), version, role)
+    typer.echo(f"{made} staged: the files of {release}")
+
+
+@app.command()
 def channel(
     folder: Folder,
     name: Annotated[str, typer.Argument(help="Such as `stable`.")],

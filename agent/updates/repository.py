@@ -37,7 +37,7 @@ from agent.errors import UpdateError
 from agent.updates import durable
 from agent.updates.actions import OBJECTS
 from agent.updates.keys import public_key, signer
-from agent.updates.release import Channel, Release, digest_of
+from agent.updates.release import Channel, Reference, Release, decode, digest_of, order
 from agent.updates.trust import METADATA, TARGETS
 
 VALID_DAYS = {"root": 730, "targets": 365, "snapshot": 30, "timestamp": 30}
@@ -119,6 +119,26 @@ class ReleaseRepository(Repository):
         raw = release.encode()
         self._add_target(release.reference.target, raw, role)
         return digest_of(raw)
+
+    def reissue(self, old: Reference, version: str, role: str = Targets.type) -> Reference:
+        """Stage a newer release of the very files that an older one has: the way back for all stations.
+
+        Raises:
+            UpdateError: there is no such release, or the version is not above all that the role has released.
+        """
+        targets = self.targets(role).targets
+        target = targets.get(old.target)
+        if target is None:
+            raise UpdateError(f"{role} has no {old.target}")
+        new = Reference.parse(f"{old.line}/{version}")
+        found = (path.removesuffix(".json") for path in targets if path.startswith(f"{old.line}/"))
+        newest = max(map(Reference.parse, found), key=lambda this: order(this.version))
+        if order(version) <= order(newest.version):
+            raise UpdateError(f"{new} is not above {newest}: stations that ran that would refuse it")
+        raw = (self.public / TARGETS / _document(old.target, target.hashes["sha256"])).read_bytes()
+        release = decode(Release, raw, old.target).model_copy(update={"version": version})
+        self._add_target(new.target, release.encode(), role)
+        return new
 
     def set_channel(self, name: str, channel: Channel, role: str = Targets.type) -> None:
         """Say what stations that follow a channel should run."""
@@ -260,8 +280,7 @@ class ReleaseRepository(Repository):
             raise UpdateError(f"{role} may not answer for {path}; see `voxline release delegate`")
         with self.edit_targets(role) as targets:
             targets.targets[path] = TargetFile.from_data(path, raw, ["sha256"])
-        folder, _, name = path.rpartition("/")
-        self._put(f"{TARGETS}{folder}/{digest_of(raw)}.{name}", raw)
+        self._put(TARGETS + _document(path, digest_of(raw)), raw)
 
     def _put(self, path: str, raw: bytes) -> None:
         target = self.public / path
@@ -317,6 +336,11 @@ class ReleaseRepository(Repository):
             return delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures).missing
         except (RepositoryError, ValueError) as error:
             raise UpdateError(f"{role}: {error}") from error
+
+
+def _document(path: str, digest: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{digest}.{name}"
 
 
 def _file(role: str) -> str:

@@ -157,9 +157,8 @@ def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_by
 
 def _require_identity(bundle: Bundle, conditions: Conditions) -> None:
     for reference in map(Reference.parse, conditions.new):
-        found = (bundle.manifest.name, bundle.manifest.version)
-        if reference.kind is Kind.MODEL and found != (reference.name, reference.version):
-            raise UpdateError(f"{reference} holds another bundle: {found[0]} {found[1]}")
+        if reference.kind is Kind.MODEL and bundle.manifest.name != reference.name:
+            raise UpdateError(f"{reference} holds another bundle: {bundle.manifest.name}")
 
 
 def _canary_fault(bundle: Bundle, engine: Engine) -> str:

@@ -1,6 +1,8 @@
 """The release side: thresholds, offline keys, delegations, and key rotation while a station watches."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from typer.testing import CliRunner
 
 from agent.errors import UpdateError
+from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
-from agent.updates.release import Channel
+from agent.updates.probation import Terms
+from agent.updates.release import Channel, Reference
 from agent.updates.release_cli import app
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
-from tests.updates.house import make_repository, make_trust, release
+from agent.updates.updater import Updater
+from tests.integration.brokers import eventually
+from tests.updates.house import (
+    Obedient,
+    make_repository,
+    make_trust,
+    make_updater,
+    release,
+    wanted,
+)
 
 
 def keys(folder: Path, *names: str) -> list[str]:
@@ -86,6 +99,50 @@ def test_what_was_withdrawn_is_gone(tmp_path: Path) -> None:
     assert trust.read(named.target) is None
     with pytest.raises(UpdateError, match="has no"):
         repository.withdraw(named.target)
+
+
+def test_the_way_back_is_a_newer_release_of_the_older_files(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    for number in (1, 2):
+        release(repository, f"model/press/{number}.0.0", {"model.onnx": bytes([number]) * 9})
+    repository.publish()
+    station, way = Obedient(), Counting(repository.public)
+    updater = make_updater(tmp_path / "station", repository, station, way, terms=Terms(0, 0))
+    updater.start()
+    for version in ("1.0.0", "2.0.0"):
+        updater.wish(wanted(f"model/press/{version}"))
+        assert eventually(partial(runs, updater, version), 20)
+    updater.wish(wanted("model/press/1.0.0"))  # by replay never
+    assert eventually(lambda: updater.state.phase is Phase.REFUSED, 20)
+    with pytest.raises(UpdateError, match="is not above"):
+        repository.reissue(Reference.parse("model/press/1.0.0"), "1.5.0")
+    repository.reissue(Reference.parse("model/press/1.0.0"), "2.0.1")
+    repository.publish()
+    way.objects.clear()
+    updater.wish(wanted("model/press/2.0.1"))
+    assert eventually(lambda: runs(updater, "2.0.1"), 20)
+    updater.stop()
+    assert way.objects == []
+    assert updater.parts.model
+    assert (updater.parts.model / "model.onnx").read_bytes() == b"\x01" * 9
+
+
+class Counting(Folder):
+    """Notes which objects are fetched."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.objects: list[str] = []
+
+    def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        if path.startswith("objects/"):
+            self.objects.append(path)
+        return super().read(path, offset)
+
+
+def runs(updater: Updater, version: str) -> bool:
+    running = [reference.version for reference in updater.state.running]
+    return updater.state.phase is Phase.COMMITTED and running == [version]
 
 
 def test_a_channel(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ class Broker(Transport):
                 raise DownloadHTTPError(f"{request.path}: the server answers {status[:20]}", _code(status))
             return piece
         raise SlowRetrievalError(
-            f"{request.path}: no answer; does `voxline update serve` run, and does the broker let this station"
+            f"{request.path}: no answer; does `voxline update serve` run, and may this station"
             f" write {PIECE_REQUEST_TOPIC} and read {self._topic}?"
         )
 
