@@ -173,30 +173,12 @@ class Actions:
         trust = self._repository.trust
         trust.refresh()
         documents = self._store.releases(self._store.active())
-        for reference in self._references(wanted, trust):
-            raw = trust.read(reference.target)
-            if raw is None:
-                raise UpdateError(f"{reference}: the repository has no such release")
-            release = decode(Release, raw, reference.target)
-            if release.reference != reference:
-                raise UntrustedError(f"{reference.target} is the document of {release.reference}")
-            if order(release.min_agent_version) > order(version("voxline")):
-                raise UpdateError(f"{reference} needs Voxline {release.min_agent_version} or newer")
-            documents[reference.kind] = raw
+        documents |= find_releases(wanted, trust)
         slot = slot_digest({kind: digest_of(raw) for kind, raw in documents.items()})
         self._documents[slot] = documents
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
         return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
-
-    def _references(self, wanted: Wanted, trust: Trust) -> tuple[Reference, ...]:
-        if not wanted.follow:
-            return wanted.releases
-        target = Channel.target(wanted.follow)
-        raw = trust.read(target)
-        if raw is None:
-            raise UpdateError(f"the repository has no channel {wanted.follow}")
-        return decode(Channel, raw, target).references
 
     def _fetch(self, candidate: Candidate, state: State) -> Event:
         assert self._repository  # noqa: S101 (for mypy: `_check` came before)
@@ -274,3 +256,34 @@ class Actions:
             log.error("update_older_slot_gone", reason=str(error))  # noqa: TRY400
             self._store.activate(None)
         return self._store.active()
+
+
+def find_releases(wanted: Wanted, trust: Trust) -> dict[Kind, bytes]:
+    """Return the signed documents of the releases that are wanted.
+
+    Raises:
+        UpdateError: the repository has no such release or channel, cannot be trusted or reached, or this
+            agent is too old for the release.
+    """
+    documents = {}
+    for reference in _references(wanted, trust):
+        raw = trust.read(reference.target)
+        if raw is None:
+            raise UpdateError(f"{reference}: the repository has no such release")
+        release = decode(Release, raw, reference.target)
+        if release.reference != reference:
+            raise UntrustedError(f"{reference.target} is the document of {release.reference}")
+        if order(release.min_agent_version) > order(version("voxline")):
+            raise UpdateError(f"{reference} needs Voxline {release.min_agent_version} or newer")
+        documents[reference.kind] = raw
+    return documents
+
+
+def _references(wanted: Wanted, trust: Trust) -> tuple[Reference, ...]:
+    if not wanted.follow:
+        return wanted.releases
+    target = Channel.target(wanted.follow)
+    raw = trust.read(target)
+    if raw is None:
+        raise UpdateError(f"the repository has no channel {wanted.follow}")
+    return decode(Channel, raw, target).references

@@ -26,6 +26,14 @@ def make_key(path: Path) -> str:
     return f"{FILE}{path}"
 
 
+def absolute(uri: str) -> str:
+    """Return a URI that means the same from every folder: a timer publishes from another one."""
+    parts = uri.split(",")
+    if parts[0].startswith(FILE):
+        parts[0] = FILE + str(Path(parts[0].removeprefix(FILE)).absolute())
+    return ",".join([parts[0], *(str(Path(public).absolute()) for public in parts[1:])])
+
+
 def public_key(uri: str) -> SSlibKey:
     """Return the public half.
 

@@ -52,8 +52,12 @@ def open_transport(settings: Settings) -> Transport | None:
     return Https(source.rstrip("/") + "/", settings.updates.tls)
 
 
-def open_repository(settings: Settings) -> Repository | None:
+def open_repository(settings: Settings, folder: Path) -> Repository | None:
     """Return the repository that the settings name, None if they name none.
+
+    Args:
+        settings: of this station.
+        folder: where what is known of the repository is kept.
 
     Raises:
         UpdateError: the root metadata that should be trusted cannot be read.
@@ -67,7 +71,6 @@ def open_repository(settings: Settings) -> Repository | None:
         raise UpdateError(
             f"{settings.updates.root}: {error.strerror}; copy 1.root.json of the repository there"
         ) from error
-    folder = folder_of(settings) / "trust"
     trust = Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
     return Repository(trust, transport)
 
@@ -84,7 +87,7 @@ def open_updater(settings: Settings, station: Station) -> Updater:
         folder_of(settings),
         Namespace.of(settings.station).base,
         station,
-        open_repository(settings),
+        open_repository(settings, folder_of(settings) / "trust"),
         reserve_bytes=updates.reserve_bytes,
         terms=Terms(updates.probation_s, updates.probation_utterances),
         check_interval_s=updates.check_interval_s,

@@ -134,9 +134,12 @@ class Channel(_Document):
         """Read them.
 
         Raises:
-            UpdateError: one is no reference.
+            UpdateError: one is no reference, or two are of one kind.
         """
-        return tuple(Reference.parse(text) for text in self.releases)
+        references = tuple(Reference.parse(text) for text in self.releases)
+        if len({reference.kind for reference in references}) < len(references):
+            raise UpdateError(f"one release of each kind can run: not {' and '.join(self.releases)}")
+        return references
 
     @staticmethod
     def target(name: str) -> str:
@@ -156,9 +159,14 @@ def decode(kind: type[Document], raw: bytes, where: str) -> Document:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UpdateError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from error
+        raise UpdateError(f"{where}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Name the first field that breaks a schema, and how."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field + ': ' if field else ''}{first['msg']}"
 
 
 def digest_of(raw: bytes) -> str:

@@ -1,11 +1,13 @@
 """`voxline release`: make signed releases of models and grammars, and publish them."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agent.config_cli import Json
 from agent.errors import UpdateError
 from agent.updates.keys import make_key
 from agent.updates.pack import pack_grammar, pack_model
@@ -138,12 +140,30 @@ def publish(folder: Folder) -> None:
 
 @app.command(name="expire-soon")
 def expire_soon(
-    folder: Folder, days: Annotated[float, typer.Option(min=0, help="How soon is soon.")] = 14.0
+    folder: Folder,
+    days: Annotated[float, typer.Option(min=0, help="How soon is soon.")] = 14.0,
+    as_json: Json = False,
 ) -> None:
     """Name metadata that expires soon; the exit status is 1 if there is any."""
     soon = ReleaseRepository(folder).expiring(timedelta(days=days))
-    for role, when in soon.items():
-        typer.echo(f"{role} expires on {when:%Y-%m-%d %H:%M} UTC")
-    if soon:
-        raise typer.Exit(1)
-    typer.echo(f"nothing expires within {days:g} days")
+    if as_json:
+        typer.echo(json.dumps({role: when.isoformat() for role, when in soon.items()}))
+    else:
+        lines = [f"{role} expires on {when:%Y-%m-%d %H:%M} UTC" for role, when in soon.items()]
+        typer.echo("\n".join(lines) or f"nothing expires within {days:g} days")
+    raise typer.Exit(1 if soon else 0)
+
+
+@app.command()
+def show(folder: Folder, as_json: Json = False) -> None:
+    """Name releases and channels, who answers for each, and what still waits for signatures."""
+    repository = ReleaseRepository(folder)
+    contents, staged = repository.contents(), repository.staged()
+    if as_json:
+        typer.echo(json.dumps({"contents": contents, "staged": staged}, indent=1))
+        return
+    for path, role in sorted(contents.items()):
+        typer.echo(f"{path.removesuffix('.json')}  by {role}")
+    for role, missing in staged.items():
+        lacks = f"{missing} signatures missing" if missing else "signed by enough"
+        typer.echo(f"{role} is staged, {lacks}")

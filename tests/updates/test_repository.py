@@ -1,5 +1,6 @@
 """The release side: thresholds, offline keys, delegations, and key rotation while a station watches."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from agent.errors import UpdateError
 from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
+from agent.updates.pack import pack_grammar
 from agent.updates.probation import Terms
 from agent.updates.release import Channel, Reference
 from agent.updates.release_cli import app
@@ -27,6 +29,8 @@ from tests.updates.house import (
     release,
     wanted,
 )
+
+PRESS = "name: press\nlanguage: en\ncommands:\n  stop: {sentences: [stop belt], topic: stop, payload: 1}\n"
 
 
 def keys(folder: Path, *names: str) -> list[str]:
@@ -175,6 +179,52 @@ def test_a_key_that_never_leaves_its_device_needs_its_public_half(tmp_path: Path
         make_key(Path(uri.removeprefix("file2:")))
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("add {repository} {grammar}", "such as --version 1.2.0"),
+        ("add {repository} {grammar} --version one", "such as --version 1.2.0"),
+        ("channel {repository} ../../x grammar/press/1.0.0", "a channel's name"),
+        ("channel {repository} stable grammar/press/7.0.0", "no grammar/press/7.0.0"),
+        ("channel {repository} stable grammar/press/1.0.0 grammar/press/1.0.0", "one release of each kind"),
+        ("withdraw {repository} grammar/press/7.0.0", "targets has no grammar/press/7.0.0"),
+        ("withdraw {repository} press", "names no release"),
+        ("reissue {repository} grammar/press/7.0.0 8.0.0", "targets has no"),
+        ("reissue {repository} grammar/press/1.0.0 0.9.0", "not above"),
+        ("delegate {repository} targets grammar/* --keys {key}", "no name for a role"),
+        ("delegate {repository} ../x grammar/* --keys {key}", "no name for a role"),
+        ("rotate {repository} nobody --keys {key}", "no top-level role"),
+        ("rotate {repository} root --keys file2:/nowhere.pem", "no usable key"),
+        ("sign {repository} nobody", "nothing is staged"),
+        ("publish {grammar}", "make one with"),
+        ("init {repository} --root {key} --targets {key} --online {key}", "not empty"),
+    ],
+)
+def test_mistakes_are_named_and_change_nothing(tmp_path: Path, words: str, says: str) -> None:
+    repository = make_repository(tmp_path / "repository")
+    grammar = tmp_path / "press.yaml"
+    grammar.write_text(PRESS)
+    repository.add(*pack_grammar(grammar, "1.0.0"))
+    repository.publish()
+    before = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
+    given = {"repository": repository.public.parent, "grammar": grammar, "key": make_key(tmp_path / "k.pem")}
+    result = CliRunner().invoke(app, [word.format(**given) for word in words.split()])
+    assert isinstance(result.exception, UpdateError), (result.output, result.exception)
+    assert says in str(result.exception)
+    after = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
+    after.pop(repository.public.parent / "keyring.json")  # a key may have been learned
+    assert after.items() <= before.items()
+
+
+def test_a_version_is_released_once(tmp_path: Path) -> None:
+    """Stations that have it would never notice that it has become another one."""
+    repository = make_repository(tmp_path / "repository")
+    release(repository, "model/press/1.0.0", {"model.onnx": b"one"})
+    release(repository, "model/press/1.0.0", {"model.onnx": b"one"})
+    with pytest.raises(UpdateError, match="another release already"):
+        release(repository, "model/press/1.0.0", {"model.onnx": b"two"})
+
+
 def test_from_nothing_to_a_published_grammar_by_hand(tmp_path: Path) -> None:
     def voxline(*words: str) -> str:
         result = CliRunner().invoke(app, words)
@@ -182,17 +232,20 @@ def test_from_nothing_to_a_published_grammar_by_hand(tmp_path: Path) -> None:
         return result.output
 
     repository, grammar = str(tmp_path / "repository"), tmp_path / "press.yaml"
-    grammar.write_text(
-        "name: press\nlanguage: en\ncommands:\n  stop: {sentences: [stop belt], topic: stop, payload: 1}\n"
-    )
+    grammar.write_text(PRESS)
     uris = [voxline("key", str(tmp_path / f"{name}.pem")).strip() for name in ("root", "targets", "online")]
     voxline("init", repository, "--root", uris[0], "--targets", uris[1], "--online", uris[2])
     voxline("publish", repository)
     assert "grammar/press/1.0.0 staged" in voxline("add", repository, str(grammar), "--version", "1.0.0")
     voxline("channel", repository, "stable", "grammar/press/1.0.0")
     assert "signed by enough" in voxline("sign", repository, "targets")
+    assert "targets is staged, signed by enough" in voxline("show", repository)
     voxline("publish", repository)
+    shown = json.loads(voxline("show", repository, "--json"))
+    there = {"channel/stable.json": "targets", "grammar/press/1.0.0.json": "targets"}
+    assert shown == {"contents": there, "staged": {}}
     assert "nothing expires" in voxline("expire-soon", repository)
-    assert CliRunner().invoke(app, ["expire-soon", repository, "--days", "60"]).exit_code == 1
+    soon = CliRunner().invoke(app, ["expire-soon", repository, "--days", "60", "--json"])
+    assert (soon.exit_code, set(json.loads(soon.output))) == (1, {"snapshot", "timestamp"})
     made = ReleaseRepository(tmp_path / "repository")
     assert make_trust(tmp_path / "trust", made, Folder(made.public)).read("grammar/press/1.0.0.json")
