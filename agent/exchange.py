@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from agent.acoustics.engines.canary import require_canary
 from agent.commands.fit import require_fit
 from agent.errors import EngineError, UpdateError, VoxlineError
 from agent.health.snapshot import Snapshot
@@ -102,6 +103,11 @@ class Exchange:
         """Let other parts take over in a pause. Runs in the updates' thread."""
         assert self._hearing  # noqa: S101 (for mypy: `start` sets it before that thread runs)
         ears, vocabulary = self._load(parts)
+        try:
+            require_canary(ears.bundle, ears.engine)  # the first run of an engine is slow, too
+        except EngineError:
+            ears.engine.close()
+            raise
         fresh, faults, done = ears.listener(vocabulary), list[EngineError](), threading.Event()
 
         def take_over(listener: Listener) -> None:

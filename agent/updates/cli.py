@@ -127,16 +127,20 @@ def _steer(settings: Settings, request: Request) -> None:
         typer.echo(_LEFT)
         return
     leave_request(folder / "requests", request)
-    updater.start()
-    phase = None
-    while not _settled(updater):
-        if updater.state.phase is not phase:
-            phase = updater.state.phase
-            typer.echo(f"{phase} {updater.state.reason}".rstrip())
-        time.sleep(0.1)
-    updater.stop()
+    phase = updater.state.phase
+    updater.start(look=isinstance(request, Wish))
+    try:
+        while not _settled(updater):
+            if updater.state.phase is not phase:
+                phase = updater.state.phase
+                typer.echo(f"{phase} {updater.state.reason}".rstrip())
+            time.sleep(0.1)
+    finally:
+        updater.stop()
     typer.echo(_text(updater.state, settings))
     if isinstance(request, Wish) and updater.state.phase is Phase.REFUSED:
+        raise typer.Exit(1)
+    if isinstance(request, Rollback) and updater.state.phase is not Phase.ROLLED_BACK:
         raise typer.Exit(1)
 
 

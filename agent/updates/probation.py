@@ -24,8 +24,10 @@ class Vitals:
     """Of the utterances."""
     engine_errors: int = 0
     """Runs without an answer, and an NPU given up, as after a wrong answer to its canary."""
+    self_tests: int = 0
+    """Known utterances, put in behind the microphone, that were understood."""
     self_test_failures: int = 0
-    """Test phrases, given to the recognizer unheard, that it did not understand."""
+    """And those that were not."""
     latency_p95_s: float | None = None
     """Of one run of the engine."""
     offline_s: float = 0.0
@@ -39,6 +41,7 @@ class Vitals:
             utterances=self.utterances - start.utterances,
             rejects=self.rejects - start.rejects,
             engine_errors=self.engine_errors - start.engine_errors,
+            self_tests=self.self_tests - start.self_tests,
             self_test_failures=self.self_test_failures - start.self_test_failures,
         )
 
@@ -74,13 +77,15 @@ def judge(before: Vitals | None, now: Vitals, terms: Terms) -> Verdict | None:
     """
     if worse := _worse(before or Vitals(0.0), now):
         return Verdict(worse=True, evidence=worse)
-    enough = now.utterances >= terms.utterances or now.seconds >= terms.max_seconds
+    tested = now.self_tests or not (before and before.self_tests)
+    enough = (now.utterances >= terms.utterances and tested) or now.seconds >= terms.max_seconds
     if now.seconds < terms.seconds or not enough or now.offline_s:
         return None
     latency = "" if now.latency_p95_s is None else f", latency p95 {now.latency_p95_s * 1000:.0f} ms"
     return Verdict(
         worse=False,
-        evidence=f"{now.seconds:.0f} s, {now.utterances} utterances, {now.rejects} rejected{latency}",
+        evidence=f"{now.seconds:.0f} s, {now.utterances} utterances, {now.rejects} rejected, "
+        f"{now.self_tests} self tests passed{latency}",
     )
 
 

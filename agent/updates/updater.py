@@ -5,6 +5,7 @@ it, and it makes way when somebody wants something else.
 """
 
 import fcntl
+import math
 import os
 import queue
 import threading
@@ -125,8 +126,14 @@ class Updater:
         """Go back at once, before `start`: what is in use cannot be loaded."""
         self._owed = self._at_once(Rollback(reason))
 
-    def start(self) -> None:
-        """Begin to work, in the background; before it nothing is fetched, swapped or reported."""
+    def start(self, *, look: bool = True) -> None:
+        """Begin to work, in the background; before it nothing is fetched, swapped or reported.
+
+        Args:
+            look: whether to look by itself for what is wanted, or only do as asked.
+        """
+        if not look:
+            self._next_check_s = math.inf
         self._thread.start()
 
     def stop(self, *, on_purpose: bool = True) -> None:

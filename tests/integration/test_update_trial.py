@@ -6,16 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from agent.acoustics.bundle import MANIFEST_FILE, load_bundle, seal_bundle
+from agent.acoustics.bundle import MANIFEST_FILE
 from agent.updates import trial
 from agent.updates.release import Limits
 from agent.updates.trial import Conditions, Evidence, run, run_apart
 from tests.integration.booth import BUNDLE, GRAMMAR
+from tests.integration.bundles import reseal, spoil, teach_canary
 
 FEW = 4
 
@@ -34,29 +34,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reseal(folder)
 
 
-def reseal(folder: Path, **changes: Any) -> Path:
-    described = json.loads((folder / MANIFEST_FILE).read_text())
-    del described["files"]
-    seal_bundle(folder, described | changes)
-    return folder
-
-
 def conditions(bundle: Path, **changes: Any) -> Conditions:
     return Conditions(model=bundle, grammar=GRAMMAR, new=(), engine="onnx", **changes)
-
-
-def spoil(folder: Path, out: Path) -> Path:
-    """The same bundle with weights that lost their order: whole, well-formed, and deaf."""
-    shutil.copytree(folder, out)
-    model = onnx.load(out / "model.onnx")
-    rng = np.random.default_rng(1)
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor).copy()
-        if values.dtype.kind == "f" and values.ndim >= 2:
-            rng.shuffle(values.reshape(-1))
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, out / "model.onnx")
-    return out
 
 
 def test_a_good_bundle_passes(bundle: Path) -> None:
@@ -75,15 +54,8 @@ def test_a_deaf_bundle_fails_by_its_canary(bundle: Path, tmp_path: Path) -> None
 
 
 def test_a_deaf_bundle_with_a_canary_that_fits_fails_by_its_golden_set(bundle: Path, tmp_path: Path) -> None:
-    from agent.acoustics.engines.onnx import OnnxEngine
-    from agent.acoustics.features import window_rows
-
     deaf = reseal(spoil(bundle, tmp_path / "deaf"))
-    loaded = load_bundle(deaf)
-    canary = loaded.canary()
-    assert canary
-    logits = OnnxEngine(loaded).run(window_rows(loaded.manifest, canary.samples))
-    (deaf / "canary.logits.f32").write_bytes(np.array(logits, "<f4").tobytes())
+    teach_canary(deaf)
     evidence = run(conditions(reseal(deaf)))
     assert "golden" in evidence.fault or "became" in evidence.fault
     assert evidence.exact == 0

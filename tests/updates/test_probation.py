@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.updates.probation import Terms, Vitals, judge
 from agent.updates.rollout import Rollout
 
-BEFORE = Vitals(7200, utterances=400, rejects=40, latency_p95_s=0.06)
+BEFORE = Vitals(7200, utterances=400, rejects=40, self_tests=2, latency_p95_s=0.06)
 TERMS = Terms(600, 10)
 
 
@@ -34,8 +34,11 @@ def test_worse_than_before(now: Vitals, evidence: str) -> None:
     "now",
     [
         Vitals(599, utterances=50),  # too short
-        Vitals(700, utterances=9),  # too little was said
-        Vitals(700, utterances=50, offline_s=20),  # a while without a link is no proof of anything
+        Vitals(700, utterances=50, latency_p95_s=0.06),  # its self-test is still to come
+        Vitals(700, utterances=9, self_tests=1),  # too little was said
+        Vitals(
+            700, utterances=50, self_tests=1, offline_s=20
+        ),  # a while without a link is no proof of anything
         Vitals(30, utterances=1, rejects=1),  # somebody coughed
         Vitals(30, utterances=2, rejects=2),
         Vitals(3, utterances=1, latency_p95_s=0.5),  # an engine's first runs are slow
@@ -46,7 +49,10 @@ def test_too_early_to_say(now: Vitals) -> None:
 
 
 def test_good_enough() -> None:
-    for now in (Vitals(601, utterances=10, rejects=1, latency_p95_s=0.07), Vitals(90_000, utterances=0)):
+    for now in (
+        Vitals(601, utterances=10, rejects=1, self_tests=1, latency_p95_s=0.07),
+        Vitals(90_000, utterances=0),
+    ):
         verdict = judge(BEFORE, now, TERMS)
         assert verdict
         assert not verdict.worse

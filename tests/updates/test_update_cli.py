@@ -74,6 +74,8 @@ def test_apply_pin_and_rollback_without_an_agent(repository: ReleaseRepository, 
     assert status()["phase"] == "idle"
     assert "signatures are good" in voxline("check").output
     assert not (tmp_path / "state").exists()  # looking changes nothing
+    nothing = voxline("rollback")
+    assert (nothing.exit_code, "nothing to roll back" in nothing.output) == (1, True)
     result = voxline("apply", "model/press/1.0.0")
     assert result.exit_code == 0, result.output
     assert "probation" in result.output
@@ -86,7 +88,9 @@ def test_apply_pin_and_rollback_without_an_agent(repository: ReleaseRepository, 
     refused = voxline("apply", "model/press/1.0.0")
     assert refused.exit_code == 1
     assert "pinned" in refused.output
-    assert voxline("pin", "--off").exit_code == 0
+    unpinned = voxline("pin", "--off")
+    assert unpinned.exit_code == 0
+    assert "checking" not in unpinned.output  # it does as asked, and no more
     assert voxline("apply", "model/press/1.0.0").exit_code == 0
 
 
