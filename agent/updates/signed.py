@@ -11,7 +11,7 @@ timestamp with the online key.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +36,7 @@ from tuf.repository import Repository
 
 from agent.errors import UpdateError
 from agent.updates import durable
-from agent.updates.keys import absolute, public_key, signer
+from agent.updates.keys import FILE, absolute, lies_here, public_key, sign
 from agent.updates.release import NAME
 from agent.updates.trust import METADATA
 
@@ -145,7 +145,7 @@ class SignedRepository(Repository):
 
         Args:
             role: staged.
-            uri: of the key; None: every key of the role that this machine has.
+            uri: of the key; None: every key of the role that this machine can reach.
 
         Raises:
             UpdateError: nothing is staged, or the key is none of the role's.
@@ -153,12 +153,15 @@ class SignedRepository(Repository):
         path = self._staged / _file(role)
         if not path.exists():
             raise UpdateError(f"{role}: nothing is staged that could be signed")
+        metadata = _read(path)
+        keys = self._keys(role)
         if uri is not None:
             key = self.learn(uri)
-            if key.keyid not in self._keys(role):
+            if key.keyid not in keys:
                 raise UpdateError(f"{uri} is no key of {role}")
-        metadata = _read(path)
-        self._sign(role, metadata)
+            sign(metadata, self._uris[key.keyid], key)
+        else:
+            self._sign(metadata, keys, lambda uri: lies_here(uri) or not uri.startswith(FILE))
         durable.write_file(path, metadata.to_bytes(JSONSerializer()))
         return self._missing(role, metadata)
 
@@ -201,13 +204,19 @@ class SignedRepository(Repository):
         return published or Metadata(_NEW.get(role, Targets)())
 
     def close(self, role: str, md: Metadata[Any]) -> None:
-        """Stage changed metadata, signed with the keys that this machine has. For tuf."""
+        """Stage changed metadata, signed with the keys that lie on this machine. For tuf.
+
+        Keys in a device or a cloud, but for those of the online roles, wait for `sign`.
+        """
         published = self._published(role)
         md.signed.version = published.signed.version + 1 if published else 1
         days = VALID_DAYS.get(role, VALID_DAYS["targets"])
         md.signed.expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
         md.signatures.clear()
-        self._sign(role, md)
+        keys = self._keys(role)
+        if isinstance(md.signed, Root):
+            keys |= {keyid: md.signed.keys[keyid] for keyid in md.signed.roles[role].keyids}
+        self._sign(md, keys, lambda uri: lies_here(uri) or role in _ONLINE)
         self._staged.mkdir(exist_ok=True)
         durable.write_file(self._staged / _file(role), md.to_bytes(JSONSerializer()))
 
@@ -279,13 +288,11 @@ class SignedRepository(Repository):
             raise UpdateError(f"{role}: no such role; see `voxline release delegate`")
         return delegations[role]
 
-    def _sign(self, role: str, metadata: Metadata[Any]) -> None:
-        keys = self._keys(role)
-        if isinstance(metadata.signed, Root):
-            keys |= {keyid: metadata.signed.keys[keyid] for keyid in metadata.signed.roles[role].keyids}
+    def _sign(self, metadata: Metadata[Any], keys: Mapping[str, Key], usable: Callable[[str], bool]) -> None:
         for keyid, key in keys.items():
-            if uri := self._uris.get(keyid):
-                metadata.sign(signer(uri, key), append=True)
+            uri = self._uris.get(keyid)
+            if uri and usable(uri):
+                sign(metadata, uri, key)
 
     def _missing(self, role: str, metadata: Metadata[Any]) -> int:
         try:

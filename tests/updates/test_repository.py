@@ -1,13 +1,20 @@
 """The release side: thresholds, offline keys, delegations, and key rotation while a station watches."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
 from typer.testing import CliRunner
 
 from agent.errors import UpdateError
@@ -45,9 +52,6 @@ def test_two_of_three_must_sign(tmp_path: Path) -> None:
     repository = ReleaseRepository.create(tmp_path / "repository", roles, {"root": 2, "targets": 2})
     repository.publish()
     (tmp_path / "keys").rename(away)  # the keys are offline now
-    keyring = tmp_path / "repository" / "keyring.json"
-    keyring.write_text("{}")
-    repository = ReleaseRepository(tmp_path / "repository")
     repository.learn(f"file2:{away}/online.pem")
     release(repository, "model/press/1.0.0")
     with pytest.raises(UpdateError, match="targets: 2 signatures missing"):
@@ -223,6 +227,55 @@ def test_a_version_is_released_once(tmp_path: Path) -> None:
     release(repository, "model/press/1.0.0", {"model.onnx": b"one"})
     with pytest.raises(UpdateError, match="another release already"):
         release(repository, "model/press/1.0.0", {"model.onnx": b"two"})
+
+
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+@pytest.mark.skipif(
+    not SOFTHSM.exists() or not shutil.which("pkcs11-tool"), reason="needs softhsm2 and opensc"
+)
+def test_targets_are_signed_by_a_security_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pkcs11")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm.conf"))
+    monkeypatch.setenv("PYKCS11LIB", str(SOFTHSM))
+    monkeypatch.setenv("VOXLINE_SIGNING_PIN", "1234")
+    tool = ["pkcs11-tool", "--module", str(SOFTHSM), "--token-label", "release", "--pin", "1234"]
+    for words in (
+        [
+            "softhsm2-util",
+            "--init-token",
+            "--free",
+            "--label",
+            "release",
+            "--pin",
+            "1234",
+            "--so-pin",
+            "5678",
+        ],
+        [*tool, "--login", "--keypairgen", "--key-type", "EC:prime256v1", "--id", "02", "--label", "targets"],
+        [*tool, "--read-object", "--type", "pubkey", "--id", "02", "-o", str(tmp_path / "public.der")],
+    ):
+        subprocess.run(words, check=True, capture_output=True)
+    public = tmp_path / "public.pem"
+    key = load_der_public_key((tmp_path / "public.der").read_bytes())
+    public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    root, online = keys(tmp_path / "keys", "root", "online")
+    uri = f"hsm:2?label=release,{public}"
+    roles = {"root": [root], "targets": [uri], "snapshot": [online], "timestamp": [online]}
+    repository = ReleaseRepository.create(tmp_path / "repository", roles, {})
+    release(repository, "model/press/1.0.0")
+    assert repository.staged()["targets"] == 1  # nobody was asked for a PIN yet
+    monkeypatch.setenv("VOXLINE_SIGNING_PIN", "wrong")
+    with pytest.raises(UpdateError, match="cannot be used for signing here"):
+        repository.sign("targets", uri)
+    monkeypatch.setenv("VOXLINE_SIGNING_PIN", "1234")
+    assert repository.sign("targets") == 0
+    repository.publish()
+    trust = make_trust(tmp_path / "trust", repository, Folder(repository.public))
+    assert trust.read("model/press/1.0.0.json")
 
 
 def test_from_nothing_to_a_published_grammar_by_hand(tmp_path: Path) -> None:
