@@ -113,7 +113,7 @@ def vitals_of(snapshot: Snapshot) -> Vitals:
         engine_errors=snapshot.engine.failures_total + snapshot.engine.fallback,
         self_tests=snapshot.self_test.runs_total.get("passed", 0),
         self_test_failures=snapshot.self_test.runs_total.get("failed", 0),
-        latency_p95_s=snapshot.engine.inference_p95_seconds,
+        latency_s=snapshot.engine.inference_p50_seconds,
         offline_s=0.0 if snapshot.link.connected else snapshot.link.since_seconds,
     )
 

@@ -28,8 +28,8 @@ class Vitals:
     """Known utterances, put in behind the microphone, that were understood."""
     self_test_failures: int = 0
     """And those that were not."""
-    latency_p95_s: float | None = None
-    """Of one run of the engine."""
+    latency_s: float | None = None
+    """Of one run of the engine, the median of the last: what else the machine does disturbs it least."""
     offline_s: float = 0.0
     """Since the link to the broker was lost; 0 while there is one."""
 
@@ -81,7 +81,7 @@ def judge(before: Vitals | None, now: Vitals, terms: Terms) -> Verdict | None:
     enough = (now.utterances >= terms.utterances and tested) or now.seconds >= terms.max_seconds
     if now.seconds < terms.seconds or not enough or now.offline_s:
         return None
-    latency = "" if now.latency_p95_s is None else f", latency p95 {now.latency_p95_s * 1000:.0f} ms"
+    latency = "" if now.latency_s is None else f", latency {now.latency_s * 1000:.0f} ms"
     return Verdict(
         worse=False,
         evidence=f"{now.seconds:.0f} s, {now.utterances} utterances, {now.rejects} rejected, "
@@ -97,10 +97,10 @@ def _worse(before: Vitals, now: Vitals) -> str:
         if are > (expected := rate * now.seconds) + 2 * sqrt(expected):
             what = name.replace("_", " ")
             return f"{are} {what} in {now.seconds:.0f} s, {were} in {before.seconds:.0f} s before"
-    old, new = before.latency_p95_s, now.latency_p95_s
+    old, new = before.latency_s, now.latency_s
     warm = now.seconds >= WARM_UP_S
     if warm and old and new and new > old * WORSE_LATENCY_RATIO and new > old + WORSE_LATENCY_S:
-        return f"latency p95 {new * 1000:.0f} ms, {old * 1000:.0f} ms before"
+        return f"latency {new * 1000:.0f} ms, {old * 1000:.0f} ms before"
     if before.utterances and now.utterances and _rejects_more(before, now):
         return (
             f"{now.rejects} of {now.utterances} utterances rejected, "

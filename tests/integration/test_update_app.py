@@ -16,6 +16,7 @@ from agent.audio.playback import Playback
 from agent.messaging.contract import Desired, Inhibit, Release
 from agent.messaging.namespace import Namespace
 from agent.settings import Updates
+from agent.updates import probation
 from agent.updates.pack import pack_grammar, pack_model
 from agent.updates.plant import Plant
 from agent.updates.repository import ReleaseRepository
@@ -52,6 +53,12 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> ReleaseRepository:
     repository.add(*pack_grammar(grammar, "2.0.0"))
     repository.publish()
     return repository
+
+
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else this machine does must not pass for a slow model."""
+    monkeypatch.setattr(probation, "WORSE_LATENCY_S", 60.0)
 
 
 class Stage:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.updates.probation import Terms, Vitals, judge
 from agent.updates.rollout import Rollout
 
-BEFORE = Vitals(7200, utterances=400, rejects=40, self_tests=2, latency_p95_s=0.06)
+BEFORE = Vitals(7200, utterances=400, rejects=40, self_tests=2, latency_s=0.06)
 TERMS = Terms(600, 10)
 
 
@@ -17,7 +17,7 @@ TERMS = Terms(600, 10)
     [
         (Vitals(30, engine_errors=2), "2 engine errors"),
         (Vitals(30, self_test_failures=1), "self test failures"),
-        (Vitals(30, latency_p95_s=0.12), "latency p95 120 ms, 60 ms before"),
+        (Vitals(30, latency_s=0.12), "latency 120 ms, 60 ms before"),
         (Vitals(300, utterances=20, rejects=10), "10 of 20 utterances rejected, 40 of 400 before"),
         (Vitals(1300, utterances=50, offline_s=901), "no link to the broker for 901 s"),
         (Vitals(60, utterances=4, rejects=4), "4 of 4"),
@@ -34,14 +34,14 @@ def test_worse_than_before(now: Vitals, evidence: str) -> None:
     "now",
     [
         Vitals(599, utterances=50),  # too short
-        Vitals(700, utterances=50, latency_p95_s=0.06),  # its self-test is still to come
+        Vitals(700, utterances=50, latency_s=0.06),  # its self-test is still to come
         Vitals(700, utterances=9, self_tests=1),  # too little was said
         Vitals(
             700, utterances=50, self_tests=1, offline_s=20
         ),  # a while without a link is no proof of anything
         Vitals(30, utterances=1, rejects=1),  # somebody coughed
         Vitals(30, utterances=2, rejects=2),
-        Vitals(3, utterances=1, latency_p95_s=0.5),  # an engine's first runs are slow
+        Vitals(3, utterances=1, latency_s=0.5),  # an engine's first runs are slow
     ],
 )
 def test_too_early_to_say(now: Vitals) -> None:
@@ -50,7 +50,7 @@ def test_too_early_to_say(now: Vitals) -> None:
 
 def test_good_enough() -> None:
     for now in (
-        Vitals(601, utterances=10, rejects=1, self_tests=1, latency_p95_s=0.07),
+        Vitals(601, utterances=10, rejects=1, self_tests=1, latency_s=0.07),
         Vitals(90_000, utterances=0),
     ):
         verdict = judge(BEFORE, now, TERMS)
@@ -59,8 +59,8 @@ def test_good_enough() -> None:
 
 
 def test_what_was_as_bad_before_is_not_held_against_it() -> None:
-    before = Vitals(3600, utterances=100, rejects=60, engine_errors=60, latency_p95_s=0.2, offline_s=3600)
-    now = Vitals(700, utterances=50, rejects=33, engine_errors=12, latency_p95_s=0.22)
+    before = Vitals(3600, utterances=100, rejects=60, engine_errors=60, latency_s=0.2, offline_s=3600)
+    now = Vitals(700, utterances=50, rejects=33, engine_errors=12, latency_s=0.22)
     verdict = judge(before, now, TERMS)
     assert verdict
     assert not verdict.worse
@@ -68,7 +68,7 @@ def test_what_was_as_bad_before_is_not_held_against_it() -> None:
 
 @given(st.integers(1, 500), st.integers(0, 500))
 def test_equal_is_never_worse(utterances: int, rejects: int) -> None:
-    vitals = Vitals(700, utterances=utterances, rejects=min(utterances, rejects), latency_p95_s=0.05)
+    vitals = Vitals(700, utterances=utterances, rejects=min(utterances, rejects), latency_s=0.05)
     verdict = judge(vitals, vitals, TERMS)
     assert verdict is None or not verdict.worse
 
@@ -105,9 +105,9 @@ def test_a_year_of_speech_is_compared_at_once() -> None:
 
 
 def test_counts_since_a_moment() -> None:
-    later = Vitals(100, utterances=9, rejects=3, engine_errors=2, latency_p95_s=0.1)
+    later = Vitals(100, utterances=9, rejects=3, engine_errors=2, latency_s=0.1)
     assert later.since(Vitals(40, utterances=4, rejects=3)) == Vitals(
-        60, utterances=5, rejects=0, engine_errors=2, latency_p95_s=0.1
+        60, utterances=5, rejects=0, engine_errors=2, latency_s=0.1
     )
 
 
