@@ -1,6 +1,7 @@
 """Updates through a real mosquitto, for plants where nothing but the broker can be reached."""
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from pydantic import SecretStr
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
 from agent.messaging.contract import PIECE_REQUEST_TOPIC, PieceRequest
@@ -26,6 +28,7 @@ from tests.updates.house import Obedient, make_repository, make_updater, release
 
 __all__ = ["mosquitto"]
 pytestmark = needs_mosquitto
+ACL = Path(__file__).parents[2] / "docs" / "mqtt" / "mosquitto.acl"
 BASE = "acme/lyon/assembly/l3/c7/voice/press-2"
 CONTENT = bytes(range(256)) * 1500
 BRISK = Patience(silence_s=2, tries=8, max_pause_s=0.2)
@@ -63,6 +66,33 @@ def test_a_whole_update(mosquitto: Mosquitto, repository: ReleaseRepository, tmp
     assert (updater.parts.model / "model.onnx").read_bytes() == CONTENT
     assert (updater.parts.model / "exact").stat().st_size == PIECE_BYTES
     assert server.served_bytes >= len(CONTENT)
+
+
+def test_a_whole_update_within_the_access_list_that_we_ship(
+    repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.touch(0o600)
+    for user in ("press-2", "press-3", "updates"):
+        subprocess.run(
+            ["mosquitto_passwd", "-b", str(passwords), user, "pw"], check=True, capture_output=True
+        )
+    config = f"allow_anonymous false\npassword_file {passwords}\nacl_file {ACL}"
+    with Mosquitto(tmp_path, config) as broker:
+        server = Server(mqtt(broker.port, username="updates", password=SecretStr("pw")), repository.public)
+        mine = Broker(mqtt(broker.port, username="press-2", password=SecretStr("pw")), BASE, BRISK)
+        updater = make_updater(tmp_path / "station", repository, Obedient(), mine, terms=Terms(0, 0))
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 60)
+        updater.stop()
+        mine.close()
+        patience = Patience(silence_s=1)
+        others = Broker(mqtt(broker.port, username="press-3", password=SecretStr("pw")), BASE, patience)
+        with pytest.raises(SlowRetrievalError, match="may this station"):
+            list(others.read("metadata/timestamp.json"))
+        others.close()
+        server.close()
 
 
 def test_it_goes_on_after_the_broker_was_gone(
