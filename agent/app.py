@@ -4,14 +4,11 @@ The recognizer hears, the link speaks MQTT and updates are worked at, each in a 
 decides. Whatever the others have to say comes through one bounded inbox: one decision after the other.
 """
 
-import contextlib
 import queue
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,28 +16,28 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from agent.acoustics.engines.choose import EngineChoice
-from agent.audio import tones
 from agent.audio.microphone import Microphone
 from agent.audio.player import TonePlayer
 from agent.audio.source import AudioSource
-from agent.commands import effects, events
+from agent.commands import events
 from agent.commands.audit import AuditLog
-from agent.commands.decision import Decision, Verdict
 from agent.commands.fit import require_fit
-from agent.commands.order import Order
 from agent.commands.policy import Policy
-from agent.commands.records import record
-from agent.errors import AudioError, AuditError, VoxlineError
+from agent.errors import AudioError, VoxlineError
+from agent.examiner import Examiner
 from agent.exchange import Exchange, TakenOver
+from agent.hands import Hands
 from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
+from agent.health.selftest import Result
 from agent.health.watchdog import Watchdog
 from agent.hearing import Ended, EngineFailed, Hearing
 from agent.messaging import compose, contract
-from agent.messaging.client import Link, Outcome
+from agent.messaging.client import Link
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.messaging.outbox import open_outbox
+from agent.messaging.payload import Payload
 from agent.messaging.understand import Interpreter
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
@@ -50,10 +47,6 @@ from agent.vitals import Vitals
 
 INBOX_LENGTH = 256
 TICK_S = 0.1
-TONE_DELAY_S = 0.3
-"""Between asking for a tone and the end of its echo, beyond its own length."""
-SYNC_S = 1.0
-"""How often the audit log is made to survive a power cut."""
 SETTLE_S = 3.0
 """How long a source that has ended is given for its last commands to be delivered and answered."""
 
@@ -85,17 +78,14 @@ class App:
         self._settings = settings
         self._inbox: queue.Queue[object] = queue.Queue(INBOX_LENGTH)
         self._lost = Counter[str]()
-        self._last_text = ""
         self._faults: tuple[Fault, ...] = ()
-        self._armed = False
         self._stopping = self._reload_wanted = False
         self._compiling = threading.Lock()
-        self._next_health_s = self._next_sync_s = 0.0
+        self._next_health_s = 0.0
         self._watchdog = Watchdog()
         self._metrics = _open_metrics(settings.health)
 
         self._understand = Interpreter(settings.station.id)
-        self._audit = AuditLog(settings.storage.state / "audit")
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
         self._link = Link(settings.mqtt, namespace, self._post, outbox=self._outbox)
@@ -105,7 +95,10 @@ class App:
         self._source = source or open_source(settings)
         self._tones = _open_tones() if isinstance(self._source, Microphone) else None
         self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._post)
-        self._vitals = Vitals(settings, self._source, self._hearing, self._ears, self._link)
+        self._examiner = Examiner(settings.health.self_test_interval_s, self._hearing, self._ears)
+        self._vitals = Vitals(settings, self._source, self._hearing, self._ears, self._link, self._examiner)
+        audit = AuditLog(settings.storage.state / "audit")
+        self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._tones, self._post)
         self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
 
     def run(self) -> None:
@@ -132,7 +125,7 @@ class App:
             self._link.stop()
             if self._outbox:
                 self._outbox.close()
-            self._audit.close()
+            self._hands.close()
             self._ears.engine.close()
             if self._tones:
                 self._tones.close()
@@ -176,14 +169,18 @@ class App:
             case EngineChoice():
                 self._publish_engine(item)
             case EngineFailed(reason):
-                self._vitals.engine_failures += 1
+                self._vitals.engine_failed(time.monotonic())
                 log.error("engine_failed", reason=reason)
+            case Result():
+                self._examined(item)
             case Compiled(vocabulary, ears, error):
                 self._adopt(vocabulary, ears, error)
             case TakenOver(vocabulary, ears):
                 self._settle_in(vocabulary, ears)
             case Admitted(payload=contract.Desired() as desired):
                 self._updates.wish(desired)
+            case Admitted(payload=contract.SelfTest()):
+                self._examiner.ask()
             case Admitted():
                 event = self._understand.event(item, datetime.now(UTC))
                 if event:
@@ -199,10 +196,12 @@ class App:
             self._watchdog.progress(now_s)
         if audio := self._vitals.audio_event(now_s):
             self._publish(audio)
+        if result := self._examiner.tick(now_s):
+            self._examined(result)
         snapshot = self._vitals.snapshot(now_s, self._vocabulary.version)
-        self._updates.observe(snapshot, self._vitals.engine_failures)
+        self._updates.observe(snapshot)
         faults = assess(snapshot)
-        self._sync_audit(now_s)
+        self._hands.sync(now_s)
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._publish(compose.health(snapshot, datetime.now(UTC)))
@@ -210,79 +209,16 @@ class App:
                 self._metrics.show(snapshot)
         if faults != self._faults:
             self._faults = faults
-            self._publish_state()
+            self._hands.degrade(faults)
 
-    def _sync_audit(self, now_s: float) -> None:
-        if now_s >= self._next_sync_s:
-            self._next_sync_s = now_s + SYNC_S
-            with _audit_failures_logged():
-                self._audit.sync()
+    def _examined(self, result: Result) -> None:
+        self._examiner.take(result, time.monotonic())
+        self._publish(compose.self_tested(result, datetime.now(UTC)))
+        log.info("self_tested", outcome=result.outcome, utterance=result.utterance, reason=result.reason)
 
     def _step(self, event: events.Event) -> None:
         for effect in self._policy.step(event, time.monotonic()):
-            self._do(effect)
-            self._note(effect)
-
-    def _note(self, effect: effects.Effect) -> None:
-        """Write the audit log, after the effect: a command must not wait for a disk."""
-        fields = record(effect)
-        if fields is None:
-            return
-        with _audit_failures_logged():
-            self._audit.append(fields, datetime.now(UTC))
-
-    def _do(self, effect: effects.Effect) -> None:
-        clock = compose.Clock(datetime.now(UTC), time.monotonic())
-        match effect:
-            case effects.Publish(order):
-                self._send(order, clock)
-            case effects.Decided(decision):
-                self._report(decision, clock)
-            case effects.Ask():
-                self._publish(compose.question(effect, clock))
-            case effects.DeliverySettled():
-                self._publish(compose.delivery(effect, clock))
-            case effects.AnswerSettled():
-                self._publish(compose.settled(effect, clock))
-            case effects.InhibitChanged():
-                self._publish(compose.inhibition(effect, clock))
-            case effects.Claim(order):
-                self._publish(contract.Claim(time=clock.utc, command_id=order.id, command=order.command))
-            case effects.Armed(until_s):
-                self._armed = until_s is not None
-                self._publish_state()
-            case effects.Announce(text, tone):
-                self._last_text = text
-                self._publish_state()
-                if tone and self._tones:
-                    self._tones.play(tone)
-                    self._hearing.mute(tones.duration_s(tone) + TONE_DELAY_S)
-            case effects.Enable(commands):
-                self._hearing.enable(commands)
-
-    def _send(self, order: Order, clock: compose.Clock) -> None:
-        def settle(outcome: "Future[Outcome]") -> None:
-            result = outcome.result()
-            self._post(events.Delivered(order.id, result.fate, result.reason))
-
-        future = self._link.command(compose.command(order, clock), order.topic, order.expires_s)
-        future.add_done_callback(settle)
-
-    def _report(self, decision: Decision, clock: compose.Clock) -> None:
-        payload = compose.decided(decision, clock)
-        if payload:
-            self._publish(payload)
-        if decision.verdict is Verdict.ACCEPT:
-            self._vitals.accepts += 1
-        elif decision.verdict is Verdict.REJECT and decision.objection:
-            self._vitals.rejects[decision.objection.reason] += 1
-        log.info(
-            "decided",
-            verdict=decision.verdict,
-            text=decision.heard.text,
-            probability=round(decision.heard.probability, 3),
-            reason=decision.objection.reason if decision.objection else None,
-        )
+            self._hands.do(effect)
 
     def _compile(self) -> None:
         ears = self._ears
@@ -325,6 +261,7 @@ class App:
         if ears:
             self._ears.engine.close()
             self._ears = self._vitals.ears = ears
+        self._examiner.renew(self._ears)
         self._vocabulary = vocabulary
         self._link.watch(vocabulary.required_states)
         self._step(self._loaded())
@@ -335,19 +272,6 @@ class App:
     def _loaded(self) -> events.Loaded:
         return events.Loaded(self._vocabulary.grammar, self._vocabulary.version, self._ears.version)
 
-    def _publish_state(self) -> None:
-        status = contract.Status.DEGRADED if self._faults else contract.Status.ONLINE
-        reason = ", ".join(self._faults)
-        self._publish(
-            contract.State(
-                time=datetime.now(UTC),
-                status=status,
-                reason=reason,
-                text=self._last_text,
-                armed=self._armed,
-            )
-        )
-
     def _publish_engine(self, choice: EngineChoice) -> None:
         self._publish(
             contract.Engine(
@@ -355,7 +279,7 @@ class App:
             )
         )
 
-    def _publish(self, payload: contract.Payload) -> None:
+    def _publish(self, payload: Payload) -> None:
         self._link.publish(payload)
 
     def _post(self, item: object) -> None:
@@ -364,15 +288,6 @@ class App:
         except queue.Full:
             self._lost[type(item).__name__] += 1
             log.critical("inbox_full", lost=type(item).__name__, total=self._lost.total())
-
-
-@contextlib.contextmanager
-def _audit_failures_logged() -> Iterator[None]:
-    """A full disk must not stop commands; the audit log itself says later how many entries are missing."""
-    try:
-        yield
-    except AuditError as error:
-        log.error("audit_failed", reason=str(error))  # noqa: TRY400 - no bug of ours
 
 
 def _open_metrics(settings: Health) -> MetricsServer | None:

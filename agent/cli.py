@@ -84,3 +84,6 @@ def main() -> None:
     except VoxlineError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
+    except OSError as error:  # it names the file, or what the network lacks
+        print(f"error[system]: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)

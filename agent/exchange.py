@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from agent.acoustics.engines.canary import require_canary
 from agent.commands.fit import require_fit
 from agent.errors import EngineError, UpdateError, VoxlineError
 from agent.health.snapshot import Snapshot
 from agent.hearing import Hearing
-from agent.messaging.contract import Desired, Payload
+from agent.messaging.contract import Desired
+from agent.messaging.payload import Payload
 from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary
@@ -86,10 +88,10 @@ class Exchange:
         except UpdateError as error:
             log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
 
-    def observe(self, snapshot: Snapshot, engine_failures: int) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Take note of how the station does, for probation."""
         if self._updater:
-            self._updater.observe(vitals_of(snapshot, engine_failures))
+            self._updater.observe(vitals_of(snapshot))
 
     def _load(self, parts: Parts) -> tuple[Ears, Vocabulary]:
         ears = Ears(with_parts(self._settings, parts), self._post)
@@ -101,6 +103,11 @@ class Exchange:
         """Let other parts take over in a pause. Runs in the updates' thread."""
         assert self._hearing  # noqa: S101 (for mypy: `start` sets it before that thread runs)
         ears, vocabulary = self._load(parts)
+        try:
+            require_canary(ears.bundle, ears.engine)  # the first run of an engine is slow, too
+        except EngineError:
+            ears.engine.close()
+            raise
         fresh, faults, done = ears.listener(vocabulary), list[EngineError](), threading.Event()
 
         def take_over(listener: Listener) -> None:

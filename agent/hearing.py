@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from agent.audio.source import FRAME_S, AudioSource
+from agent.audio.source import FRAME_S, AudioSource, Frame
 from agent.audio.stuck import Stuck, StuckDetector
 from agent.errors import AudioError, EngineError
+from agent.health.selftest import Outcome, Result, SelfTest
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 
@@ -24,6 +25,11 @@ LOAD_FRAMES = 3000
 """Over which the computing time is averaged: 30 s."""
 PATIENCE_S = 5.0
 """A change that waits this long for a pause is made without one: someone talks without end."""
+
+TEST_PATIENCE_S = 30.0
+"""A self-test that waits this long for pauses goes on without them."""
+TEST_LAG_S = 0.5
+"""Sound is this old at most when it is heard, or a self-test waits: it must not make commands late."""
 
 log = structlog.get_logger()
 
@@ -43,7 +49,7 @@ class EngineFailed:
     reason: str
 
 
-Heard = Hypothesis | Ended | EngineFailed
+Heard = Hypothesis | Ended | EngineFailed | Result
 
 
 class Hearing:
@@ -63,6 +69,7 @@ class Hearing:
         self._changes: deque[tuple[Callable[[Listener], None], float]] = deque()
         self._deaf_until_s = -math.inf
         self._enabled: tuple[Collection[str], float] | None = None
+        self._test: tuple[SelfTest, float] | None = None
         self._load = 0.0
         self._stopping = False
         self.frames_total = 0
@@ -108,6 +115,13 @@ class Hearing:
         """Let `alter` change the listener at the next pause, in the hearing thread, in order of calls."""
         self._changes.append((alter, time.monotonic() + PATIENCE_S))
 
+    def examine(self, test: SelfTest) -> None:
+        """Run a self-test in pauses, beside what is heard; its result is told like everything heard.
+
+        It takes the engine as long again as the sound that goes by meanwhile. Another test takes its place.
+        """
+        self._test = test, time.monotonic() + TEST_PATIENCE_S
+
     def _run(self) -> None:
         try:
             for frame in self._source.frames():
@@ -121,6 +135,8 @@ class Hearing:
                         self._sink(hypothesis)
                 except EngineError as error:
                     self._sink(EngineFailed(str(error)))
+                if self._test:
+                    self._go_on(*self._test, time.monotonic(), frame, muted=muted)
                 self.frames_total += 1
                 self.last_frame_s = time.monotonic()
                 busy = (self.last_frame_s - began_s) / FRAME_S
@@ -139,7 +155,31 @@ class Hearing:
         while self._changes and (self._listener.idle or now_s > self._changes[0][1]):
             alter, _ = self._changes.popleft()
             alter(self._listener)
+            if self._test:  # it ran on what was changed
+                self._test = None
+                self._sink(Result(Outcome.NOT_RUN, reason="what hears was changed meanwhile"))
         if (enabled := self._enabled) and (self._listener.idle or now_s > enabled[1]):
             self._listener.enable(enabled[0])
             if self._enabled is enabled:
                 self._enabled = None
+
+    def _go_on(
+        self, test: SelfTest, patient_until_s: float, now_s: float, frame: Frame, *, muted: bool
+    ) -> None:
+        """Let the test hear one frame more, unless somebody speaks, the station does, or it lags behind."""
+        late_s = now_s - patient_until_s
+        busy = not self._listener.idle or now_s - frame.time_s > TEST_LAG_S
+        if (muted and late_s < TEST_PATIENCE_S) or (busy and late_s < 0):
+            return
+        try:
+            result = (
+                Result(Outcome.FAILED, reason="the station's own tones keep it deaf")
+                if muted
+                else test.step(self._listener)
+            )
+        except Exception as error:  # a test that fails must not make the station deaf
+            log.exception("self_test_broke")
+            result = Result(Outcome.FAILED, reason=f"{type(error).__name__}: {error}")
+        if result and self._test and self._test[0] is test:
+            self._test = None
+            self._sink(result)

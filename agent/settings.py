@@ -158,6 +158,8 @@ class Health(Section):
     """The station's report on itself."""
 
     interval_s: float = Field(default=10.0, ge=1, le=3600)
+    self_test_interval_s: float = Field(default=3600.0, ge=10, le=86_400)
+    """The station lets itself hear a known utterance this often; also whenever it is asked to."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """Where Prometheus finds /metrics; None: nowhere."""

@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import structlog
+
 from agent.acoustics.bundle import Bundle, load_bundle
 from agent.acoustics.engines.choose import ChosenEngine, EngineChoice
 from agent.acoustics.manifest import SAMPLE_RATE_HZ
 from agent.acoustics.memory import give_back
 from agent.acoustics.stream import AcousticStream
-from agent.audio.file import read_blocks
+from agent.audio.file import read_audio, read_blocks
 from agent.audio.microphone import Microphone
 from agent.audio.pcm import PcmPipe
 from agent.audio.playback import Playback
 from agent.audio.source import AudioSource
+from agent.errors import VoxlineError
+from agent.evaluation.golden import find_golden
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
-from agent.grammar.schema import Grammar
+from agent.grammar.schema import BUILTIN, Grammar
+from agent.health.selftest import Script, Utterance
 from agent.recognition.listener import Listener
 from agent.recognition.recognizer import Recognizer
 from agent.settings import AudioFile, Settings
@@ -28,7 +33,11 @@ from agent.settings import Microphone as MicrophoneSettings
 
 LARGE_BYTES = 256 * 1024
 """Memory blocks from this size on go back to the system when they are free."""
+TEST_UTTERANCES = 3
+"""Of the golden set; the first that is understood ends a self-test."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,8 @@ class Ears:
         self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
         self._cache = settings.storage.cache / "grammars"
         self._grammar = recognition.grammar
+        self.script = self._self_test_script()
+        """What a self-test says; None: the bundle holds nothing that it could."""
 
     @property
     def version(self) -> str:
@@ -110,8 +121,28 @@ class Ears:
 
     def recognizer(self, vocabulary: Vocabulary) -> Recognizer:
         """Return a recognizer for a vocabulary, to be put into a listener."""
-        frame_s = self.bundle.manifest.frame_samples / SAMPLE_RATE_HZ
-        return Recognizer(vocabulary.graph, self._calibration, frame_s)
+        return Recognizer(vocabulary.graph, self._calibration, self._frame_s)
+
+    @property
+    def _frame_s(self) -> float:
+        return self.bundle.manifest.frame_samples / SAMPLE_RATE_HZ
+
+    def _self_test_script(self) -> Script | None:
+        """Read the first utterances of the bundle's golden set; without one the station hears as well."""
+        try:
+            golden = find_golden(self.bundle.folder)
+            if golden is None:
+                return None
+            spoken = [item for item in golden.labels.items() if not item[1].command.startswith(BUILTIN)]
+            utterances = [
+                Utterance(file, read_audio(golden.folder / file), label)
+                for file, label in spoken[:TEST_UTTERANCES]
+            ]
+            graph = compile_grammar(golden.grammar, self.bundle.manifest.tokens, self._cache)
+        except VoxlineError as error:
+            log.error("no_self_test", reason=str(error))  # noqa: TRY400 - the reason says it all
+            return None
+        return Script(utterances, graph, self._calibration, self._frame_s) if utterances else None
 
 
 class FileWatch:

@@ -1,5 +1,6 @@
 """What the parts of a running station know about themselves, gathered for the health report."""
 
+import math
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Literal
 from agent.audio.microphone import Microphone
 from agent.audio.source import AudioSource
 from agent.audio.stuck import Stuck
+from agent.examiner import Examiner
 from agent.health.probes import SystemProbe
 from agent.health.snapshot import AudioHealth, EngineHealth, RecognizerHealth, Snapshot, Versions
 from agent.hearing import Hearing
@@ -17,17 +19,29 @@ from agent.messaging.client import Link
 from agent.settings import Settings
 from agent.station import Ears
 
+FAILING_S = 10.0
+"""So long after a failure an engine counts as failing: one that fails now and then must be seen, too."""
+
 
 class Vitals:
     """Asks the parts; keeps the counts that no part keeps."""
 
     def __init__(
-        self, settings: Settings, source: AudioSource, hearing: Hearing, ears: Ears, link: Link
+        self,
+        settings: Settings,
+        source: AudioSource,
+        hearing: Hearing,
+        ears: Ears,
+        link: Link,
+        examiner: Examiner,
     ) -> None:
         self.ears = ears
         """Those at work: updates change them."""
-        self.accepts = self.engine_failures = 0
+        self.accepts = 0
         self.rejects = Counter[str]()
+        self.engine_failures = 0
+        self._engine_failed_s = -math.inf
+        self._examiner = examiner
         self._source, self._hearing, self._link = source, hearing, link
         self._configured = settings.audio.type
         self._probe = SystemProbe(settings.storage.state)
@@ -35,6 +49,11 @@ class Vitals:
         self._started_s = time.monotonic()
         self._audio_state: tuple[str, Stuck | None] = ("", None)
         self._progress = -1
+
+    def engine_failed(self, now_s: float) -> None:
+        """Count a run of the engine that gave no result."""
+        self.engine_failures += 1
+        self._engine_failed_s = now_s
 
     def progressed(self) -> bool:
         """Whether the recognizer got on since it was asked last, or waits for a microphone that is gone."""
@@ -67,6 +86,7 @@ class Vitals:
         """Ask all parts how they are."""
         choice, latency = self.ears.engine.choice, self.ears.engine.latency
         levels = self._hearing.listener.levels
+        beam_nats, beam_sentences = self._hearing.listener.recognizer.beam
         return Snapshot(
             uptime_seconds=now_s - self._started_s,
             versions=Versions(self._agent_version, self.ears.version, grammar_version),
@@ -74,6 +94,8 @@ class Vitals:
                 name=choice.name,
                 reason=choice.reason,
                 fallback=choice.fallback,
+                failing=now_s - self._engine_failed_s < FAILING_S,
+                failures_total=self.engine_failures,
                 inferences_total=latency.calls,
                 inference_p50_seconds=latency.quantile_s(0.5),
                 inference_p95_seconds=latency.quantile_s(0.95),
@@ -92,9 +114,12 @@ class Vitals:
             ),
             recognizer=RecognizerHealth(
                 real_time_factor=self._hearing.real_time_factor,
+                beam_nats=beam_nats,
+                beam_sentences=beam_sentences,
                 accepts_total=self.accepts,
                 rejects_total=dict(self.rejects),
             ),
+            self_test=self._examiner.health(now_s),
             link=self._link.health(),
             system=self._probe.read(),
         )

@@ -3,6 +3,7 @@
 A front end remembers one window of rows and moves on by one hop at a time, so nothing is computed twice.
 """
 
+from copy import deepcopy
 from functools import cache
 from typing import Protocol
 
@@ -36,11 +37,15 @@ class FrontEnd(Protocol):
     def reset(self) -> None:
         """Forget all sound: the window is silent again."""
 
+    def copy(self) -> "FrontEnd":
+        """Return an independent one that has heard the same."""
+
 
 class WaveformFrontEnd:
     """Sound scaled to -1..1, cut into the rows that the model's first convolution sees."""
 
     def __init__(self, spec: Waveform, window_samples: int) -> None:
+        self._spec = spec
         self._window = np.zeros(window_samples, np.float32)
         # a view, which follows the window
         self._rows = sliding_window_view(self._window, spec.kernel_samples)[:: spec.stride_samples]
@@ -53,6 +58,12 @@ class WaveformFrontEnd:
     def reset(self) -> None:
         """Forget all sound: the window is silent again."""
         self._window[:] = 0
+
+    def copy(self) -> "WaveformFrontEnd":
+        """Return an independent one that has heard the same."""
+        other = WaveformFrontEnd(self._spec, len(self._window))
+        other._window[:] = self._window
+        return other
 
 
 class LogMelFrontEnd:
@@ -76,6 +87,10 @@ class LogMelFrontEnd:
         """Forget all sound: the window is silent again."""
         self._tail[:] = 0
         self._rows[:] = self._normal(log_mel(np.zeros(MEL_WINDOW_SAMPLES, np.float32)))
+
+    def copy(self) -> "LogMelFrontEnd":
+        """Return an independent one that has heard the same."""
+        return deepcopy(self)
 
     def _normal(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         normal: NDArray[np.float32] = (features - self._mean) / self._deviation

@@ -39,7 +39,9 @@ FileName = Annotated[
 """Relative, `/` between folders, no hidden parts: nothing that a file system could read as a way out."""
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+([.+-][0-9A-Za-z.+-]{1,40})?$")]
+VERSION = r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}([.+-][0-9A-Za-z.+-]{1,40})?"
+"""The three numbers order versions; what follows only names them."""
+Version = Annotated[str, StringConstraints(pattern=f"^{VERSION}$")]
 Samples = Annotated[int, Field(gt=0, le=MAX_WINDOW_SAMPLES)]
 Nats = Annotated[float, Field(ge=-1000, le=1000)]
 Probability = Annotated[float, Field(ge=0, le=1)]

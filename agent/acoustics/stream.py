@@ -4,6 +4,7 @@ Every hop the engine hears the last window. Frames whose look-ahead is filled ar
 out exactly once, in order. Newer ones are *provisional*: the next hop gives them again, better.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +77,7 @@ class AcousticStream:
         emissions: list[Emission] = []
         if self._start_s is None:
             self._start_s = time_s
-        jump_s = time_s - self._time_s(self._heard + len(self._waiting))
+        jump_s = time_s - self.end_s
         if abs(jump_s) <= GAP_TOLERANCE_S:
             self._start_s += jump_s * min(1.0, len(samples) / SAMPLE_RATE_HZ / CLOCK_TIME_CONSTANT_S)
         else:
@@ -89,6 +90,17 @@ class AcousticStream:
                 self._start_s = time_s
                 self._pending_gap_s += jump_s
         return emissions + self._feed(samples)
+
+    def copy(self) -> "AcousticStream":
+        """Return an independent stream on the same engine that has heard the same."""
+        other = copy(self)  # arrays are replaced, never changed in place
+        other._front_end = self._front_end.copy()
+        return other
+
+    @property
+    def end_s(self) -> float:
+        """Time at which the next sample is expected; 0 before the first one."""
+        return self._time_s(self._heard + len(self._waiting))
 
     def finish(self) -> list[Emission]:
         """End the stream: silence is appended until all its frames are committed. The next push starts anew.

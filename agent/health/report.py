@@ -18,6 +18,10 @@ class Fault(StrEnum):
     """No frame for 5 s: nothing can be heard."""
     AUDIO_STUCK = "audio_stuck"
     """Frames arrive but no sound: nothing can be heard."""
+    ENGINE_FAILING = "engine_failing"
+    """The model gives no result again and again: what is said then is lost."""
+    SELF_TEST_FAILED = "self_test_failed"
+    """A known utterance was not understood: what operators say may not be, either."""
     NO_LINK = "no_link"
     """No broker: nothing can be commanded."""
     TOO_SLOW = "too_slow"
@@ -35,6 +39,8 @@ def assess(snapshot: Snapshot) -> tuple[Fault, ...]:
     present = {
         Fault.NO_AUDIO: audio.silent_for_seconds > FRAMES_LATE_S or not audio.source,
         Fault.AUDIO_STUCK: audio.stuck,
+        Fault.ENGINE_FAILING: snapshot.engine.failing,
+        Fault.SELF_TEST_FAILED: snapshot.self_test.outcome == "failed",
         Fault.NO_LINK: not snapshot.link.connected,
         Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > 1.0,
         Fault.ENGINE_FALLBACK: snapshot.engine.fallback,

@@ -17,6 +17,9 @@ class EngineHealth:
     """Why this one: asked for, or why the other was not taken."""
     fallback: bool
     """The NPU should be at work and is not."""
+    failing: bool = False
+    """It gave no result lately; what was said meanwhile may be lost."""
+    failures_total: int = 0
     inferences_total: int = 0
     inference_p50_seconds: float | None = None
     inference_p95_seconds: float | None = None
@@ -47,9 +50,27 @@ class RecognizerHealth:
 
     real_time_factor: float | None = None
     """Computing time per second of sound; above 1 it falls behind."""
+    beam_nats: float | None = None
+    """Partial sentences this far behind the best are dropped."""
+    beam_sentences: int = 0
+    """Partial sentences alive now."""
     accepts_total: int = 0
     rejects_total: Mapping[str, int] = field(default_factory=dict)
     """By reason code."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestHealth:
+    """Whether a known utterance, put in behind the microphone, comes out as its command."""
+
+    outcome: str | None = None
+    """Of the last one: `passed`, `failed` or `not_run`; None: there was none yet."""
+    reason: str = ""
+    """Why it did not pass."""
+    age_seconds: float | None = None
+    """Since it ended."""
+    runs_total: Mapping[str, int] = field(default_factory=dict)
+    """By outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +132,6 @@ class Snapshot:
     engine: EngineHealth
     audio: AudioHealth
     recognizer: RecognizerHealth
+    self_test: SelfTestHealth
     link: LinkHealth
     system: SystemHealth

@@ -6,7 +6,8 @@ import yaml
 from pydantic.json_schema import models_json_schema
 
 from agent.messaging.channel import CONTENT_TYPE, Ear
-from agent.messaging.contract import KINDS, Command, Payload, Response
+from agent.messaging.contract import KINDS, Command, Response
+from agent.messaging.payload import Payload
 
 _CELL = {
     "enterprise": "Company",

@@ -22,12 +22,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.commands.events import Fate
 from agent.health.snapshot import LinkHealth
 from agent.messaging.channel import Ear, Keep
-from agent.messaging.contract import KINDS, Command, MachineState, Payload, State, Status
+from agent.messaging.contract import KINDS, Command, MachineState, State, Status
 from agent.messaging.flat import FlatValues
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
 from agent.messaging.patience import Patience
+from agent.messaging.payload import Payload
 from agent.messaging.session import LinkDownError, Session
 from agent.settings import Mqtt
 

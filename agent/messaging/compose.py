@@ -9,6 +9,7 @@ from agent.commands.effects import AnswerSettled, Ask, DeliverySettled, InhibitC
 from agent.commands.order import Order
 from agent.grammar.schema import Scalar
 from agent.health.report import assess
+from agent.health.selftest import Result
 from agent.health.snapshot import Snapshot
 from agent.messaging.contract import (
     Accept,
@@ -18,13 +19,14 @@ from agent.messaging.contract import (
     Heard,
     Inhibition,
     Meaning,
-    Quality,
     Question,
     Reject,
+    SelfTested,
     Settled,
     Status,
     Word,
 )
+from agent.messaging.payload import Quality
 from agent.recognition.hypothesis import Hypothesis
 
 
@@ -112,6 +114,11 @@ def settled(answer: AnswerSettled, clock: Clock) -> Settled:
 def inhibition(change: InhibitChanged, clock: Clock) -> Inhibition:
     """Report that commands were locked out or freed."""
     return Inhibition(time=clock.utc, active=change.active, who=change.who, why=change.why)
+
+
+def self_tested(result: Result, now: datetime) -> SelfTested:
+    """Report how a self-test ended."""
+    return SelfTested(time=now, outcome=result.outcome, utterance=result.utterance, reason=result.reason)
 
 
 def heard(hypothesis: Hypothesis) -> Heard:

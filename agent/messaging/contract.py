@@ -6,35 +6,27 @@ attributes in the user properties. Each payload class says on which channel it t
 """
 
 from collections.abc import Mapping
-from datetime import UTC
 from datetime import time as clock_time
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
-from uuid_utils.compat import uuid7
+from pydantic import Field, JsonValue
 
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
+from agent.health.selftest import Outcome
 from agent.health.snapshot import (
     AudioHealth,
     EngineHealth,
     LinkHealth,
     RecognizerHealth,
+    SelfTestHealth,
     SystemHealth,
     Versions,
 )
 from agent.messaging.channel import Channel, Ear, Keep, Place
-
-
-class Quality(StrEnum):
-    """How far a SCADA system may trust a payload, after OPC."""
-
-    GOOD = "good"
-    UNCERTAIN = "uncertain"
-    """The station's clock is not synchronized: `time` may be off."""
-    BAD = "bad"
+from agent.messaging.payload import Part, Payload, Utc
 
 
 class Status(StrEnum):
@@ -46,31 +38,10 @@ class Status(StrEnum):
     OFFLINE = "offline"
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 UpdatePhase = Literal[
     "idle", "checking", "downloading", "verifying", "staged", "activating",
     "probation", "committed", "rolling_back", "rolled_back", "refused",
 ]  # fmt: skip
-
-
-class Part(BaseModel):
-    """A piece of a payload."""
-
-    # A misspelt field is refused. Where machines of other makers or later stations speak it is passed over.
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Payload(Part):
-    """What every payload holds."""
-
-    channel: ClassVar[Channel]
-
-    schema_version: Literal["1.0"] = "1.0"
-    id: UUID = Field(default_factory=uuid7)
-    """Unique; a message that comes twice has it twice."""
-    time: Utc
-    """When it happened, UTC."""
-    quality: Quality = Quality.GOOD
 
 
 class Word(Part):
@@ -138,6 +109,12 @@ class Talk(Payload):
     channel = Channel("talk", spoken=False, heard=Ear.OWN, max_age_s=5.0)
 
     pressed: bool
+
+
+class SelfTest(Payload):
+    """Asks the station to hear a known utterance soon; `event/selftest` answers."""
+
+    channel = Channel("selftest", spoken=False, heard=Ear.OWN, max_age_s=5.0)
 
 
 class Inhibit(Payload):
@@ -239,6 +216,18 @@ class Inhibition(Payload):
     why: str
 
 
+class SelfTested(Payload):
+    """A known utterance was put in behind the microphone, regularly or on demand; no command comes of it."""
+
+    channel = Channel("event/selftest", keep=Keep.RING)
+
+    outcome: Outcome
+    utterance: str
+    """File of the bundle's golden set."""
+    reason: str = ""
+    """Why it did not pass: what it was heard as."""
+
+
 class Engine(Payload):
     """An inference engine was taken into use."""
 
@@ -297,6 +286,7 @@ class Health(Payload):
     engine: EngineHealth
     audio: AudioHealth
     recognizer: RecognizerHealth
+    self_test: SelfTestHealth
     link: LinkHealth
     system: SystemHealth
 

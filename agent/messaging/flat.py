@@ -1,7 +1,8 @@
 """The same facts as flat values, one topic each: `.../value/snr_db` holds value, time and quality."""
 
 from agent.grammar.schema import Scalar
-from agent.messaging.contract import Accept, Health, Payload, State, Value
+from agent.messaging.contract import Accept, Health, State, Value
+from agent.messaging.payload import Payload
 
 
 class FlatValues:

@@ -9,8 +9,9 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
-from agent.messaging.contract import KINDS, Payload
+from agent.messaging.contract import KINDS
 from agent.messaging.namespace import Namespace
+from agent.messaging.payload import Payload
 
 
 class Refusal(StrEnum):

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent.messaging.channel import Ear, Keep, Place
-from agent.messaging.contract import Command, Payload, Response, State, Status
+from agent.messaging.contract import Command, Response, State, Status
+from agent.messaging.payload import Payload
 from agent.settings import Station
 
 

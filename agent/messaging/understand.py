@@ -16,13 +16,13 @@ from agent.messaging.contract import (
     Claim,
     Inhibit,
     MachineState,
-    Quality,
     Response,
     State,
     Status,
     Talk,
 )
 from agent.messaging.inbound import Admitted
+from agent.messaging.payload import Quality
 
 
 class Interpreter:

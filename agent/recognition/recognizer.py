@@ -5,6 +5,7 @@ Time enters as an argument, so a recording sent in from a plant is heard exactly
 
 import math
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,9 +66,25 @@ class Recognizer:
         score = self._decoder.tokens.score
         return not len(score) or float(score.max()) <= 0
 
+    @property
+    def foreign(self) -> NDArray[np.bool_]:
+        """Shape [V]: sounds that go unheard, being of a language that the grammar does not speak."""
+        return self._decoder.network.foreign
+
     def succeed(self, other: "Recognizer") -> None:
         """Go on after another recognizer: what it has reported is not heard again."""
         self._deaf_until_s = other._deaf_until_s
+
+    @property
+    def beam(self) -> tuple[float, int]:
+        """How far behind the best a partial sentence is dropped, nats; how many are alive now."""
+        return self._decoder.limits.beam, len(self._decoder.tokens.score)
+
+    def copy(self) -> "Recognizer":
+        """Return an independent one that has heard the same."""
+        other = copy(self)
+        other._decoder = self._decoder.copy()
+        return other
 
     def enable(self, commands: Collection[str]) -> None:
         """Let only these commands be said from now on; half-heard sentences are dropped."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 
+from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError, VoxlineError
 from agent.updates.course import (
     Activate,
@@ -117,6 +119,8 @@ class Actions:
     ) -> None:
         self._store, self._station, self._repository = store, station, repository
         self._interrupted, self._on_bytes = interrupted, on_bytes
+        if repository:
+            repository.transport.interrupted = interrupted
         self._documents: dict[str, dict[Kind, bytes]] = {}
         """Release documents of slots that were found, by digest."""
 
@@ -147,6 +151,10 @@ class Actions:
         documents = self._store.releases(slot)
         return tuple(decode(Release, raw, f"{slot}/{kind}.json").reference for kind, raw in documents.items())
 
+    def past(self) -> datetime | None:
+        """Return a moment that has passed for certain, if one is known."""
+        return self._repository.trust.past() if self._repository else None
+
     def _troubled(self, action: Callable[[], Event]) -> Event | None:
         try:
             return action()
@@ -165,30 +173,12 @@ class Actions:
         trust = self._repository.trust
         trust.refresh()
         documents = self._store.releases(self._store.active())
-        for reference in self._references(wanted, trust):
-            raw = trust.read(reference.target)
-            if raw is None:
-                raise UpdateError(f"{reference}: the repository has no such release")
-            release = decode(Release, raw, reference.target)
-            if release.reference != reference:
-                raise UntrustedError(f"{reference.target} is the document of {release.reference}")
-            if order(release.min_agent_version) > order(version("voxline")):
-                raise UpdateError(f"{reference} needs Voxline {release.min_agent_version} or newer")
-            documents[reference.kind] = raw
+        documents |= find_releases(wanted, trust)
         slot = slot_digest({kind: digest_of(raw) for kind, raw in documents.items()})
         self._documents[slot] = documents
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
         return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
-
-    def _references(self, wanted: Wanted, trust: Trust) -> tuple[Reference, ...]:
-        if not wanted.follow:
-            return wanted.releases
-        target = Channel.target(wanted.follow)
-        raw = trust.read(target)
-        if raw is None:
-            raise UpdateError(f"the repository has no channel {wanted.follow}")
-        return decode(Channel, raw, target).references
 
     def _fetch(self, candidate: Candidate, state: State) -> Event:
         assert self._repository  # noqa: S101 (for mypy: `_check` came before)
@@ -196,12 +186,22 @@ class Actions:
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         self._store.require_space(releases, keep=state.history[-1:])
         for entry in self._store.missing(releases):
-            path = self._store.partial(entry.sha256)
-            transport = self._repository.transport
-            download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
-            self._store.accept(entry)
+            self._obtain(entry, self._repository.transport)
         self._store.build(documents)
         return Fetched(candidate.slot)
+
+    def _obtain(self, entry: FileEntry, transport: Transport) -> None:
+        path = self._store.partial(entry.sha256)
+        resumed = path.exists()
+        download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
+        try:
+            self._store.accept(entry)
+        except UpdateError:
+            if not resumed:
+                raise
+            # The part that was here may be what is wrong: a disk or an earlier server spoilt it.
+            download(transport, OBJECTS + entry.sha256, entry.size_bytes, path, self._count)
+            self._store.accept(entry)
 
     def _count(self, size_bytes: int) -> None:
         self._on_bytes(size_bytes)
@@ -256,3 +256,34 @@ class Actions:
             log.error("update_older_slot_gone", reason=str(error))  # noqa: TRY400
             self._store.activate(None)
         return self._store.active()
+
+
+def find_releases(wanted: Wanted, trust: Trust) -> dict[Kind, bytes]:
+    """Return the signed documents of the releases that are wanted.
+
+    Raises:
+        UpdateError: the repository has no such release or channel, cannot be trusted or reached, or this
+            agent is too old for the release.
+    """
+    documents = {}
+    for reference in _references(wanted, trust):
+        raw = trust.read(reference.target)
+        if raw is None:
+            raise UpdateError(f"{reference}: the repository has no such release")
+        release = decode(Release, raw, reference.target)
+        if release.reference != reference:
+            raise UntrustedError(f"{reference.target} is the document of {release.reference}")
+        if order(release.min_agent_version) > order(version("voxline")):
+            raise UpdateError(f"{reference} needs Voxline {release.min_agent_version} or newer")
+        documents[reference.kind] = raw
+    return documents
+
+
+def _references(wanted: Wanted, trust: Trust) -> tuple[Reference, ...]:
+    if not wanted.follow:
+        return wanted.releases
+    target = Channel.target(wanted.follow)
+    raw = trust.read(target)
+    if raw is None:
+        raise UpdateError(f"the repository has no channel {wanted.follow}")
+    return decode(Channel, raw, target).references

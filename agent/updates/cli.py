@@ -1,29 +1,31 @@
 """`voxline update`: see and steer what a station runs."""
 
 import json
+import os
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from agent.config_cli import ConfigPath
+from agent.config_cli import ConfigPath, Json
 from agent.errors import UpdateError
 from agent.logs import configure_logging
 from agent.settings import Settings, load
 from agent.updates import memory
-from agent.updates.actions import Parts
+from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.plant import Plant, describe, folder_of, open_repository, open_updater
-from agent.updates.release import Reference
+from agent.updates.release import Reference, Release, decode
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
 from agent.updates.updater import BusyError, Updater
 
 app = typer.Typer(help="See and steer which model and grammar this station runs.", no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LEFT = "left for the agent that runs here; `voxline update status` shows what comes of it"
 
 
@@ -45,12 +47,25 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 
 @app.command()
 def check(config: ConfigPath = None, as_json: Json = False) -> None:
-    """Ask the repository whether it can be reached and trusted now."""
-    repository = open_repository(load(config))
-    if repository is None:
-        raise UpdateError("the settings name no source of updates; see [updates] source")
-    repository.trust.refresh()
-    typer.echo(json.dumps({"trusted": True}) if as_json else "reached, and its signatures are good")
+    """Ask the repository whether it can be trusted now and what it has for this station; changes nothing."""
+    settings = load(config)
+    folder = folder_of(settings)
+    state = memory.load(folder / "state.json")
+    with TemporaryDirectory() as copy:
+        if (folder / "trust").is_dir():
+            shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
+        repository = open_repository(settings, Path(copy))
+        if repository is None:
+            raise UpdateError("the settings name no source of updates; see [updates] source")
+        repository.trust.refresh()
+        documents = find_releases(state.wanted, repository.trust) if state.wanted else {}
+    found = [decode(Release, raw, str(kind)).reference for kind, raw in documents.items()]
+    new = [str(reference) for reference in found if reference not in state.running]
+    if as_json:
+        typer.echo(json.dumps({"trusted": True, "wanted": list(map(str, found)), "new": new}))
+        return
+    typer.echo("reached, and its signatures are good")
+    typer.echo(f"new here: {', '.join(new)}" if new else "nothing new for this station")
 
 
 @app.command()
@@ -103,6 +118,7 @@ def serve(
 def _steer(settings: Settings, request: Request) -> None:
     """Let the agent that runs do it, or do it here if none runs."""
     folder = folder_of(settings)
+    _require_owner(settings.storage.state)
     plant = Plant(settings, _nobody_listens, None)
     try:
         updater = open_updater(settings, plant)
@@ -111,17 +127,31 @@ def _steer(settings: Settings, request: Request) -> None:
         typer.echo(_LEFT)
         return
     leave_request(folder / "requests", request)
-    updater.start()
-    phase = None
-    while not _settled(updater):
-        if updater.state.phase is not phase:
-            phase = updater.state.phase
-            typer.echo(f"{phase} {updater.state.reason}".rstrip())
-        time.sleep(0.1)
-    updater.stop()
+    phase = updater.state.phase
+    updater.start(look=isinstance(request, Wish))
+    try:
+        while not _settled(updater):
+            if updater.state.phase is not phase:
+                phase = updater.state.phase
+                typer.echo(f"{phase} {updater.state.reason}".rstrip())
+            time.sleep(0.1)
+    finally:
+        updater.stop()
     typer.echo(_text(updater.state, settings))
     if isinstance(request, Wish) and updater.state.phase is Phase.REFUSED:
         raise typer.Exit(1)
+    if isinstance(request, Rollback) and updater.state.phase is not Phase.ROLLED_BACK:
+        raise typer.Exit(1)
+
+
+def _require_owner(state: Path) -> None:
+    """Leave no files that the agent cannot change.
+
+    Raises:
+        UpdateError: names the user who may.
+    """
+    if state.exists() and state.stat().st_uid != os.geteuid():
+        raise UpdateError(f"{state} is {state.owner()}'s: sudo -u {state.owner()} voxline update ...")
 
 
 def _settled(updater: Updater) -> bool:

@@ -1,10 +1,15 @@
 """Signing keys by URI: PEM files, security modules, cloud services; whatever securesystemslib knows."""
 
+import os
+from getpass import getpass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from securesystemslib.exceptions import Error
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
+from tuf.api.exceptions import UnsignedMetadataError
+from tuf.api.metadata import Metadata
 
 from agent.errors import UpdateError
 
@@ -24,6 +29,14 @@ def make_key(path: Path) -> str:
     except OSError as error:
         raise UpdateError(f"{path}: no key was written: {error.strerror}") from error
     return f"{FILE}{path}"
+
+
+def absolute(uri: str) -> str:
+    """Return a URI that means the same from every folder: a timer publishes from another one."""
+    parts = uri.split(",")
+    if parts[0].startswith(FILE):
+        parts[0] = FILE + str(Path(parts[0].removeprefix(FILE)).absolute())
+    return ",".join([parts[0], *(str(Path(public).absolute()) for public in parts[1:])])
 
 
 def public_key(uri: str) -> SSlibKey:
@@ -48,13 +61,26 @@ def public_key(uri: str) -> SSlibKey:
         raise UpdateError(f"{uri}: no usable key: {error}") from error
 
 
-def signer(uri: str, public: Key) -> Signer:
-    """Open a key for signing.
+def lies_here(uri: str) -> bool:
+    """Whether it is a PEM file that is there now; a stick with it may have been pulled out."""
+    return uri.startswith(FILE) and Path(uri.removeprefix(FILE)).exists()
+
+
+def sign(metadata: Metadata[Any], uri: str, public: Key) -> None:
+    """Add a signature; a device asks for its PIN, unless `VOXLINE_SIGNING_PIN` holds it.
 
     Raises:
-        UpdateError: it cannot be opened here, or is another key.
+        UpdateError: the key cannot be used here, or is another one.
     """
+
+    def secret(name: str) -> str:
+        return os.environ.get("VOXLINE_SIGNING_PIN") or getpass(f"{name} of {uri}: ")
+
     try:
-        return Signer.from_priv_key_uri(uri.partition(",")[0], public)
-    except (OSError, ValueError, TypeError, Error) as error:
-        raise UpdateError(f"{uri}: cannot be used for signing here: {error}") from error
+        signer = Signer.from_priv_key_uri(uri.partition(",")[0], public, secret)
+        metadata.sign(signer, append=True)
+    except (OSError, ValueError, TypeError, Error, UnsignedMetadataError) as error:
+        reason = error.__cause__ or error
+        raise UpdateError(
+            f"{uri}: cannot be used for signing here: {reason or type(reason).__name__}"
+        ) from error

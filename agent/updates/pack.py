@@ -1,14 +1,17 @@
 """Makes releases out of what people have: a model bundle's folder, a grammar's file."""
 
 import hashlib
+import re
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from agent.acoustics.bundle import MANIFEST_FILE, load_bundle
-from agent.acoustics.manifest import FileEntry
+from agent.acoustics.manifest import VERSION, FileEntry
 from agent.errors import UpdateError
+from agent.evaluation.golden import FOLDER
 from agent.grammar import load_grammar
-from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release
-from agent.updates.trial import GOLDEN
+from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release, explain
 
 Packed = tuple[Release, dict[str, Path]]
 """A release, and where each of its files is."""
@@ -41,10 +44,12 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
         UpdateError: its name or the version cannot be those of a release.
     """
     files = {GRAMMAR_FILE: file}
-    golden = file.parent / GOLDEN
+    golden = file.parent / FOLDER
     if golden.is_dir():
-        files |= {f"{GOLDEN}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
+        files |= {f"{FOLDER}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
     name = load_grammar(file).name
+    if not re.fullmatch(VERSION, version):
+        raise UpdateError(f"{file}: a grammar is released under a version such as --version 1.2.0")
     try:
         release = Release(
             kind=Kind.GRAMMAR,
@@ -53,8 +58,8 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
             min_agent_version=min_agent_version,
             files={name: _entry(path) for name, path in files.items()},
         )
-    except ValueError as error:
-        raise UpdateError(f"{file}: cannot be released as {name} {version}: {error}") from error
+    except ValidationError as error:
+        raise UpdateError(f"{file}: cannot be released as {name} {version}: {explain(error)}") from error
     return release, files
 
 

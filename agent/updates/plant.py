@@ -9,8 +9,9 @@ import structlog
 
 from agent.errors import UpdateError
 from agent.health.snapshot import Snapshot
-from agent.messaging.contract import Desired, Payload, Update, Updated
+from agent.messaging.contract import Desired, Update, Updated
 from agent.messaging.namespace import Namespace
+from agent.messaging.payload import Payload
 from agent.settings import Settings
 from agent.updates.actions import Parts, Repository, Station
 from agent.updates.course import Outcome, Phase, State, Wanted
@@ -51,8 +52,12 @@ def open_transport(settings: Settings) -> Transport | None:
     return Https(source.rstrip("/") + "/", settings.updates.tls)
 
 
-def open_repository(settings: Settings) -> Repository | None:
+def open_repository(settings: Settings, folder: Path) -> Repository | None:
     """Return the repository that the settings name, None if they name none.
+
+    Args:
+        settings: of this station.
+        folder: where what is known of the repository is kept.
 
     Raises:
         UpdateError: the root metadata that should be trusted cannot be read.
@@ -66,7 +71,6 @@ def open_repository(settings: Settings) -> Repository | None:
         raise UpdateError(
             f"{settings.updates.root}: {error.strerror}; copy 1.root.json of the repository there"
         ) from error
-    folder = folder_of(settings) / "trust"
     trust = Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
     return Repository(trust, transport)
 
@@ -83,7 +87,7 @@ def open_updater(settings: Settings, station: Station) -> Updater:
         folder_of(settings),
         Namespace.of(settings.station).base,
         station,
-        open_repository(settings),
+        open_repository(settings, folder_of(settings) / "trust"),
         reserve_bytes=updates.reserve_bytes,
         terms=Terms(updates.probation_s, updates.probation_utterances),
         check_interval_s=updates.check_interval_s,
@@ -99,16 +103,18 @@ def with_parts(settings: Settings, parts: Parts) -> Settings:
     return settings.model_copy(update={"recognition": recognition})
 
 
-def vitals_of(snapshot: Snapshot, engine_failures: int) -> Vitals:
+def vitals_of(snapshot: Snapshot) -> Vitals:
     """Read how the station does out of its health."""
     rejects = sum(snapshot.recognizer.rejects_total.values())
     return Vitals(
         seconds=snapshot.uptime_seconds,
         utterances=snapshot.recognizer.accepts_total + rejects,
         rejects=rejects,
-        engine_errors=engine_failures + snapshot.engine.fallback,
-        latency_p95_s=snapshot.engine.inference_p95_seconds,
-        link_up=snapshot.link.connected,
+        engine_errors=snapshot.engine.failures_total + snapshot.engine.fallback,
+        self_tests=snapshot.self_test.runs_total.get("passed", 0),
+        self_test_failures=snapshot.self_test.runs_total.get("failed", 0),
+        latency_s=snapshot.engine.inference_p50_seconds,
+        offline_s=0.0 if snapshot.link.connected else snapshot.link.since_seconds,
     )
 
 

@@ -11,21 +11,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.types import StringConstraints
 
 from agent.acoustics.bundle import MANIFEST_FILE
-from agent.acoustics.manifest import MAX_FILES, FileEntry, FileName, Version
+from agent.acoustics.manifest import MAX_FILES, VERSION, FileEntry, FileName, Version
 from agent.errors import UpdateError
 
 GRAMMAR_FILE = "grammar.yaml"
-MAX_DOCUMENT_BYTES = 2**20
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
-VERSION = r"\d{1,9}\.\d{1,9}\.\d{1,9}([.+-][0-9A-Za-z.+-]{1,40})?"
-"""The three numbers order releases; what follows only names them."""
 
 ReleaseName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 
@@ -104,6 +102,9 @@ class Release(_Document):
         main = MANIFEST_FILE if self.kind is Kind.MODEL else GRAMMAR_FILE
         if main not in self.files:
             raise ValueError(f"files: a {self.kind} release needs {main}")
+        folders = {str(folder) for name in self.files for folder in PurePosixPath(name).parents}
+        if both := folders & self.files.keys():
+            raise ValueError(f"files: {min(both)} is a file and a folder")
         return self
 
     @property
@@ -133,9 +134,12 @@ class Channel(_Document):
         """Read them.
 
         Raises:
-            UpdateError: one is no reference.
+            UpdateError: one is no reference, or two are of one kind.
         """
-        return tuple(Reference.parse(text) for text in self.releases)
+        references = tuple(Reference.parse(text) for text in self.releases)
+        if len({reference.kind for reference in references}) < len(references):
+            raise UpdateError(f"one release of each kind can run: not {' and '.join(self.releases)}")
+        return references
 
     @staticmethod
     def target(name: str) -> str:
@@ -155,9 +159,14 @@ def decode(kind: type[Document], raw: bytes, where: str) -> Document:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise UpdateError(f"{where}: {field + ': ' if field else ''}{first['msg']}") from error
+        raise UpdateError(f"{where}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Name the first field that breaks a schema, and how."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field + ': ' if field else ''}{first['msg']}"
 
 
 def digest_of(raw: bytes) -> str:

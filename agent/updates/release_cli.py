@@ -1,11 +1,13 @@
 """`voxline release`: make signed releases of models and grammars, and publish them."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agent.config_cli import Json
 from agent.errors import UpdateError
 from agent.updates.keys import make_key
 from agent.updates.pack import pack_grammar, pack_model
@@ -64,6 +66,18 @@ def add(
     packed = pack_model(what, min_agent, limits) if what.is_dir() else pack_grammar(what, version, min_agent)
     digest = ReleaseRepository(folder).add(*packed, role)
     typer.echo(f"{packed[0].reference} staged, {packed[0].size_bytes} bytes, digest {digest}")
+
+
+@app.command()
+def reissue(
+    folder: Folder,
+    release: Annotated[str, typer.Argument(help="The older one that should run again.")],
+    version: Annotated[str, typer.Argument(help="Under which; above all that were released.")],
+    role: Role = "targets",
+) -> None:
+    """Stage a newer release of the files of an older one: stations go back by going on."""
+    made = ReleaseRepository(folder).reissue(Reference.parse(release), version, role)
+    typer.echo(f"{made} staged: the files of {release}")
 
 
 @app.command()
@@ -126,12 +140,30 @@ def publish(folder: Folder) -> None:
 
 @app.command(name="expire-soon")
 def expire_soon(
-    folder: Folder, days: Annotated[float, typer.Option(min=0, help="How soon is soon.")] = 14.0
+    folder: Folder,
+    days: Annotated[float, typer.Option(min=0, help="How soon is soon.")] = 14.0,
+    as_json: Json = False,
 ) -> None:
     """Name metadata that expires soon; the exit status is 1 if there is any."""
     soon = ReleaseRepository(folder).expiring(timedelta(days=days))
-    for role, when in soon.items():
-        typer.echo(f"{role} expires on {when:%Y-%m-%d %H:%M} UTC")
-    if soon:
-        raise typer.Exit(1)
-    typer.echo(f"nothing expires within {days:g} days")
+    if as_json:
+        typer.echo(json.dumps({role: when.isoformat() for role, when in soon.items()}))
+    else:
+        lines = [f"{role} expires on {when:%Y-%m-%d %H:%M} UTC" for role, when in soon.items()]
+        typer.echo("\n".join(lines) or f"nothing expires within {days:g} days")
+    raise typer.Exit(1 if soon else 0)
+
+
+@app.command()
+def show(folder: Folder, as_json: Json = False) -> None:
+    """Name releases and channels, who answers for each, and what still waits for signatures."""
+    repository = ReleaseRepository(folder)
+    contents, staged = repository.contents(), repository.staged()
+    if as_json:
+        typer.echo(json.dumps({"contents": contents, "staged": staged}, indent=1))
+        return
+    for path, role in sorted(contents.items()):
+        typer.echo(f"{path.removesuffix('.json')}  by {role}")
+    for role, missing in staged.items():
+        lacks = f"{missing} signatures missing" if missing else "signed by enough"
+        typer.echo(f"{role} is staged, {lacks}")

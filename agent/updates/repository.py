@@ -1,104 +1,20 @@
-"""The release side: a repository that stations trust, on tuf's `Repository`.
+"""The release side: what stations can be given, in a repository that they trust."""
 
-```
-{folder}/public/    what stations read: metadata/, targets/, objects/. Copy it to any file server
-{folder}/staged/    metadata that waits for signatures; it may travel to whoever holds the keys
-{folder}/keyring.json   where this machine finds which key; no secrets
-```
-Root and targets are signed by people with `sign`; `publish` checks that enough have, and signs snapshot and
-timestamp with the online key.
-"""
-
-import json
 import re
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import (
-    DelegatedRole,
-    Delegations,
-    Key,
-    Metadata,
-    MetaFile,
-    Root,
-    Snapshot,
-    TargetFile,
-    Targets,
-    Timestamp,
-)
-from tuf.api.serialization.json import JSONSerializer
-from tuf.repository import Repository
+from tuf.api.metadata import TargetFile, Targets
 
 from agent.errors import UpdateError
-from agent.updates import durable
 from agent.updates.actions import OBJECTS
-from agent.updates.keys import public_key, signer
-from agent.updates.release import Channel, Release, digest_of
-from agent.updates.trust import METADATA, TARGETS
-
-VALID_DAYS = {"root": 730, "targets": 365, "snapshot": 30, "timestamp": 30}
-"""Delegated roles live as long as targets. What stations get by USB stick must be as fresh as this."""
-_NEW: Mapping[str, Any] = {"root": Root, "snapshot": Snapshot, "timestamp": Timestamp}
-_ONLINE = ("snapshot", "timestamp")
+from agent.updates.release import NAME, Channel, Reference, Release, decode, digest_of, order
+from agent.updates.signed import SignedRepository
+from agent.updates.trust import TARGETS
 
 
-class ReleaseRepository(Repository):
-    """A repository in a folder.
-
-    Args:
-        folder: see above.
-
-    Raises:
-        UpdateError: there is none.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.public = folder / "public"
-        self._staged, self._keyring = folder / "staged", folder / "keyring.json"
-        if not self._keyring.exists():
-            raise UpdateError(f"{folder}: no repository; make one with `voxline release init`")
-        self._uris: dict[str, str] = json.loads(self._keyring.read_text())
-
-    @classmethod
-    def create(
-        cls, folder: Path, keys: Mapping[str, Iterable[str]], thresholds: Mapping[str, int]
-    ) -> "ReleaseRepository":
-        """Make a repository and stage its first metadata.
-
-        Args:
-            folder: where; must be new or empty.
-            keys: URIs for `root`, `targets`, `snapshot` and `timestamp`, see `public_key`.
-            thresholds: how many signatures a role needs; 1 where nothing is said.
-
-        Raises:
-            UpdateError: the folder is in use, a key cannot be read, or a role has too few.
-        """
-        if folder.exists() and any(folder.iterdir()):
-            raise UpdateError(f"{folder}: not empty")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "keyring.json").write_text("{}\n")
-        repository = cls(folder)
-        with repository.edit_root() as root:
-            for role, uris in keys.items():
-                for uri in uris:
-                    root.add_key(repository.learn(uri), role)
-                root.roles[role].threshold = thresholds.get(role, 1)
-                if len(root.roles[role].keyids) < root.roles[role].threshold:
-                    raise UpdateError(f"{role}: needs {root.roles[role].threshold} keys")
-        with repository.edit_targets():
-            pass
-        return repository
-
-    def learn(self, uri: str) -> Key:
-        """Remember where a key is; return its public half."""
-        key = public_key(uri)
-        self._uris[key.keyid] = uri
-        self._keyring.write_text(json.dumps(self._uris, indent=1) + "\n")
-        return key
+class ReleaseRepository(SignedRepository):
+    """A repository of releases and channels."""
 
     def add(self, release: Release, files: Mapping[str, Path], role: str = Targets.type) -> str:
         """Put the files of a release among the objects and stage its document; return its digest.
@@ -109,20 +25,58 @@ class ReleaseRepository(Repository):
             role: who answers for it; see `delegate`.
 
         Raises:
-            UpdateError: a file is not what the release says, or the role may not speak for this path.
+            UpdateError: a file is not what the release says, the role may not speak for this path, or another
+                release has this version: stations that have it would never notice.
         """
-        for name, entry in release.files.items():
-            raw = files[name].read_bytes()
-            if digest_of(raw) != entry.sha256:
-                raise UpdateError(f"{files[name]}: changed while it was released")
-            self._put(OBJECTS + entry.sha256, raw)
         raw = release.encode()
+        before = self.targets(role).targets.get(release.reference.target)
+        if before and before.hashes["sha256"] != digest_of(raw):
+            raise UpdateError(f"{release.reference} is another release already; give this one a new version")
+        for name, entry in release.files.items():
+            content = files[name].read_bytes()
+            if digest_of(content) != entry.sha256:
+                raise UpdateError(f"{files[name]}: changed while it was released")
+            self.put(OBJECTS + entry.sha256, content)
         self._add_target(release.reference.target, raw, role)
         return digest_of(raw)
 
+    def reissue(self, old: Reference, version: str, role: str = Targets.type) -> Reference:
+        """Stage a newer release of the very files that an older one has: the way back for all stations.
+
+        Raises:
+            UpdateError: there is no such release, or the version is not above all that the role has released.
+        """
+        targets = self.targets(role).targets
+        target = targets.get(old.target)
+        if target is None:
+            raise UpdateError(f"{role} has no {old.target}")
+        new = Reference.parse(f"{old.line}/{version}")
+        found = (path.removesuffix(".json") for path in targets if path.startswith(f"{old.line}/"))
+        newest = max(map(Reference.parse, found), key=lambda this: order(this.version))
+        if order(version) <= order(newest.version):
+            raise UpdateError(f"{new} is not above {newest}: stations that ran that would refuse it")
+        raw = (self.public / TARGETS / _document(old.target, target.hashes["sha256"])).read_bytes()
+        release = decode(Release, raw, old.target).model_copy(update={"version": version})
+        self._add_target(new.target, release.encode(), role)
+        return new
+
     def set_channel(self, name: str, channel: Channel, role: str = Targets.type) -> None:
-        """Say what stations that follow a channel should run."""
+        """Say what stations that follow a channel should run.
+
+        Raises:
+            UpdateError: no channel can be called so, or it names a release that is not there.
+        """
+        if not re.fullmatch(NAME, name):
+            raise UpdateError(f"{name!r}: a channel's name is of small letters, digits and . _ -")
+        there = self.contents()
+        if missing := [str(named) for named in channel.references if named.target not in there]:
+            raise UpdateError(f"channel {name}: the repository has no {', '.join(missing)}")
         self._add_target(Channel.target(name), channel.model_dump_json().encode(), role)
+
+    def contents(self) -> dict[str, str]:
+        """Return the role that answers for each document, by path: published, or staged to be."""
+        roles = [Targets.type, *self.delegations()]
+        return {path: role for role in reversed(roles) for path in self.targets(role).targets}
 
     def withdraw(self, target: str, role: str = Targets.type) -> None:
         """Take a document out of the repository.
@@ -134,190 +88,14 @@ class ReleaseRepository(Repository):
             if targets.targets.pop(target, None) is None:
                 raise UpdateError(f"{role} has no {target}")
 
-    def delegate(self, role: str, paths: list[str], uris: Iterable[str], threshold: int = 1) -> None:
-        """Let other keys answer for some paths, such as a plant's for `grammar/lyon-*/*`."""
-        keys = [self.learn(uri) for uri in uris]
-        delegated = DelegatedRole(role, [key.keyid for key in keys], threshold, False, paths=paths)
-        with self.edit_targets() as targets:
-            targets.delegations = targets.delegations or Delegations({}, {})
-            assert targets.delegations.roles is not None  # noqa: S101 (succinct roles are never made here)
-            targets.delegations.roles[role] = delegated
-            targets.delegations.keys.update({key.keyid: key for key in keys})
-        with self.edit_targets(role):
-            pass
-
-    def rotate(self, role: str, uris: Iterable[str], threshold: int = 1) -> None:
-        """Give a top-level role new keys; the old ones count no more."""
-        keys = [self.learn(uri) for uri in uris]
-        with self.edit_root() as root:
-            for keyid in list(root.roles[role].keyids):
-                root.revoke_key(keyid, role)
-            for key in keys:
-                root.add_key(key, role)
-            root.roles[role].threshold = threshold
-        if role != Root.type:
-            with self.edit(role):
-                pass
-
-    def sign(self, role: str, uri: str | None = None) -> int:
-        """Add a signature to staged metadata; return how many are still missing.
-
-        Args:
-            role: staged.
-            uri: of the key; None: every key of the role that this machine has.
-
-        Raises:
-            UpdateError: nothing is staged, or the key is none of the role's.
-        """
-        path = self._staged / _file(role)
-        if not path.exists():
-            raise UpdateError(f"{role}: nothing is staged that could be signed")
-        if uri is not None:
-            key = self.learn(uri)
-            if key.keyid not in self._keys(role):
-                raise UpdateError(f"{uri} is no key of {role}")
-        metadata = Metadata.from_file(str(path))
-        self._sign(role, metadata)
-        durable.write_file(path, metadata.to_bytes(JSONSerializer()))
-        return self._missing(role, metadata)
-
-    def publish(self) -> list[str]:
-        """Publish what is staged, and a fresh snapshot and timestamp; return what was published.
-
-        Stations that read meanwhile see the old state or the new one: timestamp.json comes last.
-
-        Raises:
-            UpdateError: signatures are missing; nothing was published.
-        """
-        staged = sorted(path for path in self._staged.glob("*.json") if path.stem not in _ONLINE)
-        staged.sort(key=lambda path: path.stem != Root.type)
-        for path in staged:
-            if missing := self._missing(path.stem, Metadata.from_file(str(path))):
-                raise UpdateError(f"{path.stem}: {missing} signatures missing; see `voxline release sign`")
-        for path in staged:
-            metadata = Metadata.from_file(str(path))
-            self._put(f"{METADATA}{metadata.signed.version}.{path.name}", path.read_bytes())
-            path.unlink()
-        self.do_snapshot(force=True)
-        self._publish_online(Snapshot.type)
-        self.do_timestamp(force=True)
-        self._publish_online(Timestamp.type)
-        return [path.stem for path in staged]
-
-    def expiring(self, within: timedelta) -> dict[str, datetime]:
-        """Return roles whose published metadata expires within some time, and when."""
-        now = datetime.now(UTC)
-        roles = {"root", *_ONLINE, *(name.removesuffix(".json") for name in self.targets_infos)}
-        expiry = {role: published.signed.expires for role in roles if (published := self._published(role))}
-        return {role: when for role, when in sorted(expiry.items()) if when - now < within}
-
-    def open(self, role: str) -> Metadata[Any]:
-        """Return a role's staged metadata, else what is published, else a first version. For tuf."""
-        staged = self._staged / _file(role)
-        if staged.exists():
-            return Metadata.from_file(str(staged))
-        published = self._published(role)
-        return published or Metadata(_NEW.get(role, Targets)())
-
-    def close(self, role: str, md: Metadata[Any]) -> None:
-        """Stage changed metadata, signed with the keys that this machine has. For tuf."""
-        published = self._published(role)
-        md.signed.version = published.signed.version + 1 if published else 1
-        days = VALID_DAYS.get(role, VALID_DAYS["targets"])
-        md.signed.expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
-        md.signatures.clear()
-        self._sign(role, md)
-        self._staged.mkdir(exist_ok=True)
-        durable.write_file(self._staged / _file(role), md.to_bytes(JSONSerializer()))
-
-    @property
-    def targets_infos(self) -> dict[str, MetaFile]:
-        """Return the published versions of targets and delegated roles. For tuf."""
-        roles = [Targets.type]
-        top = self._published(Targets.type)
-        if top and isinstance(top.signed, Targets) and top.signed.delegations:
-            roles += top.signed.delegations.roles or {}
-        published = {role: self._published(role) for role in roles}
-        return {f"{role}.json": MetaFile(md.signed.version) for role, md in published.items() if md}
-
-    @property
-    def snapshot_info(self) -> MetaFile:
-        """Return the published version of snapshot. For tuf."""
-        published = self._published(Snapshot.type)
-        return MetaFile(published.signed.version if published else 1)
-
-    def _publish_online(self, role: str) -> None:
-        path = self._staged / _file(role)
-        metadata = Metadata.from_file(str(path))
-        if self._missing(role, metadata):
-            raise UpdateError(f"{role}: this machine lacks the online key; see keyring.json")
-        version = "" if role == Timestamp.type else f"{metadata.signed.version}."
-        self._put(f"{METADATA}{version}{path.name}", path.read_bytes())
-        path.unlink()
-
     def _add_target(self, path: str, raw: bytes, role: str) -> None:
-        if role != Targets.type and not self._delegation(role).is_delegated_path(path):
+        if role != Targets.type and not self.delegation(role).is_delegated_path(path):
             raise UpdateError(f"{role} may not answer for {path}; see `voxline release delegate`")
         with self.edit_targets(role) as targets:
             targets.targets[path] = TargetFile.from_data(path, raw, ["sha256"])
-        folder, _, name = path.rpartition("/")
-        self._put(f"{TARGETS}{folder}/{digest_of(raw)}.{name}", raw)
-
-    def _put(self, path: str, raw: bytes) -> None:
-        target = self.public / path
-        durable.make_folder(target.parent)
-        if not target.exists() or target.read_bytes() != raw:
-            durable.write_file(target, raw)
-
-    def _published(self, role: str) -> Metadata[Any] | None:
-        name = _file(role)
-        folder = self.public / METADATA
-        if role != Timestamp.type:
-            pattern = re.compile(r"(\d+)\." + re.escape(name))
-            found = [match for path in folder.glob(f"*.{name}") if (match := pattern.fullmatch(path.name))]
-            name = max(found, key=lambda match: int(match[1]))[0] if found else name
-        return Metadata.from_file(str(folder / name)) if (folder / name).exists() else None
-
-    def _keys(self, role: str) -> dict[str, Key]:
-        """Return the keys that may sign what is staged; a root's are those of the root before, too."""
-        if role in VALID_DAYS:
-            roots = [md.signed for md in (self.open(Root.type), self._published(Root.type)) if md]
-            return {
-                keyid: root.keys[keyid] for root in roots if isinstance(root, Root)
-                for keyid in root.roles[role].keyids
-            }  # fmt: skip
-        delegations = self.targets().delegations
-        keyids = self._delegation(role).keyids
-        return {keyid: delegations.keys[keyid] for keyid in keyids} if delegations else {}
-
-    def _delegation(self, role: str) -> DelegatedRole:
-        delegations = self.targets().delegations
-        if delegations is None or delegations.roles is None or role not in delegations.roles:
-            raise UpdateError(f"{role}: no such role; see `voxline release delegate`")
-        return delegations.roles[role]
-
-    def _sign(self, role: str, metadata: Metadata[Any]) -> None:
-        keys = self._keys(role)
-        if isinstance(metadata.signed, Root):
-            keys |= {keyid: metadata.signed.keys[keyid] for keyid in metadata.signed.roles[role].keyids}
-        for keyid, key in keys.items():
-            if uri := self._uris.get(keyid):
-                metadata.sign(signer(uri, key), append=True)
-
-    def _missing(self, role: str, metadata: Metadata[Any]) -> int:
-        try:
-            if isinstance(metadata.signed, Root):
-                before = self._published(Root.type)
-                known = before.signed if before and isinstance(before.signed, Root) else None
-                result = metadata.signed.get_root_verification_result(
-                    known, metadata.signed_bytes, metadata.signatures
-                )
-                return max(result.first.missing, result.second.missing)
-            delegator = self.root() if role in VALID_DAYS else self.targets()
-            return delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures).missing
-        except (RepositoryError, ValueError) as error:
-            raise UpdateError(f"{role}: {error}") from error
+        self.put(TARGETS + _document(path, digest_of(raw)), raw)
 
 
-def _file(role: str) -> str:
-    return f"{quote(role, safe='')}.json"
+def _document(path: str, digest: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{digest}.{name}"

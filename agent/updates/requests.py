@@ -23,10 +23,13 @@ def leave_request(folder: Path, request: Request) -> None:
     durable.write_file(folder / f"{uuid4()}.json", _CODEC.dump_json({name: request}))
 
 
+def has_requests(folder: Path) -> bool:
+    """Whether something was left."""
+    return any(folder.glob("*.json"))
+
+
 def take_requests(folder: Path) -> Iterator[Request]:
     """Yield and remove what was left, oldest first; what cannot be read is reported and removed."""
-    if not folder.is_dir():
-        return
     for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
         raw = path.read_bytes()
         path.unlink()

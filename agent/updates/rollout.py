@@ -20,16 +20,20 @@ class Rollout:
         share = int.from_bytes(hashlib.sha256(station.encode()).digest()[:8], "big") / 2**64
         return share * 100 < self.percent
 
-    def opens(self, now: datetime) -> bool:
+    def opens(self, now: datetime, past: datetime | None) -> bool:
         """Whether a bundle may be swapped now.
 
         Args:
             now: aware, in the station's local time zone.
+            past: a moment that has passed for certain. A clock that stands before it, as that of a board
+                without a battery after a power cut, does not tell the hour: then a window stays shut.
         """
         if self.not_before and now < self.not_before:
             return False
         if self.window is None:
             return True
+        if past and now < past:
+            return False
         start, end = self.window
         clock = now.time()
         return start <= clock < end if start <= end else clock >= start or clock < end

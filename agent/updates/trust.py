@@ -24,6 +24,8 @@ from agent.updates.transports.transport import Transport, UnreachableError, may_
 
 METADATA, TARGETS = "metadata/", "targets/"
 """Folders of a repository."""
+MAX_DOCUMENT_BYTES = 2**20
+"""Who signs a document, such as a plant, is trusted with what it says, not with a station's memory."""
 _ROLES = ("root", "timestamp", "snapshot", "targets")
 
 
@@ -90,7 +92,7 @@ class Trust:
         """Return a signed document as of the last `refresh`, None if there is no such document.
 
         Raises:
-            UntrustedError: what came is not what was signed.
+            UntrustedError: what came is not what was signed, or no document can be so large.
             UnreachableError: it could not be had.
         """
         if self._updater is None:
@@ -101,12 +103,18 @@ class Trust:
             info = self._updater.get_targetinfo(path)
             if info is None:
                 return None
+            if info.length > MAX_DOCUMENT_BYTES:
+                raise UntrustedError(f"{path}: {info.length} bytes are too many for a document")
             if not self._updater.find_cached_target(info, str(copy)):
                 partial = copy.with_name(copy.name + durable.PARTIAL_SUFFIX)
                 self._updater.download_target(info, str(partial))
                 durable.sync(partial)
                 durable.move(partial, copy)
             return copy.read_bytes()
+
+    def past(self) -> datetime | None:
+        """Return the floor of time: a moment that has passed for certain, whatever the clock says."""
+        return floor.load(self._floor_file).time
 
     def _seen(self) -> dict[str, Seen]:
         signed = {role: Metadata.from_file(str(self._folder / f"{role}.json")).signed for role in _ROLES}

@@ -5,6 +5,7 @@ it, and it makes way when somebody wants something else.
 """
 
 import fcntl
+import math
 import os
 import queue
 import threading
@@ -41,7 +42,7 @@ from agent.updates.course import (
 )
 from agent.updates.machine import advance, awaited
 from agent.updates.probation import Terms, Vitals, judge
-from agent.updates.requests import take_requests
+from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
 
 TICK_S = 0.5
@@ -50,6 +51,8 @@ RETRY_S = 10.0
 RECHECK_S = 60.0
 """After trouble that may pass."""
 REPORT_EVERY_BYTES = 2**20
+LEAVE_S = 5.0
+"""At the end a server that does not answer is waited for no longer than this."""
 
 log = structlog.get_logger()
 
@@ -123,15 +126,24 @@ class Updater:
         """Go back at once, before `start`: what is in use cannot be loaded."""
         self._owed = self._at_once(Rollback(reason))
 
-    def start(self) -> None:
-        """Begin to work, in the background; before it nothing is fetched, swapped or reported."""
+    def start(self, *, look: bool = True) -> None:
+        """Begin to work, in the background; before it nothing is fetched, swapped or reported.
+
+        Args:
+            look: whether to look by itself for what is wanted, or only do as asked.
+        """
+        if not look:
+            self._next_check_s = math.inf
         self._thread.start()
 
     def stop(self, *, on_purpose: bool = True) -> None:
         """End; what was under way goes on at the next start. Unless on purpose it counts as a crash."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(LEAVE_S)
+        if self._thread.is_alive():
+            log.warning("updates_left_waiting", phase=self.state.phase)
+            return
         try:
             if on_purpose:
                 self._take(Stopping())
@@ -154,10 +166,11 @@ class Updater:
 
     def _tell(self, event: Event) -> None:
         self._inbox.put(event)
-        self._hurry.set()
+        if advance(self.state, event) != (self.state, ()):  # brokers repeat what is retained: that is no news
+            self._hurry.set()
 
     def _interrupted(self) -> bool:
-        return self._stopping.is_set() or self._hurry.is_set()
+        return self._stopping.is_set() or self._hurry.is_set() or has_requests(self._requests)
 
     def _begin(self) -> tuple[Effect, ...]:
         active = self._store.active()
@@ -198,12 +211,20 @@ class Updater:
         return event
 
     def _surely(self, event: Event) -> tuple[Effect, ...]:
-        """Take an event; where the disk refuses, again and again: nothing happens before it is written."""
+        """Take an event; where the disk refuses, again and again: nothing happens before it is written.
+
+        Only the way back is: a full disk must not keep a bad bundle in use. If the process ends before the
+        state is written, the link tells the next one.
+        """
         while not self._stopping.is_set():
             try:
                 return self._take(event)
             except OSError as error:
                 log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
+                after, effects = advance(self.state, event)
+                if any(isinstance(effect, Revert) for effect in effects):
+                    self.state = after
+                    return effects
                 self._stopping.wait(RETRY_S)
         return ()
 
@@ -248,7 +269,8 @@ class Updater:
                 return None
             return (Failed if verdict.worse else Healthy)(candidate.slot, verdict.evidence)
         if wanted and state.phase is Phase.STAGED:
-            return Go(vitals) if wanted.rollout.opens(datetime.now().astimezone()) else None
+            opens = wanted.rollout.opens(datetime.now().astimezone(), self._actions.past())
+            return Go(vitals) if opens else None
         if wanted and state.phase in RESTING and time.monotonic() >= self._next_check_s:
             self._next_check_s = time.monotonic() + self._check_interval_s
             missing = set(wanted.releases) - set(state.running)

@@ -20,6 +20,7 @@ from models.recipe.phones import sound_distance, spoken
 from models.recipe.voices import draw_mix, load_styles
 
 SCRIPT = Path(__file__).with_name("golden.yaml")
+GRAMMAR = Path(__file__).parents[2] / "grammars/demo.yaml"
 _TRIES = 5
 _WELL = 0.08  # share of sounds heard wrong with which a speaker is good enough at once
 _SILENCE_S = 0.3
@@ -28,6 +29,7 @@ _SILENCE_S = 0.3
 def make(kokoro: Path, out: Path) -> None:
     """Speak the script into Opus files in `out`; `labels.json` names commands, `rejects.json` the rest.
 
+    `grammar.yaml` goes with them: they are understood by it, whatever a station's own grammar is.
     A speaker whom the listener does not understand well gives way to another, the best of a few.
 
     Raises:
@@ -49,6 +51,7 @@ def make(kokoro: Path, out: Path) -> None:
             labels[name] = {"command": item["command"], "slots": item["slots"]}
         else:
             rejects[name] = item["say"]
+    (out / "grammar.yaml").write_bytes(GRAMMAR.read_bytes())
     for file, content in (("labels.json", labels), ("rejects.json", rejects)):
         (out / file).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -11,9 +11,11 @@ import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import pairwise, zip_longest
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -26,17 +28,16 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.app import App
 from agent.audio.file import read_audio
 from agent.audio.playback import Playback
-from agent.audio.source import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ
-from agent.commands.order import Order
+from agent.audio.source import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioSource
 from agent.evaluation.commands import read_labels
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
-from agent.messaging import compose
+from agent.messaging.client import Outcome
 from agent.messaging.namespace import Namespace
 from agent.recognition.decoder import Decoder
 from agent.recognition.endpoint import Endpoint, Patience, find_endpoint
 from agent.recognition.hypothesis import Hypothesis
-from agent.settings import Commands
+from agent.settings import Commands, Settings
 from tests.integration.booth import BUNDLE, GOLDEN, GRAMMAR, STATION, Booth, station_settings
 from tests.integration.brokers import Mosquitto, Scada, eventually
 
@@ -163,15 +164,21 @@ class _TimedApp(App):
     sound_start_s = 0.0
     newest_s = heard_s = sent_s = 0.0
 
+    def __init__(self, settings: Settings, source: AudioSource) -> None:
+        super().__init__(settings, source)
+        command = self._link.command
+
+        def timed(*arguments: Any) -> "Future[Outcome]":
+            self.sent_s = time.monotonic()
+            return command(*arguments)
+
+        setattr(self._link, "command", timed)  # noqa: B010 - mypy rightly refuses the plain way
+
     def _post(self, item: object) -> None:
         if isinstance(item, Hypothesis):
             frames = self._hearing.frames_total + 1
             self.newest_s, self.heard_s = self.sound_start_s + frames * FRAME_S, time.monotonic()
         super()._post(item)
-
-    def _send(self, order: Order, clock: compose.Clock) -> None:
-        self.sent_s = time.monotonic()
-        super()._send(order, clock)
 
 
 def _latency() -> dict[str, object]:

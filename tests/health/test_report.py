@@ -9,12 +9,14 @@ from agent.health.snapshot import (
     EngineHealth,
     LinkHealth,
     RecognizerHealth,
+    SelfTestHealth,
     Snapshot,
     SystemHealth,
     Versions,
 )
 from agent.messaging.compose import health
-from agent.messaging.contract import Health, Quality, Status
+from agent.messaging.contract import Health, Status
+from agent.messaging.payload import Quality
 
 WELL = Snapshot(
     uptime_seconds=60.0,
@@ -22,6 +24,7 @@ WELL = Snapshot(
     engine=EngineHealth(name="rknn", reason="NPU, driver and canary answer", fallback=False),
     audio=AudioHealth(source="USB microphone", frames_total=6000),
     recognizer=RecognizerHealth(real_time_factor=0.1, accepts_total=3, rejects_total={"background": 2}),
+    self_test=SelfTestHealth(outcome="passed", age_seconds=50.0, runs_total={"passed": 1}),
     link=LinkHealth(connected=True, since_seconds=59.0, reason=""),
     system=SystemHealth(
         cpu_ratio=0.2,
@@ -46,6 +49,8 @@ def test_a_well_station_has_no_fault() -> None:
         ("audio", {"silent_for_seconds": 5.1}, Fault.NO_AUDIO),
         ("audio", {"source": ""}, Fault.NO_AUDIO),
         ("audio", {"stuck": True}, Fault.AUDIO_STUCK),
+        ("engine", {"failing": True}, Fault.ENGINE_FAILING),
+        ("self_test", {"outcome": "failed"}, Fault.SELF_TEST_FAILED),
         ("link", {"connected": False}, Fault.NO_LINK),
         ("recognizer", {"real_time_factor": 1.2}, Fault.TOO_SLOW),
         ("engine", {"fallback": True}, Fault.ENGINE_FALLBACK),

@@ -12,6 +12,7 @@ import yaml
 
 from agent.commands.events import Answer, Fate
 from agent.demo.broker import broker
+from agent.health.selftest import Outcome
 from agent.messaging.client import Link
 from agent.messaging.compose import health
 from agent.messaging.contract import (
@@ -24,10 +25,10 @@ from agent.messaging.contract import (
     Grammar,
     Inhibition,
     Meaning,
-    Payload,
     Question,
     Reject,
     Response,
+    SelfTested,
     Settled,
     State,
     Status,
@@ -35,6 +36,7 @@ from agent.messaging.contract import (
     Updated,
 )
 from agent.messaging.inbound import Admitted
+from agent.messaging.payload import Payload
 from tests.health.test_report import WELL
 from tests.integration.brokers import Mosquitto, Received, Scada, mosquitto, needs_mosquitto
 from tests.messaging.examples import NAMESPACE, command, mqtt
@@ -66,6 +68,7 @@ def one_of_each() -> list[Payload]:
         Delivery(time=now, command_id=order.id, fate=Fate.ACKNOWLEDGED, latency_seconds=0.3),
         Engine(time=now, engine="onnx", reason="no NPU on this machine", fallback=True),
         Audio(time=now, event="stuck", source="USB microphone", reason="digital silence"),
+        SelfTested(time=now, outcome=Outcome.FAILED, utterance="start.opus", reason="heard as nothing"),
         Grammar(time=now, event="loaded", grammar="demo@0123"),
     ]
 

@@ -1,6 +1,7 @@
 """Updates from a real nginx, and from web servers that misbehave as networks do."""
 
 import contextlib
+import gzip
 import shutil
 import socket
 import socketserver
@@ -13,10 +14,13 @@ from pathlib import Path
 import pytest
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 
-from agent.updates.course import Phase
+from agent.updates import updater as updater_module
+from agent.updates.course import Phase, Pin
 from agent.updates.download import download
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
+from agent.updates.requests import leave_request
+from agent.updates.transports import https
 from agent.updates.transports.https import Https
 from agent.updates.transports.transport import Patience, UnreachableError
 from tests.integration.brokers import HOST, eventually, free_port
@@ -130,7 +134,7 @@ class Mischief(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, answer: Callable[[int, int], bytes]) -> None:
+    def __init__(self, answer: Callable[..., bytes | Iterator[bytes]], *, by_path: bool = False) -> None:
         outer = self
         self.requests = 0
 
@@ -141,7 +145,11 @@ class Mischief(socketserver.ThreadingTCPServer):
                     head += line
                 offset = int(head.split(b"bytes=")[1].split(b"-")[0]) if b"bytes=" in head else 0
                 outer.requests += 1
-                self.wfile.write(answer(outer.requests, offset))
+                path = head.split()[1].decode().removeprefix("/")
+                given = answer(outer.requests, path if by_path else offset)
+                with contextlib.suppress(OSError):  # the other side may have enough
+                    for part in (given,) if isinstance(given, bytes) else given:
+                        self.wfile.write(part)
 
         super().__init__((HOST, 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -228,6 +236,84 @@ def test_a_portal_instead_of_the_repository(repository: ReleaseRepository, tmp_p
         assert eventually(lambda: updater.state.phase is Phase.REFUSED, 10)
         updater.stop()
     assert "cannot be trusted" in updater.state.reason
+
+
+def test_a_head_that_drips_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line comes in time, but there is always one more: no time-out of a socket notices."""
+    monkeypatch.setattr(https, "_HEAD_LIMIT_S", 0.5)
+    sent = []
+
+    def drip() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\n"
+        while True:
+            time.sleep(0.05)
+            sent.append(b"X: y\r\n")
+            yield sent[-1]
+
+    with pytest.raises(UnreachableError):
+        fetch(Mischief(lambda *_: drip()), tmp_path / "part")
+    assert len(sent) < 100
+
+
+def test_an_answer_in_chunks_or_packed_is_not_unpacked(tmp_path: Path) -> None:
+    """A chunk's size is a line without end; what was not asked to be packed may unpack to any size."""
+    endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 100_000
+    with pytest.raises(UnreachableError, match="chunks"):
+        fetch(Mischief(lambda *_: endless), tmp_path / "part")
+    bomb = gzip.compress(bytes(50_000_000))
+    with Mischief(lambda *_: respond("200 OK", bomb, "Content-Encoding: gzip")) as server:
+        assert b"".join(Https(server.url).read("x")) == bomb
+
+
+def test_who_waits_for_a_server_can_be_called_away(tmp_path: Path) -> None:
+    way = Https(f"http://{HOST}:{free_port()}/", patience=Patience(max_pause_s=60))
+    way.interrupted = lambda: True
+    with pytest.raises(UnreachableError) as caught:
+        download(way, "x", 10, tmp_path / "p")
+    assert not caught.value.final
+
+
+def test_a_rollback_by_hand_does_not_wait_for_a_slow_download(
+    repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "TICK_S", 0.01)
+
+    def slow_objects(_: int, path: str) -> Iterator[bytes]:
+        body = (repository.public / path).read_bytes() if (repository.public / path).exists() else None
+        if body is None:
+            yield respond("404 Not Found", b"")
+            return
+        yield respond("200 OK", b"", length=len(body))
+        for start in range(0, len(body), 2000):
+            if path.startswith("objects/"):
+                time.sleep(0.05)
+            yield body[start : start + 2000]
+
+    with Mischief(slow_objects, by_path=True) as server:
+        folder = tmp_path / "station"
+        updater = make_updater(folder, repository, Obedient(), Https(server.url))
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.DOWNLOADING, 20)
+        leave_request(folder / "requests", Pin(True))
+        assert eventually(lambda: updater.state.pinned, 5)
+        assert updater.state.phase is Phase.DOWNLOADING
+        updater.stop()
+
+
+def test_the_end_does_not_wait_for_a_server_that_says_nothing(
+    repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "LEAVE_S", 0.2)
+    with socket.create_server((HOST, 0)) as silent:
+        way = Https(f"http://{HOST}:{silent.getsockname()[1]}/")
+        updater = make_updater(tmp_path / "station", repository, Obedient(), way)
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.CHECKING, 10)
+        start_s = time.monotonic()
+        updater.stop()
+        assert time.monotonic() - start_s < 5
 
 
 def test_garbage_and_silence(tmp_path: Path) -> None:

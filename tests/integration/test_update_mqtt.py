@@ -1,26 +1,34 @@
 """Updates through a real mosquitto, for plants where nothing but the broker can be reached."""
 
 import contextlib
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from pydantic import SecretStr
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
-from agent.messaging.contract import PIECE_REQUEST_TOPIC
+from agent.messaging.contract import PIECE_REQUEST_TOPIC, PieceRequest
 from agent.updates.course import Phase
 from agent.updates.download import download
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
-from agent.updates.transports.mqtt import PIECE_BYTES, Broker, Server
+from agent.updates.transports.mqtt import MAX_WAITING, PIECE_BYTES, Broker, Server
 from agent.updates.transports.transport import Patience
-from tests.integration.brokers import Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
+from tests.integration.brokers import HOST, Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
 from tests.messaging.examples import mqtt
 from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
 
 __all__ = ["mosquitto"]
 pytestmark = needs_mosquitto
+ACL = Path(__file__).parents[2] / "docs" / "mqtt" / "mosquitto.acl"
 BASE = "acme/lyon/assembly/l3/c7/voice/press-2"
 CONTENT = bytes(range(256)) * 1500
 BRISK = Patience(silence_s=2, tries=8, max_pause_s=0.2)
@@ -58,6 +66,33 @@ def test_a_whole_update(mosquitto: Mosquitto, repository: ReleaseRepository, tmp
     assert (updater.parts.model / "model.onnx").read_bytes() == CONTENT
     assert (updater.parts.model / "exact").stat().st_size == PIECE_BYTES
     assert server.served_bytes >= len(CONTENT)
+
+
+def test_a_whole_update_within_the_access_list_that_we_ship(
+    repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.touch(0o600)
+    for user in ("press-2", "press-3", "updates"):
+        subprocess.run(
+            ["mosquitto_passwd", "-b", str(passwords), user, "pw"], check=True, capture_output=True
+        )
+    config = f"allow_anonymous false\npassword_file {passwords}\nacl_file {ACL}"
+    with Mosquitto(tmp_path, config) as broker:
+        server = Server(mqtt(broker.port, username="updates", password=SecretStr("pw")), repository.public)
+        mine = Broker(mqtt(broker.port, username="press-2", password=SecretStr("pw")), BASE, BRISK)
+        updater = make_updater(tmp_path / "station", repository, Obedient(), mine, terms=Terms(0, 0))
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 60)
+        updater.stop()
+        mine.close()
+        patience = Patience(silence_s=1)
+        others = Broker(mqtt(broker.port, username="press-3", password=SecretStr("pw")), BASE, patience)
+        with pytest.raises(SlowRetrievalError, match="may this station"):
+            list(others.read("metadata/timestamp.json"))
+        others.close()
+        server.close()
 
 
 def test_it_goes_on_after_the_broker_was_gone(
@@ -100,7 +135,7 @@ def test_what_is_not_there_and_what_must_not_be_read(
 
 def test_nobody_serves(mosquitto: Mosquitto) -> None:
     way = Broker(mqtt(mosquitto.port), BASE, Patience(silence_s=0.5))
-    with pytest.raises(SlowRetrievalError, match="serve"):
+    with pytest.raises(SlowRetrievalError, match=f"serve.*read {BASE}/update/piece"):
         list(way.read("metadata/timestamp.json"))
     way.close()
 
@@ -113,21 +148,95 @@ def test_no_broker(mosquitto: Mosquitto) -> None:
     way.close()
 
 
+def ask(scada: Scada, response_topic: str, body: bytes) -> None:
+    """Publish a request as anybody at the broker might."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ResponseTopic = response_topic
+    scada._client.publish(PIECE_REQUEST_TOPIC, body, 1, properties=properties).wait_for_publish(5)
+
+
+REQUEST = b'{"path":"metadata/timestamp.json","offset":0,"length":100}'
+
+
 def test_the_server_cannot_be_made_to_speak_on_other_topics(
     mosquitto: Mosquitto, repository: ReleaseRepository
 ) -> None:
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
     with serving(mosquitto, repository.public), Scada(mosquitto.port) as scada:
-        for topic, body in (
-            (f"{BASE}/update/desired", b'{"path":"metadata/timestamp.json","offset":0,"length":100}'),
-            (f"{BASE}/update/piece", b"\xff garbage"),
-            (f"{BASE}/update/piece", b'{"path":"metadata/timestamp.json","offset":0,"length":100}'),
-        ):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.ResponseTopic = topic
-            scada._client.publish(PIECE_REQUEST_TOPIC, body, 1, properties=properties).wait_for_publish(5)
+        ask(scada, f"{BASE}/update/desired", REQUEST)
+        ask(scada, f"{BASE}/update/piece", b"\xff garbage")
+        ask(scada, f"{BASE}/update/piece", REQUEST)
         answers = scada.wait_for("/update/piece", 2)
         assert [dict(answer.properties["UserProperty"])["status"] for answer in answers] == ["400", "200"]
         assert not scada.on("/update/desired")
+
+
+@pytest.mark.parametrize("topic", ["#/update/piece", "+/update/piece", "a/+/b/update/piece"])
+def test_the_server_does_not_stumble_over_what_cannot_be_a_topic(
+    mosquitto: Mosquitto, repository: ReleaseRepository, topic: str
+) -> None:
+    with serving(mosquitto, repository.public) as server, Scada(mosquitto.port) as scada:
+        message = paho.MQTTMessage()
+        message.payload = REQUEST
+        message.properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        message.properties.ResponseTopic = topic
+        server._answer(None, None, message)  # brokers may refuse such a message, and may not
+        ask(scada, f"{BASE}/update/piece", REQUEST)
+        assert scada.wait_for("/update/piece", 1)
+
+
+def test_a_peer_that_floods_and_forges_the_pieces(
+    mosquitto: Mosquitto, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    """It sees the requests, answers all of them wrongly and before the server, and sends much besides."""
+    way = Broker(mqtt(mosquitto.port), BASE, BRISK)
+    piece_topic = f"{BASE}/update/piece"
+    over = threading.Event()
+
+    def flood(scada: Scada) -> None:
+        while not over.is_set():
+            scada._client.publish(piece_topic, bytes(3_000_000), 0)
+            scada._client.publish(piece_topic, b"junk", 0)
+            time.sleep(0.02)
+
+    with serving(mosquitto, repository.public), Scada(mosquitto.port) as scada:
+        thread = threading.Thread(target=flood, args=(scada,))
+        thread.start()
+        updater = make_updater(tmp_path / "station", repository, Obedient(), way, terms=Terms(0, 0))
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 60)
+        assert way._pieces.qsize() <= MAX_WAITING
+        over.set()
+        thread.join()
+        updater.stop()
+    way.close()
+
+
+def test_forged_pieces_end_in_a_refusal(
+    mosquitto: Mosquitto, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    forger = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+
+    def forge(client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        request = PieceRequest.model_validate_json(message.payload)
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = message.properties.CorrelationData  # type: ignore[union-attr]
+        properties.UserProperty = ("status", "200")
+        if request.path.startswith("objects/"):
+            client.publish(f"{BASE}/update/piece", bytes(request.length), 1, properties=properties)
+
+    forger.on_message = forge
+    forger.connect(HOST, mosquitto.port)
+    forger.subscribe(PIECE_REQUEST_TOPIC, 1)
+    forger.loop_start()
+    way = Broker(mqtt(mosquitto.port), BASE, BRISK)
+    station = Obedient()
+    with serving(mosquitto, repository.public):
+        updater = make_updater(tmp_path / "station", repository, station, way, terms=Terms(0, 0))
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: bool(updater.state.reason), 60)
+        updater.stop()
+    way.close()
+    forger.loop_stop()
+    assert not station.swaps

@@ -6,16 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper
 
-from agent.acoustics.bundle import MANIFEST_FILE, load_bundle, seal_bundle
+from agent.acoustics.bundle import MANIFEST_FILE
 from agent.updates import trial
 from agent.updates.release import Limits
 from agent.updates.trial import Conditions, Evidence, run, run_apart
 from tests.integration.booth import BUNDLE, GRAMMAR
+from tests.integration.bundles import reseal, spoil, teach_canary
 
 FEW = 4
 
@@ -34,29 +34,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reseal(folder)
 
 
-def reseal(folder: Path, **changes: Any) -> Path:
-    described = json.loads((folder / MANIFEST_FILE).read_text())
-    del described["files"]
-    seal_bundle(folder, described | changes)
-    return folder
-
-
 def conditions(bundle: Path, **changes: Any) -> Conditions:
     return Conditions(model=bundle, grammar=GRAMMAR, new=(), engine="onnx", **changes)
-
-
-def spoil(folder: Path, out: Path) -> Path:
-    """The same bundle with weights that lost their order: whole, well-formed, and deaf."""
-    shutil.copytree(folder, out)
-    model = onnx.load(out / "model.onnx")
-    rng = np.random.default_rng(1)
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor).copy()
-        if values.dtype.kind == "f" and values.ndim >= 2:
-            rng.shuffle(values.reshape(-1))
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    onnx.save(model, out / "model.onnx")
-    return out
 
 
 def test_a_good_bundle_passes(bundle: Path) -> None:
@@ -75,15 +54,8 @@ def test_a_deaf_bundle_fails_by_its_canary(bundle: Path, tmp_path: Path) -> None
 
 
 def test_a_deaf_bundle_with_a_canary_that_fits_fails_by_its_golden_set(bundle: Path, tmp_path: Path) -> None:
-    from agent.acoustics.engines.onnx import OnnxEngine
-    from agent.acoustics.features import window_rows
-
     deaf = reseal(spoil(bundle, tmp_path / "deaf"))
-    loaded = load_bundle(deaf)
-    canary = loaded.canary()
-    assert canary
-    logits = OnnxEngine(loaded).run(window_rows(loaded.manifest, canary.samples))
-    (deaf / "canary.logits.f32").write_bytes(np.array(logits, "<f4").tobytes())
+    teach_canary(deaf)
     evidence = run(conditions(reseal(deaf)))
     assert "golden" in evidence.fault or "became" in evidence.fault
     assert evidence.exact == 0
@@ -92,6 +64,41 @@ def test_a_deaf_bundle_with_a_canary_that_fits_fails_by_its_golden_set(bundle: P
 def test_limits_are_held(bundle: Path) -> None:
     slow = run(conditions(bundle, limits=Limits(latency_p95_s=0.0001, memory_bytes=10**10)))
     assert "latency p95" in slow.fault
+
+
+def glutton(folder: Path, out: Path, floats: int) -> Path:
+    """The same bundle with a model that fills memory first."""
+    shutil.copytree(folder, out)
+    model = onnx.load(out / "model.onnx")
+    graph, answer = model.graph, model.graph.output[0].name
+    for node in graph.node:
+        node.output[:] = ["answer" if name == answer else name for name in node.output]
+    feast = [
+        helper.make_node("Shape", [graph.input[0].name], ["shape"]),
+        helper.make_node("ReduceProd", ["shape"], ["count"], keepdims=1),  # not foldable: known when it runs
+        helper.make_node("Div", ["count", "count"], ["one"]),
+        helper.make_node("Mul", ["one", "floats"], ["much"]),
+        helper.make_node("ConstantOfShape", ["much"], ["full"]),
+        helper.make_node("ReduceMax", ["full"], ["nothing"], keepdims=0),
+        helper.make_node("Add", ["answer", "nothing"], [answer]),
+    ]
+    graph.initializer.append(helper.make_tensor("floats", onnx.TensorProto.INT64, [1], [floats]))
+    graph.node.extend(feast)
+    onnx.save(model, out / "model.onnx")
+    return out
+
+
+def test_a_model_that_eats_memory_ends_its_trial_and_nothing_else(bundle: Path, tmp_path: Path) -> None:
+    greedy = reseal(glutton(bundle, tmp_path / "greedy", 2**28))  # 1 GiB
+    limits = Limits(latency_p95_s=10, memory_bytes=200 * 2**20)
+    evidence = run_apart(conditions(greedy, limits=limits), lambda: False)
+    assert evidence
+    assert evidence.fault
+    assert evidence.memory_bytes == 0  # it never got so far as to be measured
+    modest = reseal(glutton(bundle, tmp_path / "modest", 1000))
+    passed = run_apart(conditions(modest, limits=limits), lambda: False)
+    assert passed
+    assert passed.fault == ""
 
 
 def test_damaged_or_another_bundle(bundle: Path, tmp_path: Path) -> None:

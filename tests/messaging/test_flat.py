@@ -2,8 +2,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from agent.messaging.compose import health
-from agent.messaging.contract import Accept, Quality, Reject, State, Status
+from agent.messaging.contract import Accept, Reject, State, Status
 from agent.messaging.flat import FlatValues
+from agent.messaging.payload import Quality
 from tests.health.test_report import WELL
 from tests.messaging.examples import command
 

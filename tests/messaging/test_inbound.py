@@ -22,14 +22,13 @@ from agent.messaging.contract import (
     Claim,
     Inhibit,
     MachineState,
-    Payload,
-    Quality,
     Response,
     State,
     Status,
     Talk,
 )
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.payload import Payload, Quality
 from agent.messaging.understand import Interpreter
 from tests.messaging.examples import NAMESPACE
 

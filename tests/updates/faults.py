@@ -1,10 +1,12 @@
 """A disk that fails at a chosen step: every change of a file below a folder is a step.
 
 Python tells an audit hook of each open for writing, rename, link, unlink, chmod, mkdir and rmdir before it
-happens; fsync, which it does not tell of, is wrapped.
+happens; fsync and write, which it does not tell of, are wrapped. A write that fails has written half.
 """
 
+import builtins
 import errno
+import io
 import os
 import sys
 import time
@@ -37,28 +39,57 @@ class FailingDisk:
         self.steps = 0
         self._folder, self._fails, self._how = str(folder), fails, how
         self._fsync = os.fsync
+        self._open = io.open
         os.fsync = self._sync  # type: ignore[assignment]
+        builtins.open = io.open = self._open_counted
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in _CHANGES or (event == "open" and not (arguments[2] or 0) & _WRITING):
             return
         path = arguments[1] if event == "os.symlink" else arguments[0]
-        if isinstance(path, str | bytes | os.PathLike) and os.fsdecode(path).startswith(self._folder):
+        if self._is_mine(path):
             self._step()
 
     def _sync(self, descriptor: int) -> None:
-        if str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith(self._folder):
+        if self._is_mine(descriptor):
             self._step()
         self._fsync(descriptor)
 
-    def _step(self) -> None:
+    def _open_counted(self, file: Any, mode: str = "r", *others: Any, **named: Any) -> Any:
+        if not set(mode) & set("wax+") or not self._is_mine(file):
+            return self._open(file, mode, *others, **named)
+        return io.BufferedWriter(_CountedFile(self, file, mode.replace("b", ""), named.get("opener")))
+
+    def write(self, data: bytes, write: Callable[[bytes], int]) -> int:
+        """Write, or write half and fail."""
+        self._step(lambda: write(data[: len(data) // 2]))
+        return write(data)
+
+    def _is_mine(self, file: Any) -> bool:
+        if isinstance(file, int):
+            file = Path(f"/proc/self/fd/{file}").readlink()
+        return isinstance(file, str | bytes | os.PathLike) and os.fsdecode(file).startswith(self._folder)
+
+    def _step(self, before: Callable[[], object] = lambda: None) -> None:
         self.steps += 1
         if not self._fails(self.steps):
             return
+        before()
         if self._how == "kill":
             os._exit(KILLED)
         raise OSError(self._how, os.strerror(int(self._how)))
+
+
+class _CountedFile(io.FileIO):
+    """A file whose every write is a step."""
+
+    def __init__(self, disk: FailingDisk, file: Any, mode: str, opener: Any) -> None:
+        super().__init__(file, mode, opener=opener)
+        self._disk = disk
+
+    def write(self, data: Any) -> int:
+        return self._disk.write(bytes(data), super().write)
 
 
 def in_child(task: Callable[[], int], output: Path = Path(os.devnull)) -> int:

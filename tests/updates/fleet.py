@@ -56,7 +56,7 @@ def hear(fleet: dict[Member, Updater], seconds: float) -> None:
                 seconds=totals.seconds + seconds,
                 utterances=totals.utterances + utterances,
                 rejects=totals.rejects + round(utterances * (0.5 if bad else 0.05)),
-                latency_p95_s=0.05,
+                latency_s=0.05,
             )
         )
 

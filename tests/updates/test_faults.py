@@ -79,7 +79,7 @@ def test_a_fault_at_every_step(
     assert old
     assert new
     assert old != new
-    assert steps > 60
+    assert steps > 100
     offset = {"kill": 0, "EIO": 1, "ENOSPC": 2}[how]
     for step in range(1 + offset % EVERY, steps + 1, EVERY):
         folder, diary = tmp_path / str(step) / "station", tmp_path / str(step) / "diary"

@@ -1,19 +1,43 @@
 """The release side: thresholds, offline keys, delegations, and key rotation while a station watches."""
 
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_private_key,
+)
 from typer.testing import CliRunner
 
 from agent.errors import UpdateError
+from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
-from agent.updates.release import Channel
+from agent.updates.pack import pack_grammar
+from agent.updates.probation import Terms
+from agent.updates.release import Channel, Reference
 from agent.updates.release_cli import app
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
-from tests.updates.house import make_repository, make_trust, release
+from agent.updates.updater import Updater
+from tests.integration.brokers import eventually
+from tests.updates.house import (
+    Obedient,
+    make_repository,
+    make_trust,
+    make_updater,
+    release,
+    wanted,
+)
+
+PRESS = "name: press\nlanguage: en\ncommands:\n  stop: {sentences: [stop belt], topic: stop, payload: 1}\n"
 
 
 def keys(folder: Path, *names: str) -> list[str]:
@@ -28,9 +52,6 @@ def test_two_of_three_must_sign(tmp_path: Path) -> None:
     repository = ReleaseRepository.create(tmp_path / "repository", roles, {"root": 2, "targets": 2})
     repository.publish()
     (tmp_path / "keys").rename(away)  # the keys are offline now
-    keyring = tmp_path / "repository" / "keyring.json"
-    keyring.write_text("{}")
-    repository = ReleaseRepository(tmp_path / "repository")
     repository.learn(f"file2:{away}/online.pem")
     release(repository, "model/press/1.0.0")
     with pytest.raises(UpdateError, match="targets: 2 signatures missing"):
@@ -88,6 +109,50 @@ def test_what_was_withdrawn_is_gone(tmp_path: Path) -> None:
         repository.withdraw(named.target)
 
 
+def test_the_way_back_is_a_newer_release_of_the_older_files(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    for number in (1, 2):
+        release(repository, f"model/press/{number}.0.0", {"model.onnx": bytes([number]) * 9})
+    repository.publish()
+    station, way = Obedient(), Counting(repository.public)
+    updater = make_updater(tmp_path / "station", repository, station, way, terms=Terms(0, 0))
+    updater.start()
+    for version in ("1.0.0", "2.0.0"):
+        updater.wish(wanted(f"model/press/{version}"))
+        assert eventually(partial(runs, updater, version), 20)
+    updater.wish(wanted("model/press/1.0.0"))  # by replay never
+    assert eventually(lambda: updater.state.phase is Phase.REFUSED, 20)
+    with pytest.raises(UpdateError, match="is not above"):
+        repository.reissue(Reference.parse("model/press/1.0.0"), "1.5.0")
+    repository.reissue(Reference.parse("model/press/1.0.0"), "2.0.1")
+    repository.publish()
+    way.objects.clear()
+    updater.wish(wanted("model/press/2.0.1"))
+    assert eventually(lambda: runs(updater, "2.0.1"), 20)
+    updater.stop()
+    assert way.objects == []
+    assert updater.parts.model
+    assert (updater.parts.model / "model.onnx").read_bytes() == b"\x01" * 9
+
+
+class Counting(Folder):
+    """Notes which objects are fetched."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.objects: list[str] = []
+
+    def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+        if path.startswith("objects/"):
+            self.objects.append(path)
+        return super().read(path, offset)
+
+
+def runs(updater: Updater, version: str) -> bool:
+    running = [reference.version for reference in updater.state.running]
+    return updater.state.phase is Phase.COMMITTED and running == [version]
+
+
 def test_a_channel(tmp_path: Path) -> None:
     repository = make_repository(tmp_path / "repository")
     release(repository, "model/press/1.0.0")
@@ -118,6 +183,101 @@ def test_a_key_that_never_leaves_its_device_needs_its_public_half(tmp_path: Path
         make_key(Path(uri.removeprefix("file2:")))
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("add {repository} {grammar}", "such as --version 1.2.0"),
+        ("add {repository} {grammar} --version one", "such as --version 1.2.0"),
+        ("channel {repository} ../../x grammar/press/1.0.0", "a channel's name"),
+        ("channel {repository} stable grammar/press/7.0.0", "no grammar/press/7.0.0"),
+        ("channel {repository} stable grammar/press/1.0.0 grammar/press/1.0.0", "one release of each kind"),
+        ("withdraw {repository} grammar/press/7.0.0", "targets has no grammar/press/7.0.0"),
+        ("withdraw {repository} press", "names no release"),
+        ("reissue {repository} grammar/press/7.0.0 8.0.0", "targets has no"),
+        ("reissue {repository} grammar/press/1.0.0 0.9.0", "not above"),
+        ("delegate {repository} targets grammar/* --keys {key}", "no name for a role"),
+        ("delegate {repository} ../x grammar/* --keys {key}", "no name for a role"),
+        ("rotate {repository} nobody --keys {key}", "no top-level role"),
+        ("rotate {repository} root --keys file2:/nowhere.pem", "no usable key"),
+        ("sign {repository} nobody", "nothing is staged"),
+        ("publish {grammar}", "make one with"),
+        ("init {repository} --root {key} --targets {key} --online {key}", "not empty"),
+    ],
+)
+def test_mistakes_are_named_and_change_nothing(tmp_path: Path, words: str, says: str) -> None:
+    repository = make_repository(tmp_path / "repository")
+    grammar = tmp_path / "press.yaml"
+    grammar.write_text(PRESS)
+    repository.add(*pack_grammar(grammar, "1.0.0"))
+    repository.publish()
+    before = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
+    given = {"repository": repository.public.parent, "grammar": grammar, "key": make_key(tmp_path / "k.pem")}
+    result = CliRunner().invoke(app, [word.format(**given) for word in words.split()])
+    assert isinstance(result.exception, UpdateError), (result.output, result.exception)
+    assert says in str(result.exception)
+    after = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
+    after.pop(repository.public.parent / "keyring.json")  # a key may have been learned
+    assert after.items() <= before.items()
+
+
+def test_a_version_is_released_once(tmp_path: Path) -> None:
+    """Stations that have it would never notice that it has become another one."""
+    repository = make_repository(tmp_path / "repository")
+    release(repository, "model/press/1.0.0", {"model.onnx": b"one"})
+    release(repository, "model/press/1.0.0", {"model.onnx": b"one"})
+    with pytest.raises(UpdateError, match="another release already"):
+        release(repository, "model/press/1.0.0", {"model.onnx": b"two"})
+
+
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+@pytest.mark.skipif(
+    not SOFTHSM.exists() or not shutil.which("pkcs11-tool"), reason="needs softhsm2 and opensc"
+)
+def test_targets_are_signed_by_a_security_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pkcs11")
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm.conf"))
+    monkeypatch.setenv("PYKCS11LIB", str(SOFTHSM))
+    monkeypatch.setenv("VOXLINE_SIGNING_PIN", "1234")
+    tool = ["pkcs11-tool", "--module", str(SOFTHSM), "--token-label", "release", "--pin", "1234"]
+    for words in (
+        [
+            "softhsm2-util",
+            "--init-token",
+            "--free",
+            "--label",
+            "release",
+            "--pin",
+            "1234",
+            "--so-pin",
+            "5678",
+        ],
+        [*tool, "--login", "--keypairgen", "--key-type", "EC:prime256v1", "--id", "02", "--label", "targets"],
+        [*tool, "--read-object", "--type", "pubkey", "--id", "02", "-o", str(tmp_path / "public.der")],
+    ):
+        subprocess.run(words, check=True, capture_output=True)
+    public = tmp_path / "public.pem"
+    key = load_der_public_key((tmp_path / "public.der").read_bytes())
+    public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    root, online = keys(tmp_path / "keys", "root", "online")
+    uri = f"hsm:2?label=release,{public}"
+    roles = {"root": [root], "targets": [uri], "snapshot": [online], "timestamp": [online]}
+    repository = ReleaseRepository.create(tmp_path / "repository", roles, {})
+    release(repository, "model/press/1.0.0")
+    assert repository.staged()["targets"] == 1  # nobody was asked for a PIN yet
+    monkeypatch.setenv("VOXLINE_SIGNING_PIN", "wrong")
+    with pytest.raises(UpdateError, match="cannot be used for signing here"):
+        repository.sign("targets", uri)
+    monkeypatch.setenv("VOXLINE_SIGNING_PIN", "1234")
+    assert repository.sign("targets") == 0
+    repository.publish()
+    trust = make_trust(tmp_path / "trust", repository, Folder(repository.public))
+    assert trust.read("model/press/1.0.0.json")
+
+
 def test_from_nothing_to_a_published_grammar_by_hand(tmp_path: Path) -> None:
     def voxline(*words: str) -> str:
         result = CliRunner().invoke(app, words)
@@ -125,17 +285,20 @@ def test_from_nothing_to_a_published_grammar_by_hand(tmp_path: Path) -> None:
         return result.output
 
     repository, grammar = str(tmp_path / "repository"), tmp_path / "press.yaml"
-    grammar.write_text(
-        "name: press\nlanguage: en\ncommands:\n  stop: {sentences: [stop belt], topic: stop, payload: 1}\n"
-    )
+    grammar.write_text(PRESS)
     uris = [voxline("key", str(tmp_path / f"{name}.pem")).strip() for name in ("root", "targets", "online")]
     voxline("init", repository, "--root", uris[0], "--targets", uris[1], "--online", uris[2])
     voxline("publish", repository)
     assert "grammar/press/1.0.0 staged" in voxline("add", repository, str(grammar), "--version", "1.0.0")
     voxline("channel", repository, "stable", "grammar/press/1.0.0")
     assert "signed by enough" in voxline("sign", repository, "targets")
+    assert "targets is staged, signed by enough" in voxline("show", repository)
     voxline("publish", repository)
+    shown = json.loads(voxline("show", repository, "--json"))
+    there = {"channel/stable.json": "targets", "grammar/press/1.0.0.json": "targets"}
+    assert shown == {"contents": there, "staged": {}}
     assert "nothing expires" in voxline("expire-soon", repository)
-    assert CliRunner().invoke(app, ["expire-soon", repository, "--days", "60"]).exit_code == 1
+    soon = CliRunner().invoke(app, ["expire-soon", repository, "--days", "60", "--json"])
+    assert (soon.exit_code, set(json.loads(soon.output))) == (1, {"snapshot", "timestamp"})
     made = ReleaseRepository(tmp_path / "repository")
     assert make_trust(tmp_path / "trust", made, Folder(made.public)).read("grammar/press/1.0.0.json")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from agent.settings import load
 from agent.updates import updater as updater_module
 from agent.updates.cli import app
 from agent.updates.plant import folder_of
+from agent.updates.release import Channel
 from agent.updates.repository import ReleaseRepository
 from agent.updates.trial import Evidence
 from tests.integration.brokers import eventually
@@ -71,10 +73,14 @@ def test_apply_pin_and_rollback_without_an_agent(repository: ReleaseRepository, 
     assert repository
     assert status()["phase"] == "idle"
     assert "signatures are good" in voxline("check").output
+    assert not (tmp_path / "state").exists()  # looking changes nothing
+    nothing = voxline("rollback")
+    assert (nothing.exit_code, "nothing to roll back" in nothing.output) == (1, True)
     result = voxline("apply", "model/press/1.0.0")
     assert result.exit_code == 0, result.output
     assert "probation" in result.output
     assert status()["running"] == ["model/press/1.0.0"]
+    assert "nothing new" in voxline("check").output
     assert (tmp_path / "state/updates/store/current/model/model.onnx").read_bytes() == b"weights"
     assert voxline("rollback").exit_code == 0
     assert (status()["phase"], status()["running"]) == ("rolled_back", [])
@@ -82,8 +88,33 @@ def test_apply_pin_and_rollback_without_an_agent(repository: ReleaseRepository, 
     refused = voxline("apply", "model/press/1.0.0")
     assert refused.exit_code == 1
     assert "pinned" in refused.output
-    assert voxline("pin", "--off").exit_code == 0
+    unpinned = voxline("pin", "--off")
+    assert unpinned.exit_code == 0
+    assert "checking" not in unpinned.output  # it does as asked, and no more
     assert voxline("apply", "model/press/1.0.0").exit_code == 0
+
+
+def test_check_names_what_a_channel_has_in_store(repository: ReleaseRepository) -> None:
+    repository.set_channel("stable", Channel(releases=("model/press/1.0.0",)))
+    repository.publish()
+    assert voxline("apply", "--follow", "stable").exit_code == 0
+    release(repository, "model/press/1.1.0", {"model.onnx": b"better"})
+    repository.set_channel("stable", Channel(releases=("model/press/1.1.0",)))
+    repository.publish()
+    found = json.loads(voxline("check", "--json").output)
+    assert found == {"trusted": True, "wanted": ["model/press/1.1.0"], "new": ["model/press/1.1.0"]}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_nobody_leaves_files_that_the_agent_cannot_change(
+    repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    assert repository
+    (tmp_path / "state").mkdir()
+    os.chown(tmp_path / "state", 1, 1)
+    result = voxline("apply", "model/press/1.0.0")
+    assert "sudo -u daemon" in str(result.exception)
+    assert not list((tmp_path / "state").iterdir())
 
 
 def test_what_is_not_there_is_refused(repository: ReleaseRepository) -> None:

@@ -1,6 +1,9 @@
 """A repository on any static file server."""
 
+import contextlib
 import re
+import socket
+import threading
 from collections.abc import Iterator
 
 import urllib3
@@ -11,6 +14,36 @@ from agent.settings import Tls
 from agent.updates.transports.transport import Patience, Transport
 
 _CHUNK_BYTES = 2**16
+_HEAD_LIMIT_S = 30.0
+"""From the request to the end of the answer's head, however steadily it drips."""
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    """Gives up an answer whose head never ends; time-outs of sockets only notice silence."""
+
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override] # as in urllib3 itself
+        timer = threading.Timer(_HEAD_LIMIT_S, self._cut)
+        timer.start()
+        try:
+            return super().getresponse()
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+
+class _TlsConnection(_Connection, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
 
 
 class Https(Transport):
@@ -33,6 +66,7 @@ class Https(Transport):
             key_file=str(tls.key) if tls and tls.key else None,
             headers={"User-Agent": "voxline", "Accept-Encoding": "identity"},
         )
+        self._pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def close(self) -> None:
         """Close the connection."""
@@ -44,7 +78,13 @@ class Https(Transport):
         headers = {**self._pool.headers, **({"Range": f"bytes={offset}-"} if offset else {})}
         try:
             response = self._pool.request(
-                "GET", url, headers=headers, preload_content=False, redirect=False, retries=False
+                "GET",
+                url,
+                headers=headers,
+                preload_content=False,
+                decode_content=False,  # what was not asked for may unpack to any size
+                redirect=False,
+                retries=False,
             )
             try:
                 yield from _body(response, url, offset)
@@ -62,6 +102,9 @@ def _body(response: BaseHTTPResponse, url: str, offset: int) -> Iterator[bytes]:
         raise DownloadHTTPError(f"{url}: redirected to {response.headers.get('Location')}", response.status)
     if response.status not in (200, 206):
         raise DownloadHTTPError(f"{url}: the server answers {response.status}", response.status)
+    if response.chunked:
+        # The size of a chunk is a line of any length. File servers say how long a file is.
+        raise DownloadError(f"{url}: the answer comes in chunks of unknown size; serve files as they are")
     skip = offset
     if response.status == 206:
         given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))

@@ -3,8 +3,10 @@
 A connection of its own, so that a download never stands before a command. Both sides are here.
 """
 
+import contextlib
 import os
 import queue
+import re
 import ssl
 import threading
 import time
@@ -17,6 +19,7 @@ import structlog
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
@@ -28,6 +31,10 @@ from agent.updates.transports.transport import NOT_FOUND, Patience, Transport
 PIECE_BYTES = 65_536
 _FOLDERS = ("metadata/", "targets/", "objects/")
 _EXPIRY_S = 60
+_PACKET_BYTES = PIECE_BYTES + 8192
+"""Larger packets are not taken: the broker keeps them to itself."""
+MAX_WAITING = 64
+"""Pieces: whoever sends more than was asked for sends in vain, and whoever asks without reading, too."""
 
 log = structlog.get_logger()
 
@@ -44,8 +51,9 @@ class Broker(Transport):
     def __init__(self, settings: Mqtt, base: str, patience: Patience | None = None) -> None:
         super().__init__(patience or Patience())
         self._settings, self._topic = settings, f"{base}/{PIECE_TOPIC}"
-        self._client_id = f"{base.replace('/', ':')}:updates"
-        self._pieces: queue.Queue[tuple[bytes, str, bytes]] = queue.Queue()
+        # The agent and a command that somebody types may ask at the same time.
+        self._client_id = f"{base.replace('/', ':')}:updates:{os.urandom(4).hex()}"
+        self._pieces: queue.Queue[tuple[bytes, str, bytes]] = queue.Queue(MAX_WAITING)
         self._client: paho.Client | None = None
         self._ready = threading.Event()
 
@@ -81,7 +89,9 @@ class Broker(Transport):
     def _receive(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         properties = message.properties
         status = dict(getattr(properties, "UserProperty", [])).get("status", "")
-        self._pieces.put((getattr(properties, "CorrelationData", b""), status, bytes(message.payload)))
+        piece = (getattr(properties, "CorrelationData", b""), status, bytes(message.payload))
+        with contextlib.suppress(queue.Full):
+            self._pieces.put_nowait(piece)
 
     def _ask(self, client: paho.Client, request: PieceRequest) -> bytes:
         token = os.urandom(8)
@@ -97,10 +107,15 @@ class Broker(Transport):
                 break
             if correlation != token:
                 continue  # the late answer to a question that was given up
-            if status != "200" or len(piece) > request.length:
-                raise DownloadHTTPError(f"{request.path}: the server answers {status}", _code(status))
+            if len(piece) > request.length:
+                raise DownloadError(f"{request.path}: {len(piece)} bytes, asked for {request.length}")
+            if status != "200":
+                raise DownloadHTTPError(f"{request.path}: the server answers {status[:20]}", _code(status))
             return piece
-        raise SlowRetrievalError(f"{request.path}: no answer; does `voxline update serve` run?")
+        raise SlowRetrievalError(
+            f"{request.path}: no answer; does `voxline update serve` run, and may this station"
+            f" write {PIECE_REQUEST_TOPIC} and read {self._topic}?"
+        )
 
 
 class Server:
@@ -126,7 +141,8 @@ class Server:
 
     def _answer(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         topic = getattr(message.properties, "ResponseTopic", "")
-        if not topic.endswith(f"/{PIECE_TOPIC}"):  # nobody makes this server speak elsewhere
+        if not topic.endswith(f"/{PIECE_TOPIC}") or set(topic) & set("+#"):
+            # Nobody makes this server speak elsewhere, or stumble over what cannot be a topic.
             log.warning("update_request_refused", response_topic=topic[:200])
             return
         status, piece = self._read(bytes(message.payload))
@@ -134,8 +150,8 @@ class Server:
         properties.CorrelationData = getattr(message.properties, "CorrelationData", b"")
         properties.UserProperty = ("status", str(status))
         properties.MessageExpiryInterval = _EXPIRY_S
-        self._client.publish(topic, piece, qos=1, properties=properties)
-        self.served_bytes += len(piece)
+        sent = self._client.publish(topic, piece, qos=1, properties=properties)
+        self.served_bytes += len(piece) if sent.rc == paho.MQTT_ERR_SUCCESS else 0
 
     def _read(self, raw: bytes) -> tuple[int, bytes]:
         try:
@@ -154,9 +170,14 @@ class Server:
 def connect(settings: Mqtt, client_id: str, topic: str) -> paho.Client:
     """Connect and subscribe in the background, and again after each loss, once the loop is started."""
 
-    def subscribe(*_: object) -> None:
-        client.subscribe(topic, qos=1)
+    def subscribe(_client: Any, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
+        if code.is_failure:
+            log.error("update_broker_refuses", host=settings.host, reason=str(code))
+        else:
+            client.subscribe(topic, qos=1)
 
+    limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    limits.MaximumPacketSize = _PACKET_BYTES
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
     if settings.username is not None:
         password = settings.password.get_secret_value() if settings.password else None
@@ -168,9 +189,10 @@ def connect(settings: Mqtt, client_id: str, topic: str) -> paho.Client:
         client.tls_set_context(context)
     client.on_connect = subscribe
     client.reconnect_delay_set(1, 30)
-    client.connect_async(settings.host, settings.port, settings.keepalive_s)
+    client.max_queued_messages_set(MAX_WAITING)
+    client.connect_async(settings.host, settings.port, settings.keepalive_s, properties=limits)
     return client
 
 
 def _code(status: str) -> int:
-    return int(status) if status.isascii() and status.isdigit() else 500
+    return int(status) if re.fullmatch("[1-5][0-9]{2}", status) else 500

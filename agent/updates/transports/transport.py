@@ -6,7 +6,7 @@ transport only has to end: it never waits without bound, however slow or endless
 
 import abc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import tenacity
@@ -22,6 +22,7 @@ from agent.errors import UpdateError
 
 NOT_FOUND = 404
 _WORTH_ANOTHER_TRY = {408, 425, 429}
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Transport(FetcherInterface, abc.ABC):
 
     def __init__(self, patience: Patience) -> None:
         self.patience = patience
+        self.interrupted: Callable[[], bool] = lambda: False
+        """Asked between tries: whoever waits may have better things to do."""
 
     @abc.abstractmethod
     def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
@@ -96,10 +99,16 @@ class Transport(FetcherInterface, abc.ABC):
         """Return what calls a function again while its failure may pass."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(may_pass),
-            stop=tenacity.stop_after_attempt(self.patience.tries),
+            stop=lambda state: state.attempt_number >= self.patience.tries or self.interrupted(),
             wait=tenacity.wait_random_exponential(max=self.patience.max_pause_s),
+            sleep=self._pause,
             reraise=True,
         )
+
+    def _pause(self, seconds: float) -> None:
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and not self.interrupted():
+            time.sleep(min(seconds, _POLL_S))
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return self.paced(url)

@@ -1,0 +1,43 @@
+"""What every payload of the contract is and holds."""
+
+from datetime import UTC
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from uuid_utils.compat import uuid7
+
+from agent.messaging.channel import Channel
+
+
+class Quality(StrEnum):
+    """How far a SCADA system may trust a payload, after OPC."""
+
+    GOOD = "good"
+    UNCERTAIN = "uncertain"
+    """The station's clock is not synchronized: `time` may be off."""
+    BAD = "bad"
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+
+
+class Part(BaseModel):
+    """A piece of a payload."""
+
+    # A misspelt field is refused. Where machines of other makers or later stations speak it is passed over.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Payload(Part):
+    """What every payload holds."""
+
+    channel: ClassVar[Channel]
+
+    schema_version: Literal["1.0"] = "1.0"
+    id: UUID = Field(default_factory=uuid7)
+    """Unique; a message that comes twice has it twice."""
+    time: Utc
+    """When it happened, UTC."""
+    quality: Quality = Quality.GOOD
