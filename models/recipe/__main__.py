@@ -272,6 +272,65 @@ def calibrate(
     print(f"sealed {seal_bundle(folder, manifest).digest}")
 
 
+@app.command()
+def peers(
+    out: Annotated[Path, typer.Argument(help="Figures, JSON: engines that are not run anew keep theirs.")],
+    engines: Annotated[list[str] | None, typer.Option(help="Run only this one; may be given again.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 1,
+    picture: Annotated[Path | None, typer.Option(help="Draw accuracy against SNR (SVG or PNG).")] = None,
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
+) -> None:
+    """Compare a bundle with PocketSphinx and Moonshine on dev speech; what they heard is kept."""
+    from agent.acoustics.bundle import load_bundle
+    from models.recipe.peers import compare, report
+    from models.recipe.peers.recordings import orders, spelled
+
+    bundle = load_bundle(folder)
+    grammars = compare.Grammars.of(bundle.manifest.tokens)
+    figures = report.read(out)
+    for name in engines or compare.NAMES:
+        engine = compare.contestant(name, grammars.coffee, bundle, CACHE)
+        figures.orders[name] = compare.count_orders(engine, orders(SPEECH, compare.SNRS_DB, every))
+        engine = compare.contestant(name, grammars.an4, bundle, CACHE)
+        figures.spelled[name] = compare.count_words(engine, spelled(SPEECH))
+        if name == "moonshine":
+            listener, lexicon = compare.remembered(name, grammars.an4, CACHE), grammars.an4.lexicon
+            figures.free_text[name] = compare.count_free_words(listener, lexicon, spelled(SPEECH))
+        report.write(figures, out)
+        print(f"{name}: done")
+    if not engines:  # computing times are compared in one run of all
+        clips = sorted((SPEECH / "dev/coffee").glob("*.opus"))[::20]
+        figures.cost = compare.cost(compare.NAMES, grammars.coffee, bundle, clips)
+        report.write(figures, out)
+    print(report.tables(figures))
+    if picture:
+        report.draw(figures, picture)
+
+
+@app.command()
+def int8(
+    out: Annotated[Path, typer.Argument(help="Folder for the int8 bundle; must not be there yet.")],
+    every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 4,
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
+) -> None:
+    """Quantize a bundle for CPUs, and print size, time and orders heard beside what it was made from."""
+    from agent.acoustics.bundle import load_bundle
+    from models.recipe.int8 import quantized, window_ms
+    from models.recipe.peers import compare
+    from models.recipe.peers.recordings import orders
+
+    bundles = [load_bundle(folder), quantized(folder, out)]
+    for bundle, least_ms in zip(bundles, window_ms(bundles), strict=True):
+        megabytes = bundle.onnx.stat().st_size / 1e6
+        print(f"{bundle.manifest.name}: {megabytes:.1f} MB, {least_ms} ms per window")
+        engine = compare.contestant(
+            "voxline", compare.Grammars.of(bundle.manifest.tokens).coffee, bundle, CACHE
+        )
+        for mode, scores in compare.count_orders(engine, orders(SPEECH, (None, 12.0, 6.0), every)).items():
+            for score in scores:
+                print(f"  {mode}, {score.snr_db or 'clean'}: {score.exact} exact, {score.wrong} wrong")
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )

@@ -42,7 +42,7 @@ class Listening:
         """Yield strangers ordering coffee, clean and in unseen noise."""
         folder = self._speech / "dev/coffee"
         graph = self.graph(REPOSITORY / "tests/grammars/coffee.yaml")
-        beds = self._unseen_noise()
+        beds = unseen_noise(self._speech)
         for snr_db in SNRS_DB:
             for index, (file, label) in enumerate(sorted(read_labels(folder / "labels.json").items())):
                 bed = None if snr_db is None else beds[index % len(beds)]
@@ -82,12 +82,14 @@ class Listening:
     def _hear(self, sound: NDArray[np.int16]) -> list[Emission]:
         return emissions(self._bundle, self._engine, sound, self._cache)
 
-    def _unseen_noise(self) -> list[NDArray[np.int16]]:
-        recorded = [
-            np.concatenate([read_audio(file) for file in find_audio(self._speech / "noise/esc10" / name)])
-            for name in UNSEEN_NOISE
-        ]
-        return [*recorded, np.concatenate([synthesize("hydraulics", 100 + i, 5.0) for i in range(20)])]
+
+def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:
+    """Return the beds of noise that training never heard: helicopters, the sea, hydraulics."""
+    recorded = [
+        np.concatenate([read_audio(file) for file in find_audio(speech / "noise/esc10" / name)])
+        for name in UNSEEN_NOISE
+    ]
+    return [*recorded, np.concatenate([synthesize("hydraulics", 100 + i, 5.0) for i in range(20)])]
 
 
 def _grammar(name: str) -> Path:

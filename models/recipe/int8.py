@@ -1,0 +1,79 @@
+"""The CPU's int8: a bundle whose matrix products run in 8 bits, for controllers without an NPU.
+
+ONNX Runtime's dynamic quantization: weights once, activations by their range in each call, so nothing has
+to be calibrated. Convolutions stay in float32: in int8 they are slower there, and cost more accuracy.
+"""
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from agent.acoustics.bundle import Bundle, seal_bundle
+from agent.acoustics.engines.onnx import OnnxEngine
+from agent.acoustics.features import window_rows
+from models.recipe.bundle import halve
+
+
+def widen(source: Path, target: Path) -> None:
+    """Write weights that are stored in float16 and cast at the start as float32: the inverse of `halve`."""
+    model = onnx.load(source)
+    halves = {each.name: each for each in model.graph.initializer if each.data_type == TensorProto.FLOAT16}
+    nodes = []
+    for node in model.graph.node:
+        half = halves.get(node.input[0]) if node.op_type == "Cast" else None
+        if half is None:
+            nodes.append(node)
+        else:
+            values = numpy_helper.to_array(half).astype(np.float32)
+            half.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, target)
+
+
+def quantized(bundle: Path, folder: Path) -> Bundle:
+    """Write a bundle to a new `folder` that computes in int8; it has no model for an NPU."""
+    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("model.*", "support.json"))
+    with tempfile.TemporaryDirectory() as scratch:
+        wide, narrow = Path(scratch) / "wide.onnx", Path(scratch) / "narrow.onnx"
+        widen(bundle / "model.onnx", wide)
+        quantize_dynamic(
+            wide, narrow, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+        )
+        halve(narrow, folder / "model.onnx")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["name"] += "-int8"
+    for key in ("files", "npu"):
+        manifest.pop(key, None)
+    sealed = seal_bundle(folder, manifest)
+    samples = np.fromfile(folder / "canary.samples.i16", "<i2")
+    logits = np.array(OnnxEngine(sealed).run(window_rows(sealed.manifest, samples)), "<f4")
+    (folder / "canary.logits.f32").write_bytes(logits.tobytes())
+    return seal_bundle(folder, manifest)
+
+
+def window_ms(bundles: Sequence[Bundle], turns: int = 40) -> list[float]:
+    """Return the least time of one core that a window takes each bundle, by turns, in ms.
+
+    The least, since other work on the machine can only add to it.
+    """
+    engines = [OnnxEngine(bundle) for bundle in bundles]
+    samples = np.fromfile(bundles[0].folder / "canary.samples.i16", "<i2")
+    rows = window_rows(bundles[0].manifest, samples)
+    took_s = [[_processor_s(engine, rows) for engine in engines] for _ in range(turns)]
+    return [round(1000 * min(own), 2) for own in zip(*took_s, strict=True)]
+
+
+def _processor_s(engine: OnnxEngine, rows: NDArray[np.float32]) -> float:
+    start_s = time.process_time()
+    engine.run(rows)
+    return time.process_time() - start_s
