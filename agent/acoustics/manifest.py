@@ -76,6 +76,21 @@ class OperatingPoints(_Strict):
     high: Calibration
 
 
+class Tradeoff(_Strict):
+    """What calibration saw at one probability, of all that it listened to."""
+
+    probability: Probability
+    """Less sure readings refused."""
+    exact: Probability
+    """Share of real commands, clean and in noise, that are understood exactly."""
+    wrong: Probability
+    """Share of the same that are taken for another command."""
+    near_misses: Probability
+    """Share of sentences one sound away from a command that are taken for it."""
+    false_accepts_per_hour: Annotated[float, Field(ge=0)]
+    """In speech and noise that hold no command."""
+
+
 class Waveform(_Strict):
     """The model's first layer is its own filter bank: the host only frames and scales to -1..1."""
 
@@ -219,6 +234,8 @@ class Manifest(_Strict):
     output: Tensor
     npu: Npu | None = None
     operating_points: OperatingPoints
+    calibration_curve: Annotated[tuple[Tradeoff, ...], Field(max_length=100)] = ()
+    """Between hearing and refusing, in order of probability."""
     training: Training
     rights: Rights
     golden: FileName | None = None

@@ -258,17 +258,22 @@ def calibrate(
     listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
     orders = list(listening.orders())
     base = fit.choose_penalties(orders, frame_s, print)
-    others = [SPEECH / name for name in ("train/libri", "noise", "train/lj")]
+    folders = [SPEECH / name for name in ("train/libri", "noise")]
     grammars = [REPOSITORY / "tests/grammars/coffee.yaml", REPOSITORY / "grammars/demo.yaml"]
-    examples = [
-        *fit.commands(base, orders, frame_s, real=True),
-        *fit.commands(base, listening.grammar_clips(grammar_clips), frame_s, real=False),
-        *fit.other_sound(base, listening.other_sound(others, grammars), frame_s, fit.WRONG),
-        *fit.other_sound(base, listening.near_misses(grammar_clips), frame_s, fit.RIGHT),
-    ]
+    near_misses = list(listening.near_misses(grammar_clips))
+    without = list(listening.other_sound(folders, grammars))
+    real = list(fit.commands(base, orders, frame_s, real=True))
+    made_up = list(fit.commands(base, listening.grammar_clips(grammar_clips), frame_s, real=False))
+    near = list(fit.other_sound(base, near_misses, frame_s, fit.RIGHT))
+    other = list(fit.other_sound(base, without, frame_s, fit.WRONG))
+    print(f"{len(real)} readings of {len(orders)} orders, {len(near)} of {len(near_misses)} near misses")
+    hours = sum(negative.hours for negative in without)
+    print(f"{len(other)} readings of {hours:.2f} h without a command")
+    weights = fit.fit_weights([*real, *made_up, *near, *other])
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]
-    manifest["operating_points"] = fit.operating_points(base, fit.fit_weights(examples))
+    manifest["operating_points"] = fit.operating_points(base, weights)
+    manifest["calibration_curve"] = fit.trade_off(weights, orders, real, near, len(near_misses), other, hours)
     print(f"sealed {seal_bundle(folder, manifest).digest}")
 
 

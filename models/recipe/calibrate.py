@@ -24,7 +24,7 @@ from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.recognizer import Recognizer
 from models.recipe import logistic
 
-BLANK_PENALTIES = (1.0, 2.0, 3.0, 4.0)
+BLANK_PENALTIES = (2.0, 3.0, 4.0)
 LOOP_PENALTIES = (4.0,)
 
 
@@ -174,6 +174,50 @@ def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
     half = float(np.quantile(anchors, 1 - KEPT))
     weights["bias"] -= float(np.log(half / (1 - half)))
     return {name: round(weight, 4) for name, weight in weights.items()}
+
+
+CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+"""Probabilities at which the trade-off is written down."""
+
+
+def trade_off(
+    weights: Mapping[str, float],
+    orders: Sequence[Positive],
+    heard: Sequence[Example],
+    near: Sequence[Example],
+    near_total: int,
+    other: Sequence[Example],
+    hours: float,
+) -> list[dict[str, float]]:
+    """Return the manifest's curve.
+
+    Args:
+        weights: of the probability.
+        orders: the real commands.
+        heard: what was understood of them; at most one reading each is right.
+        near: what was understood of near misses.
+        near_total: how many near misses there were.
+        other: what was understood of sound without commands.
+        hours: of that sound, once for each grammar.
+    """
+
+    def accepted(examples: Sequence[Example], least: float) -> list[Example]:
+        return [e for e in examples if probability(e.hypothesis.evidence, weights) >= least]
+
+    curve = []
+    for least in CURVE:
+        kept = accepted(heard, least)
+        right = sum(example.right for example in kept)
+        curve.append(
+            {
+                "probability": least,
+                "exact": round(right / len(orders), 4),
+                "wrong": round((len(kept) - right) / len(orders), 4),
+                "near_misses": round(min(1.0, len(accepted(near, least)) / near_total), 4),
+                "false_accepts_per_hour": round(len(accepted(other, least)) / hours, 3),
+            }
+        )
+    return curve
 
 
 def operating_points(base: Calibration, weights: Mapping[str, float]) -> dict[str, dict[str, object]]:

@@ -57,5 +57,6 @@ def test_the_sound_that_was_said_instead_gains_most() -> None:
     frames = np.column_stack([log_probs, log_probs[:, :2].max(axis=1)])
     heard_as = [TOKENS.index(sound) for sound in "ABDD"]
     gains = swap_gains(frames, np.array(heard_as), np.array([3, 6, 9, 12]), np.arange(2, len(TOKENS)))
-    assert np.unravel_index(gains.argmax(), gains.shape) == (2, TOKENS.index("C") - 2)
+    place, other = divmod(int(gains.argmax()), gains.shape[1])
+    assert (place, TOKENS[other + 2]) == (2, "C")
     assert gains.max() > 5
