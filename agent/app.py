@@ -1,14 +1,13 @@
 """The composition root: builds the parts, runs them, stops them in order.
 
 The recognizer hears, the link speaks MQTT and updates are worked at, each in a thread of its own; this one
-decides. Whatever the others have to say comes through one bounded inbox: one decision after the other.
+decides. Whatever the others have to say comes through one inbox: one decision after the other.
 """
 
 import queue
 import signal
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -32,6 +31,7 @@ from agent.health.report import Fault, assess
 from agent.health.selftest import Result
 from agent.health.watchdog import Watchdog
 from agent.hearing import Ended, EngineFailed, Hearing
+from agent.inbox import Inbox
 from agent.messaging import compose, contract
 from agent.messaging.client import Link
 from agent.messaging.inbound import Admitted
@@ -45,7 +45,6 @@ from agent.settings import Health, Settings
 from agent.station import Ears, FileWatch, Vocabulary, open_source
 from agent.vitals import Vitals
 
-INBOX_LENGTH = 256
 TICK_S = 0.1
 SETTLE_S = 3.0
 """How long a source that has ended is given for its last commands to be delivered and answered."""
@@ -76,8 +75,7 @@ class App:
 
     def __init__(self, settings: Settings, source: AudioSource | None = None) -> None:
         self._settings = settings
-        self._inbox: queue.Queue[object] = queue.Queue(INBOX_LENGTH)
-        self._lost = Counter[str]()
+        self._inbox = Inbox()
         self._faults: tuple[Fault, ...] = ()
         self._stopping = self._reload_wanted = False
         self._compiling = threading.Lock()
@@ -88,17 +86,17 @@ class App:
         self._understand = Interpreter(settings.station.id)
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
-        self._link = Link(settings.mqtt, namespace, self._post, outbox=self._outbox)
+        self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._link_changed, self._outbox)
         self._grammar_changed = FileWatch(settings.recognition.grammar)  # before it is read
-        self._updates = Exchange(settings, self._post, self._publish)
+        self._updates = Exchange(settings, self._inbox.put, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
         self._tones = _open_tones() if isinstance(self._source, Microphone) else None
-        self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._post)
+        self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._inbox.put)
         self._examiner = Examiner(settings.health.self_test_interval_s, self._hearing, self._ears)
         self._vitals = Vitals(settings, self._source, self._hearing, self._ears, self._link, self._examiner)
         audit = AuditLog(settings.storage.state / "audit")
-        self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._tones, self._post)
+        self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._tones, self._inbox.put)
         self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
 
     def run(self) -> None:
@@ -151,7 +149,7 @@ class App:
                     self._reload_wanted = False
                     threading.Thread(target=self._compile, name="compile", daemon=True).start()
             try:
-                item = self._inbox.get(timeout=TICK_S)
+                item = self._inbox.get(TICK_S)
             except queue.Empty:
                 continue
             match item:
@@ -185,7 +183,10 @@ class App:
                 event = self._understand.event(item, datetime.now(UTC))
                 if event:
                     self._step(event)
-            case events.Delivered():
+            case events.Reconnected(connection):
+                self._hands.connection = connection
+                self._step(item)
+            case events.Delivered() | events.ClaimsLost():
                 self._step(item)
             case _:
                 log.error("unexpected_event", item=repr(item)[:200])
@@ -226,12 +227,12 @@ class App:
             with self._compiling:  # one after the other, so that the newest is the last
                 vocabulary = ears.load_vocabulary()
                 require_fit(self._settings.commands, vocabulary.grammar)
-                self._post(Compiled(vocabulary, ears))
+                self._inbox.put(Compiled(vocabulary, ears))
         except (VoxlineError, OSError) as error:
-            self._post(Compiled(None, ears, str(error)))
+            self._inbox.put(Compiled(None, ears, str(error)))
         except Exception as error:
             log.exception("grammar_failed")
-            self._post(Compiled(None, ears, f"{type(error).__name__}: {error}"))
+            self._inbox.put(Compiled(None, ears, f"{type(error).__name__}: {error}"))
 
     def _adopt(self, vocabulary: Vocabulary | None, ears: Ears, error: str) -> None:
         if ears is not self._ears:
@@ -252,7 +253,7 @@ class App:
 
         def take_over(listener: Listener) -> None:
             listener.take(recognizer)
-            self._post(TakenOver(vocabulary))
+            self._inbox.put(TakenOver(vocabulary))
 
         self._hearing.change(take_over)
 
@@ -282,12 +283,9 @@ class App:
     def _publish(self, payload: Payload) -> None:
         self._link.publish(payload)
 
-    def _post(self, item: object) -> None:
-        try:
-            self._inbox.put_nowait(item)
-        except queue.Full:
-            self._lost[type(item).__name__] += 1
-            log.critical("inbox_full", lost=type(item).__name__, total=self._lost.total())
+    def _link_changed(self, up: bool, _reason: str) -> None:
+        if up:
+            self._inbox.reconnect(self._link.health().connects_total)
 
 
 def _open_metrics(settings: Health) -> MetricsServer | None:

@@ -53,6 +53,8 @@ class Hands:
     ) -> None:
         self._link, self._hearing, self._vitals = link, hearing, vitals
         self._audit, self._tones, self._post = audit, tones_player, post
+        self.connection = 0
+        """Of the link: what allows orders was heard on it, so they go out on it or not at all."""
         self._next_sync_s = 0.0
         self._text, self._armed = "", False
         self._faults: tuple[Fault, ...] = ()
@@ -97,8 +99,7 @@ class Hands:
             case effects.InhibitChanged():
                 self._link.publish(compose.inhibition(effect, clock))
             case effects.Claim(order):
-                claim = contract.Claim(time=clock.utc, command_id=order.id, command=order.command)
-                self._link.publish(claim)
+                self._link.publish(compose.claim(order, clock))
             case effects.Armed(until_s):
                 self._armed = until_s is not None
                 self._publish_state()
@@ -116,7 +117,8 @@ class Hands:
             result = outcome.result()
             self._post(events.Delivered(order.id, result.fate, result.reason))
 
-        future = self._link.command(compose.command(order, clock), order.topic, order.expires_s)
+        command = compose.command(order, clock)
+        future = self._link.command(command, order.topic, order.expires_s, self.connection)
         future.add_done_callback(settle)
 
     def _report(self, decision: Decision, clock: compose.Clock) -> None:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from agent.audio.microphone import Microphone
+from agent.audio.pcm import PcmPipe
 from agent.audio.source import AudioSource
 from agent.audio.stuck import Stuck
 from agent.examiner import Examiner
@@ -106,7 +107,7 @@ class Vitals:
                 frames_total=self._hearing.frames_total,
                 silent_for_seconds=now_s - self._hearing.last_frame_s,
                 stuck=self._hearing.stuck(now_s) is not None,
-                overruns_total=self._source.overruns if isinstance(self._source, Microphone) else 0,
+                overruns_total=self._source.overruns if isinstance(self._source, Microphone | PcmPipe) else 0,
                 level_dbfs=levels.rms_dbfs,
                 peak_dbfs=levels.peak_dbfs,
                 noise_floor_dbfs=levels.noise_floor_dbfs,

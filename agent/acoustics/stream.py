@@ -16,6 +16,8 @@ from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
 
 GAP_TOLERANCE_S = 0.03
 """Block times may be off by this much before sound counts as lost."""
+BACK_TOLERANCE_S = 0.5
+"""Times may be corrected back by this much: no sound is lost by that, the first ones were too late."""
 CLOCK_TIME_CONSTANT_S = 10.0
 """How slowly frame times follow the drift between the sound card's clock and ours."""
 
@@ -78,7 +80,7 @@ class AcousticStream:
         if self._start_s is None:
             self._start_s = time_s
         jump_s = time_s - self.end_s
-        if abs(jump_s) <= GAP_TOLERANCE_S:
+        if -BACK_TOLERANCE_S <= jump_s <= GAP_TOLERANCE_S:
             self._start_s += jump_s * min(1.0, len(samples) / SAMPLE_RATE_HZ / CLOCK_TIME_CONSTANT_S)
         else:
             lost = round(jump_s * SAMPLE_RATE_HZ)

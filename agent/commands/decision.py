@@ -37,6 +37,8 @@ class Reason(StrEnum):
     """More commands than an operator speaks: noise."""
     OTHER_STATION = "other_station"
     """Another station heard the same sentence first and acts."""
+    UNSETTLED = "unsettled"
+    """Which station acts could not be agreed: claims may have been missed."""
     CANCELLED = "cancelled"
     """The operator said so."""
     NOT_CONFIRMED = "not_confirmed"

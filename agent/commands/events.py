@@ -103,6 +103,21 @@ class Claimed:
     station: str
     order_id: UUID
     command: str
+    age_s: float = 0.0
+    """How long the sentence had ended when it was claimed, by that station's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsLost:
+    """Claims came faster than they could be taken: nobody knows any more who was first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The link is back. What is kept on topics comes anew; what was said on others meanwhile was missed."""
+
+    connection: int
+    """Counts the station's connections, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +141,7 @@ Event = (
     | Answered
     | PeersChanged
     | Claimed
+    | ClaimsLost
+    | Reconnected
     | Loaded
 )

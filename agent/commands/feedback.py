@@ -10,6 +10,7 @@ _TONES: dict[Reason | Reject, Tone | None] = {
     Reason.INHIBITED: Tone.REFUSED,
     Reason.REQUIREMENT: Tone.REFUSED,
     Reason.EXPIRED: Tone.FAILED,
+    Reason.UNSETTLED: Tone.FAILED,
     # Shown, not sounded: the first of two went through, noise needs no answer, another station gives it.
     Reason.REPEATED: None,
     Reason.BURST: None,

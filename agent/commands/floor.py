@@ -12,7 +12,13 @@ from agent.commands.events import Claimed
 from agent.commands.order import Order
 
 LEASE_S = 2.0
-"""A claim holds for sentences that ended at most this long before or after it came. No detector is later."""
+"""A claim holds for sentences that ended within this time of its own: it may come late, ends differ."""
+AGREE_S = 1.0
+"""Who does not get its own claim back within this time does not act: to others it may take longer still."""
+MAX_CLAIMS = 1000
+"""Commands that are claimed at the same time: no plant has as many, so more are an attack or a fault."""
+_FORGET_S = 120.0
+"""No sentence is decided on so long after it ended: the longest time to live is half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,8 @@ class Floor:
         self._station = station
         self._peers: frozenset[str] = frozenset()
         self._taken: dict[str, tuple[str, float]] = {}
-        self._waiting: dict[UUID, Order] = {}
+        self._waiting: dict[UUID, tuple[Order, float]] = {}
+        self._missed_s = float("-inf")
 
     def meet(self, stations: frozenset[str]) -> None:
         """Learn which stations are online."""
@@ -39,35 +46,56 @@ class Floor:
 
     def holder(self, order: Order) -> str | None:
         """Name the other station that has claimed the sentence of `order` already."""
-        station, claimed_s = self._taken.get(order.command, (None, 0.0))
-        return station if abs(claimed_s - order.heard.end_s) <= LEASE_S else None
+        station, ended_s = self._taken.get(order.command, (None, 0.0))
+        return station if abs(ended_s - order.heard.end_s) <= LEASE_S else None
 
-    def enter(self, order: Order) -> bool:
+    def unsettled(self, order: Order) -> bool:
+        """Tell whether another station may have claimed the sentence of `order` without us knowing."""
+        return order.heard.end_s < self._missed_s
+
+    def miss(self, now_s: float) -> list[Order]:
+        """Learn that claims may have been missed until now: drop and return the orders that this concerns."""
+        self._missed_s = now_s
+        return self.clear()
+
+    def reconnect(self, now_s: float) -> list[Order]:
+        """Learn that the link is back: what peers claimed meanwhile was missed. A lone one missed nothing."""
+        return self.miss(now_s) if self._peers else []
+
+    def enter(self, order: Order, now_s: float) -> bool:
         """Ask to act on `order`, whose claim is now sent; true if there is nobody to wait for."""
         if self._peers:
-            self._waiting[order.id] = order
+            self._waiting[order.id] = order, now_s
         return not self._peers
 
     def hear(self, claim: Claimed, now_s: float) -> list[Ruling]:
         """Take a claim and return what it decides."""
         if claim.station == self._station:
-            order = self._waiting.pop(claim.order_id, None)
+            order, _ = self._waiting.pop(claim.order_id, (None, 0.0))
             return [Ruling(order)] if order else []
-        self._taken[claim.command] = (claim.station, now_s)
-        lost = [order for order in self._waiting.values() if self.holder(order)]
+        self._take(claim, now_s)
+        lost = [order for order, _ in self._waiting.values() if self.holder(order)]
         for order in lost:
             del self._waiting[order.id]
         return [Ruling(order, claim.station) for order in lost]
 
+    def _take(self, claim: Claimed, now_s: float) -> None:
+        if len(self._taken) >= MAX_CLAIMS:
+            self._taken = {name: taken for name, taken in self._taken.items() if now_s - taken[1] < _FORGET_S}
+        if len(self._taken) >= MAX_CLAIMS:
+            self._missed_s = now_s  # what is heard from now on is claimed anew
+            self._taken.clear()
+        self._taken[claim.command] = (claim.station, now_s - claim.age_s)
+
     def expire(self, now_s: float) -> list[Order]:
-        """Drop and return the orders whose time ended before the floor was theirs."""
-        late = [order for order in self._waiting.values() if order.remaining_s(now_s) <= 0]
+        """Drop and return the orders whose claim did not come back in time."""
+        late = [order for order, asked_s in self._waiting.values() if now_s - asked_s > AGREE_S]
         for order in late:
             del self._waiting[order.id]
         return late
 
     def clear(self) -> list[Order]:
         """Drop and return all orders that wait."""
-        dropped = list(self._waiting.values())
+        dropped = [order for order, _ in self._waiting.values()]
         self._waiting.clear()
         return dropped

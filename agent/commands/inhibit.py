@@ -25,6 +25,11 @@ class Inhibit:
         self._said_s = now_s - max(0.0, report.age_s)
         return new
 
+    def reconnect(self) -> None:
+        """Doubt what was said before the link broke: somebody may have locked out meanwhile."""
+        if self._report and not self._report.active:
+            self._report = None
+
     def objection(self, risk: Risk, now_s: float) -> Objection | None:
         """Tell who keeps a command of this risk from the machine, and why."""
         if self._report and self._report.active:

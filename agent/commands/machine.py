@@ -24,6 +24,10 @@ class Machine:
         """Take a value; it was true `age_s` ago."""
         self._readings[report.state] = _Reading(report.value, now_s - max(0.0, report.age_s))
 
+    def reconnect(self) -> None:
+        """Doubt all values: they may have changed while the link was down."""
+        self._readings.clear()
+
     def objection(self, command: Command, now_s: float) -> Objection | None:
         """Tell the first condition of `command` that does not hold."""
         for condition in command.requires:

@@ -26,12 +26,14 @@ from agent.commands.events import (
     Answered,
     Button,
     Claimed,
+    ClaimsLost,
     Delivered,
     Event,
     Heard,
     InhibitReported,
     Loaded,
     PeersChanged,
+    Reconnected,
     StateReported,
     Tick,
 )
@@ -92,7 +94,7 @@ class Policy:
         """Conclude what ended by time alone."""
         effects = self._followup.tick(now_s, self._words)
         for order in self._floor.expire(now_s):
-            effects += self._refuse(order.heard, Objection(Reason.EXPIRED), order)
+            effects += self._refuse(order.heard, Objection(Reason.UNSETTLED), order)
         if self._question and now_s >= self._question.until_s:
             effects += self._withdraw(Objection(Reason.NOT_CONFIRMED))
         return effects
@@ -120,6 +122,12 @@ class Policy:
                 return []
             case Claimed():
                 return self._claimed(event, now_s)
+            case ClaimsLost():
+                return self._unsettle(self._floor.miss(now_s))
+            case Reconnected():
+                self._inhibit.reconnect()
+                self._machine.reconnect()
+                return self._unsettle(self._floor.reconnect(now_s))
             case Loaded():
                 return self._replaced(event)
 
@@ -192,10 +200,12 @@ class Policy:
         objection = self._objection(order, now_s)
         if holder := self._floor.holder(order):
             objection = Objection(Reason.OTHER_STATION, holder)
+        elif self._floor.unsettled(order):
+            objection = Objection(Reason.UNSETTLED)
         if objection:
             return self._refuse(heard, objection, order)
         self._repetition.use(heard)
-        return [Claim(order), *(self._act(order, now_s) if self._floor.enter(order) else [])]
+        return [Claim(order), *(self._act(order, now_s) if self._floor.enter(order, now_s) else [])]
 
     def _wake(self, heard: Hypothesis) -> list[Effect]:
         self._arming.wake(heard.end_s)
@@ -292,9 +302,15 @@ class Policy:
                 effects += self._refuse(ruling.order.heard, objection, ruling.order)
         if claim.station != self._station and self._question:
             asked = self._question.order
-            late = claim.command == asked.command and now_s - asked.heard.end_s <= LEASE_S
+            late = claim.command == asked.command and now_s - claim.age_s - asked.heard.end_s <= LEASE_S
             if not late:  # not a slow detector of the same sentence, so somebody speaks there
                 effects += self._withdraw(Objection(Reason.INTERRUPTED, claim.station))
+        return effects
+
+    def _unsettle(self, orders: list[Order]) -> list[Effect]:
+        effects: list[Effect] = []
+        for order in orders:
+            effects += self._refuse(order.heard, Objection(Reason.UNSETTLED), order)
         return effects
 
     def _replaced(self, loaded: Loaded) -> list[Effect]:

@@ -5,6 +5,7 @@ later: each is sent at once over a live link or not at all, and its fate is know
 """
 
 import contextlib
+import queue
 import socket
 import sqlite3
 import threading
@@ -76,7 +77,7 @@ class Link:
     Args:
         settings: the broker.
         namespace: the station's topics.
-        on_inbound: called in the link's thread with each message that may be obeyed.
+        on_inbound: called in the link's thread with each message that may be obeyed; may raise `queue.Full`.
         on_change: called in the link's thread when the link comes up (True) or goes down, with the reason.
         outbox: holds events until the broker has them; without it they are dropped while there is no link.
 
@@ -166,15 +167,19 @@ class Link:
             return False
         return True
 
-    def command(self, command: Command, suffix: str, deadline_s: float) -> "Future[Outcome]":
+    def command(
+        self, command: Command, suffix: str, deadline_s: float, connection: int | None = None
+    ) -> "Future[Outcome]":
         """Publish a command below `suffix`.
 
         The future tells its fate, at the latest at `deadline_s` (monotonic), when its time to live ends.
+        With `connection` it goes out on that one only: what was known when it was decided on, such as that
+        nobody has locked out, was heard there.
         """
         outcome: Future[Outcome] = Future()
         order = _Order(self._namespace.message(command, suffix), deadline_s, outcome)
         with self._lock:
-            connected = self._connected
+            connected = self._connected and connection in (None, self._counts["connects"])
             if connected:
                 self._orders.append(order)
         if connected:
@@ -380,16 +385,24 @@ class Link:
     def _receive(self, arrival: Arrival) -> None:
         verdict = judge(arrival, self._namespace, datetime.now(UTC))
         if isinstance(verdict, Refusal):
-            count = self._refused[verdict.value] = self._refused[verdict.value] + 1
-            if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
-                log.warning("message_refused", reason=verdict.value, topic=arrival.topic[:200], count=count)
-        else:
+            self._refuse(arrival, verdict)
+            return
+        try:
             self._guard(self._on_inbound, verdict)
+        except queue.Full:
+            self._refuse(arrival, Refusal.FLOOD)
+
+    def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
+        count = self._refused[reason.value] = self._refused[reason.value] + 1
+        if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
+            log.warning("message_refused", reason=reason.value, topic=arrival.topic[:200], count=count)
 
     def _guard(self, handler: Callable[..., None], *arguments: object) -> None:
         """Call a handler; its failure is its own and never the link's."""
         try:
             handler(*arguments)
+        except queue.Full:
+            raise
         except Exception:
             self._counts["handler_failures"] += 1
             log.exception("handler_failed", handler=getattr(handler, "__qualname__", repr(handler)))

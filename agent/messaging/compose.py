@@ -12,7 +12,9 @@ from agent.health.report import assess
 from agent.health.selftest import Result
 from agent.health.snapshot import Snapshot
 from agent.messaging.contract import (
+    MAX_CLAIM_AGE_S,
     Accept,
+    Claim,
     Command,
     Delivery,
     Health,
@@ -53,6 +55,12 @@ def command(order: Order, clock: Clock) -> Command:
         risk=order.risk,
         heard=heard(order.heard),
     )
+
+
+def claim(order: Order, clock: Clock) -> Claim:
+    """Tell the other stations that this one heard the sentence of `order`."""
+    age_s = min(max(0.0, clock.monotonic_s - order.heard.end_s), MAX_CLAIM_AGE_S)
+    return Claim(time=clock.utc, command_id=order.id, command=order.command, age_seconds=age_s)
 
 
 def decided(decision: Decision, clock: Clock) -> Accept | Reject | None:

@@ -136,13 +136,20 @@ class MachineState(Payload, extra="ignore"):
     value: Scalar
 
 
+MAX_CLAIM_AGE_S = 60.0
+"""The longest time to live of a command."""
+
+
 class Claim(Payload, extra="ignore"):
     """A station says that it heard a command, so that of two that heard the same only the first acts."""
 
-    channel = Channel("claim", heard=Ear.ALL, expiry_s=2, max_age_s=5.0)
+    # However far its clock is off: to be passed over would be worse than to come late.
+    channel = Channel("claim", heard=Ear.ALL, expiry_s=2)
 
     command_id: UUID
     command: str
+    age_seconds: float = Field(default=0.0, ge=0, le=MAX_CLAIM_AGE_S)
+    """How long ago the sentence had ended: clocks of stations may differ, this does not."""
 
 
 class Accept(Payload):

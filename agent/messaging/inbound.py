@@ -25,6 +25,8 @@ class Refusal(StrEnum):
     """Its time to live is over, or its time is too far from the station's clock."""
     MALFORMED = "malformed"
     """Not JSON, or not what the contract says."""
+    FLOOD = "flood"
+    """Too many messages wait already."""
 
 
 @dataclass(frozen=True, slots=True)

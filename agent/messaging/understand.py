@@ -24,6 +24,9 @@ from agent.messaging.contract import (
 from agent.messaging.inbound import Admitted
 from agent.messaging.payload import Quality
 
+MAX_PEERS = 256
+"""Stations of a cell that are kept in mind."""
+
 
 class Interpreter:
     """Turns admitted messages into events.
@@ -52,13 +55,15 @@ class Interpreter:
                 value = payload.value if payload.quality is Quality.GOOD else None
                 return StateReported(message.name, value, age_s)
             case Claim():
-                return Claimed(message.station, payload.command_id, payload.command)
+                return Claimed(message.station, payload.command_id, payload.command, payload.age_seconds)
             case State():
                 return self._peer(message.station, payload.status)
         return None
 
     def _peer(self, station: str, status: Status) -> PeersChanged | None:
         online = status is not Status.OFFLINE and station != self._station
+        if online and len(self._peers) >= MAX_PEERS:
+            return None  # whether there are any is what counts
         peers = self._peers | {station} if online else self._peers - {station}
         if peers == self._peers:
             return None

@@ -87,6 +87,18 @@ def test_a_short_gap_reads_as_silence_and_is_reported(bundle: Bundle, engine: On
     assert [round(e.gap_s * SAMPLE_RATE_HZ) for e in emissions if e.gap_s] == [lost]
 
 
+def test_times_that_are_corrected_back_break_nothing(bundle: Bundle, engine: OnnxEngine) -> None:
+    """The first block came 0.3 s late: the clock finds out, and no word is cut for it."""
+    stream, emissions = AcousticStream(bundle.manifest, engine), list[Emission]()
+    for start in range(0, len(SOUND), 160):
+        late_s = max(0.0, 0.3 - 0.05 * start / SAMPLE_RATE_HZ)
+        emissions += stream.push(SOUND[start : start + 160], 10.0 + start / SAMPLE_RATE_HZ + late_s)
+    emissions += stream.finish()
+    heard = np.concatenate([emission.committed.log_probs for emission in emissions])
+    np.testing.assert_allclose(heard, offline(bundle.manifest, engine, SOUND).log_probs, atol=1e-4)
+    assert not any(emission.gap_s for emission in emissions)
+
+
 @pytest.mark.parametrize("jump_s", [5.0, -3.0])
 def test_a_long_gap_or_a_jump_back_starts_anew_and_loses_no_frame(
     bundle: Bundle, engine: OnnxEngine, jump_s: float

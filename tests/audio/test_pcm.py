@@ -1,3 +1,4 @@
+import fcntl
 import itertools
 import os
 import threading
@@ -67,6 +68,39 @@ def test_times_are_those_of_arrival(pipe: tuple[int, int]) -> None:
     threading.Thread(target=speak).start()
     for frame in PcmPipe(read).frames():
         assert abs(time.monotonic() - frame.time_s - 0.01) < 0.5
+
+
+def test_what_waited_in_the_pipe_is_as_old_as_it_is(pipe: tuple[int, int]) -> None:
+    """A station that stood still must not take what it hears then for fresh, however long that was."""
+    read, write = pipe
+    room = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 16_384)
+    assert room == 16_384
+    os.set_blocking(write, False)
+    source = PcmPipe(read)
+    frames = source.frames()
+    os.write(write, noise(0.1).tobytes())
+    first = [next(frames) for _ in range(10)]
+    assert os.write(write, noise(2.0).tobytes()) == room  # the rest is lost: nobody takes it
+    time.sleep(1.5)
+    old = [next(frames) for _ in range(30)]
+    assert all(later.follows(earlier) for earlier, later in itertools.pairwise([*first, *old]))
+    assert old[-1].time_s < time.monotonic() - 1.0
+    os.close(write)
+    rest = list(frames)
+    assert rest[-1].time_s > time.monotonic() - 1.0, "what comes last is dated by its arrival"
+    assert source.overruns == 1
+
+
+def test_lost_sound_is_counted(pipe: tuple[int, int]) -> None:
+    read, write = pipe
+    source = PcmPipe(read)
+    frames = source.frames()
+    os.write(write, noise(0.2).tobytes())
+    first = [next(frames) for _ in range(20)]
+    time.sleep(0.5)
+    os.write(write, noise(0.2).tobytes())
+    assert next(frames).time_s > first[-1].time_s + 0.3
+    assert source.overruns == 1
 
 
 def test_close_ends_it_though_nothing_comes(pipe: tuple[int, int]) -> None:

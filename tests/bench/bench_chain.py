@@ -32,6 +32,7 @@ from agent.audio.source import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioSour
 from agent.evaluation.commands import read_labels
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
+from agent.hearing import Heard
 from agent.messaging.client import Outcome
 from agent.messaging.namespace import Namespace
 from agent.recognition.decoder import Decoder
@@ -174,11 +175,13 @@ class _TimedApp(App):
 
         setattr(self._link, "command", timed)  # noqa: B010 - mypy rightly refuses the plain way
 
-    def _post(self, item: object) -> None:
+        self._hearing._sink = self._note_heard
+
+    def _note_heard(self, item: Heard) -> None:
         if isinstance(item, Hypothesis):
             frames = self._hearing.frames_total + 1
             self.newest_s, self.heard_s = self.sound_start_s + frames * FRAME_S, time.monotonic()
-        super()._post(item)
+        self._inbox.put(item)
 
 
 def _latency() -> dict[str, object]:

@@ -37,6 +37,10 @@ commands:
     risk: high
     topic: press/open
     time_to_live_s: 1.5
+  drain:
+    sentences: [drain the tank]
+    topic: drain
+    time_to_live_s: 20
   feed:
     sentences: [start the feed]
     topic: feed

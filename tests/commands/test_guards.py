@@ -3,7 +3,7 @@
 import pytest
 
 from agent.commands.effects import Enable, InhibitChanged
-from agent.commands.events import Heard, InhibitReported, StateReported, Tick
+from agent.commands.events import Heard, InhibitReported, Reconnected, StateReported, Tick
 from agent.grammar.schema import CONFIRM
 from tests.commands.station import LOADED, Station, all_of, outcome, texts, tones, utterance
 
@@ -37,6 +37,33 @@ def test_freedom_ages_and_a_lockout_does_not() -> None:
     station.tell(LOCKED)
     station.tell(Tick(), after_s=100_000)
     assert outcome(station.say("lamp")) == "inhibited"
+
+
+def test_freedom_from_before_an_outage_is_not_believed_after_it() -> None:
+    """Somebody may have locked out while the link was down; what topics keep comes again at once."""
+    station = Station(inhibit_required=True)
+    station.tell(FREE)
+    assert outcome(station.say("belt")) == "accept"
+    station.tell(Reconnected(2))
+    assert outcome(station.say("belt", after_s=5)) == "inhibited"
+    station.tell(FREE)
+    assert outcome(station.say("belt")) == "accept"
+
+
+def test_a_lockout_holds_over_an_outage() -> None:
+    station = Station(inhibit_required=False)
+    station.tell(LOCKED)
+    station.tell(Reconnected(2))
+    assert outcome(station.say("lamp")) == "inhibited"
+
+
+def test_machine_states_from_before_an_outage_count_as_unknown() -> None:
+    station = Station()
+    station.tell(StateReported("door", "closed"))
+    station.tell(StateReported("pressure", 6))
+    assert outcome(station.say("feed", after_s=0.5)) == "accept"
+    station.tell(Reconnected(2))
+    assert outcome(station.say("feed")) == "requirement"
 
 
 def test_a_statement_from_the_future_is_no_fresher_than_now() -> None:
@@ -94,19 +121,19 @@ def test_required_machine_states(door: object, pressure: object, expected: str) 
 
 def test_commands_leave_and_enter_what_can_be_recognized() -> None:
     station = Station()
-    assert all_of(Enable, station.done)[-1].commands == {"lamp", "belt", "press"}
+    assert all_of(Enable, station.done)[-1].commands == {"lamp", "belt", "press", "drain"}
     station.tell(StateReported("door", "closed"))
     (enable,) = all_of(Enable, station.tell(StateReported("pressure", 6)))
-    assert enable.commands == {"lamp", "belt", "press", "feed", "eject"}
+    assert enable.commands == {"lamp", "belt", "press", "drain", "feed", "eject"}
     assert station.tell(StateReported("pressure", 6.5)) == [], "nothing changed"
     (enable,) = all_of(Enable, station.tell(StateReported("door", "open")))
-    assert enable.commands == {"lamp", "belt", "press"}
+    assert enable.commands == {"lamp", "belt", "press", "drain"}
 
 
 def test_a_new_recognizer_is_told_what_can_be_recognized() -> None:
     station = Station()
     (enable,) = all_of(Enable, station.tell(LOADED))
-    assert enable.commands == {"lamp", "belt", "press"}
+    assert enable.commands == {"lamp", "belt", "press", "drain"}
 
 
 def test_an_old_machine_state_counts_as_unknown() -> None:

@@ -19,6 +19,7 @@ from agent.commands.events import (
     Answered,
     Button,
     Claimed,
+    ClaimsLost,
     Delivered,
     Event,
     Fate,
@@ -26,6 +27,7 @@ from agent.commands.events import (
     InhibitReported,
     Loaded,
     PeersChanged,
+    Reconnected,
     StateReported,
     Tick,
 )
@@ -62,6 +64,7 @@ class Account:
     published: list[Order] = field(default_factory=list)
     claims: dict[UUID, Order] = field(default_factory=dict)
     foreign: list[tuple[str, float]] = field(default_factory=list)
+    missed_s: float = float("-inf")
 
 
 class AnyStation(RuleBasedStateMachine):
@@ -131,6 +134,8 @@ class AnyStation(RuleBasedStateMachine):
                 name == order.command and abs(heard_s - order.heard.end_s) <= 2.0
                 for name, heard_s in account.foreign
             ), "another station had it first"
+        asked_before = account.asked is not None and account.asked_s <= account.missed_s
+        assert order.heard.end_s >= account.missed_s or asked_before, "a claim for it may have been missed"
         if command.risk is Risk.HIGH or (command.risk is Risk.NORMAL and order.heard.probability < SURE):
             self._check_confirmed(cause, order, now_s)
 
@@ -295,10 +300,14 @@ class AnyStation(RuleBasedStateMachine):
         self.peers = peers
         self.tell(PeersChanged(frozenset({"press-3"} if peers else ())))
 
-    @rule(command=st.sampled_from([*GRAMMAR.commands]), pause_s=st.floats(0.01, 0.5))
-    def hear_foreign_claim(self, command: str, pause_s: float) -> None:
-        self.account.foreign.append((command, self.station.now_s + pause_s))
-        self.tell(Claimed("press-3", UUID(int=10**9), command), pause_s)
+    @rule(
+        command=st.sampled_from([*GRAMMAR.commands]),
+        pause_s=st.floats(0.01, 0.5),
+        age_s=st.sampled_from([0.0, 0.4, 3.0]),
+    )
+    def hear_foreign_claim(self, command: str, pause_s: float, age_s: float) -> None:
+        self.account.foreign.append((command, self.station.now_s + pause_s - age_s))
+        self.tell(Claimed("press-3", UUID(int=10**9), command, age_s), pause_s)
 
     @precondition(lambda self: self.account.claims)
     @rule(pick=st.integers(0, 3), pause_s=st.floats(0.01, 0.5))
@@ -311,6 +320,20 @@ class AnyStation(RuleBasedStateMachine):
     def learn_outcome(self, fate: Fate, answer: Answer, first: bool) -> None:
         order = self.account.published[-1]
         self.tell(Delivered(order.id, fate) if first else Answered(order.id, answer), 0.05)
+
+    @rule()
+    def lose_claims(self) -> None:
+        self.account.missed_s = self.station.now_s
+        self.tell(ClaimsLost())
+
+    @rule()
+    def reconnect(self) -> None:
+        if self.account.inhibit and not self.account.inhibit.active:
+            self.account.inhibit = None
+        self.account.states.clear()
+        if self.peers:
+            self.account.missed_s = self.station.now_s
+        self.tell(Reconnected(2))
 
     @rule()
     def reload(self) -> None:

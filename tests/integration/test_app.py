@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from agent.app import App
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_SAMPLES
 from agent.errors import AudioError
-from agent.messaging.contract import Inhibit, MachineState, SelfTest
+from agent.messaging.contract import Inhibit, MachineState, Response, SelfTest, Talk
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import Mosquitto, Received, Scada, eventually, needs_mosquitto
@@ -96,6 +97,11 @@ def commands(plant: Scada) -> list[Received]:
     return [message for message in plant.received if "/command/" in message.topic]
 
 
+def lockouts(plant: Scada) -> list[tuple[bool, str]]:
+    events = [body(message) for message in plant.on("/event/inhibition")]
+    return [(event["active"], event["why"]) for event in events]
+
+
 def fates(plant: Scada) -> list[str]:
     return [body(message)["fate"] for message in plant.on("/event/delivery")]
 
@@ -133,6 +139,25 @@ def test_speech_that_is_no_command_is_rejected_with_its_reason(stage: Stage, pla
     (reject, *_) = events(plant, "reject")
     assert reject["reason"] in {"background", "weak_word", "incomplete", "too_short"}
     assert not commands(plant)
+
+
+def test_a_flood_does_not_wash_a_lockout_away(stage: Stage, plant: Scada) -> None:
+    """Answers, buttons and lockouts come faster than the station can write them down; the last word holds."""
+    topics = [f"{NAMESPACE.base}/response", f"{NAMESPACE.base}/talk"]
+    with Scada(stage.broker.port, "nothing") as flood:
+        for number in range(600):
+            now = datetime.now(UTC)
+            answer = Response(time=now, command_id=UUID(int=number), outcome="done")
+            for topic, payload in zip(topics, (answer, Talk(time=now, pressed=False)), strict=True):
+                flood._client.publish(topic, payload.model_dump_json(), 0)
+            locked = Inhibit(time=now, active=number % 2 == 1, who="maintenance", why=f"no. {number}")
+            flood._client.publish(NAMESPACE.topic(Inhibit), locked.model_dump_json(), 1, retain=True)
+        assert eventually(lambda: lockouts(plant)[-1:] == [(True, "no. 599")], PATIENCE_S)
+    stage.booth.say(START_3)
+    events(plant, "reject")
+    assert not commands(plant)
+    allow(plant)
+    assert eventually(lambda: lockouts(plant)[-1] == (False, "normal operation"), PATIENCE_S)
 
 
 def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:

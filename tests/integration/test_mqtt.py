@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import random
 import signal
 import socket
@@ -287,9 +288,12 @@ def test_a_failing_handler_is_counted_and_changes_nothing(mosquitto: Mosquitto) 
             heard.append(message)
             raise RuntimeError("handler bug")  # noqa: TRY004 - a bug, not a check
 
+    patient = {"keepalive_s": 30}  # a traceback may take a second to format for people
     with (
         Scada(mosquitto.port) as scada,
-        running(mosquitto.port, on_inbound=handler, on_change=lambda _up, _why: 1 / 0) as link,
+        running(
+            mosquitto.port, settings=patient, on_inbound=handler, on_change=lambda _up, _why: 1 / 0
+        ) as link,
     ):
         for count in (1, 2, 3):
             scada.publish(f"{BASE}/response", response())
@@ -297,6 +301,35 @@ def test_a_failing_handler_is_counted_and_changes_nothing(mosquitto: Mosquitto) 
         assert link.health().handler_failures_total == 4
         assert link.command(command(), "x", time.monotonic() + 2).result(3).fate is Fate.ACKNOWLEDGED
         assert link.health().connects_total == 1
+
+
+def test_a_flood_that_the_handler_cannot_take_is_counted_and_named(mosquitto: Mosquitto) -> None:
+    def full(message: Admitted) -> None:
+        if isinstance(message.payload, Response):
+            raise queue.Full
+
+    with Scada(mosquitto.port) as scada, running(mosquitto.port, on_inbound=full) as link:
+        for _ in range(3):
+            scada.publish(f"{BASE}/response", response())
+        assert eventually(lambda: link.health().refused_total == {"flood": 3})
+        assert link.health().handler_failures_total == 0
+        assert link.health().connects_total == 1
+
+
+def test_a_command_that_was_decided_on_before_an_outage_is_not_sent_after_it(mosquitto: Mosquitto) -> None:
+    """What allowed it, such as that nobody has locked out, was heard on a connection that is gone."""
+    with running(mosquitto.port) as link:
+        decided_on = link.health().connects_total
+        mosquitto.kill()
+        mosquitto.start()
+        assert eventually(partial(reconnected, link, decided_on + 1))
+        with Scada(mosquitto.port) as scada:
+            outcome = link.command(command(), "x", time.monotonic() + 2, decided_on).result(0)
+            assert outcome.fate is Fate.NOT_SENT
+            outcome = link.command(command(), "y", time.monotonic() + 2, decided_on + 1).result(3)
+            assert outcome.fate is Fate.ACKNOWLEDGED
+            scada.wait_for("/command/y")
+            assert scada.on("/command/x") == []
 
 
 def response(**changes: Any) -> str:

@@ -12,8 +12,21 @@ import pytest
 from pydantic import SecretStr
 
 from agent.commands.events import Fate
+from agent.messaging.channel import Ear
 from agent.messaging.client import Link
-from agent.messaging.contract import Reject, Response
+from agent.messaging.contract import (
+    KINDS,
+    Claim,
+    Desired,
+    Inhibit,
+    MachineState,
+    Reject,
+    Response,
+    SelfTest,
+    State,
+    Status,
+    Talk,
+)
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.settings import Tls
@@ -48,7 +61,7 @@ def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker with our access list and two users."""
     passwords = tmp_path / "passwords"
     passwords.touch(0o600)
-    for user in ("press-2", "scada"):
+    for user in ("press-2", "press-3", "scada", "rollout"):
         subprocess.run(
             ["mosquitto_passwd", "-b", str(passwords), user, PASSWORD], check=True, capture_output=True
         )
@@ -86,6 +99,40 @@ def test_scada_answers_and_cannot_speak_for_a_station(guarded: Mosquitto) -> Non
         scada.publish(NAMESPACE.topic(Response), answer.model_dump_json())
         assert eventually(lambda: [message.payload for message in heard] == [answer])
         assert scada.on("/state") == []
+    link.stop()
+
+
+def test_a_station_may_hear_all_that_the_contract_lets_it_hear(guarded: Mosquitto) -> None:
+    heard: list[Admitted] = []
+    link = Link(
+        mqtt(guarded.port, username="press-2", password=SecretStr(PASSWORD)),
+        NAMESPACE,
+        on_inbound=heard.append,
+    )
+    link.watch(frozenset({"door"}))
+    link.start()
+    peer = Namespace.of(STATION.model_copy(update={"id": "press-3"}))
+    now = datetime.now(UTC)
+    plant = [
+        (NAMESPACE.topic(Response), Response(time=now, command_id=command().id, outcome="done")),
+        (NAMESPACE.topic(Talk), Talk(time=now, pressed=True)),
+        (NAMESPACE.topic(SelfTest), SelfTest(time=now)),
+        (NAMESPACE.topic(Inhibit), Inhibit(time=now, active=True, who="Kim", why="oil")),
+        (NAMESPACE.topic(MachineState, "door"), MachineState(time=now, value="open")),
+    ]
+    with (
+        Scada(guarded.port, username="scada", password=PASSWORD) as scada,
+        Scada(guarded.port, username="rollout", password=PASSWORD) as rollout,
+        running(peer, guarded.port, username="press-3", password=SecretStr(PASSWORD)) as other,
+    ):
+        assert eventually(lambda: link.health().connected and other.health().connected)
+        other.publish(State(time=now, status=Status.ONLINE))
+        other.publish(Claim(time=now, command_id=command().id, command="stop"))
+        for topic, payload in plant:
+            scada.publish(topic, payload.model_dump_json())
+        rollout.publish(NAMESPACE.topic(Desired), Desired(time=now, follow="stable").model_dump_json())
+        audible = {kind for kind in KINDS if kind.channel.heard is not Ear.NONE}
+        assert eventually(lambda: {type(message.payload) for message in heard} == audible), heard
     link.stop()
 
 

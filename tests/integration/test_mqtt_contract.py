@@ -39,6 +39,7 @@ from agent.messaging.inbound import Admitted
 from agent.messaging.payload import Payload
 from tests.health.test_report import WELL
 from tests.integration.brokers import Mosquitto, Received, Scada, mosquitto, needs_mosquitto
+from tests.integration.npm import installed
 from tests.messaging.examples import NAMESPACE, command, mqtt
 
 __all__ = ["mosquitto"]
@@ -136,6 +137,15 @@ def test_demo_broker_traffic_keeps_the_contract() -> None:
     with broker() as port:
         seen = {check(received, faithful=False) for received in record(port)}
     assert seen == SPOKEN
+
+
+def test_the_document_is_asyncapi_3() -> None:
+    """By the schema that AsyncAPI publishes."""
+    modules = installed("@asyncapi/specs@6.11.1")
+    schema = json.loads((modules / "@asyncapi/specs/schemas/3.0.0-without-$id.json").read_text())
+    judge = jsonschema.Draft7Validator(schema)
+    assert [error.message for error in judge.iter_errors(DOCUMENT)] == []
+    assert not judge.is_valid(DOCUMENT | {"channels": {"x": {"adress": "y"}}})
 
 
 def test_the_document_would_catch_a_wrong_message() -> None:

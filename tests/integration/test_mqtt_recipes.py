@@ -22,11 +22,11 @@ from agent.messaging.contract import Inhibit, Response, Talk
 from agent.messaging.inbound import Admitted
 from tests.health.test_report import WELL
 from tests.integration.brokers import HOST, Mosquitto, eventually, free_port, mosquitto, needs_mosquitto
+from tests.integration.npm import installed
 from tests.messaging.examples import NAMESPACE, STATION, command, mqtt
 
 __all__ = ["mosquitto"]
 DOCS = Path(__file__).parents[2] / "docs" / "mqtt"
-NODE_RED = "node-red@4.1.15"
 FULL = replace(
     WELL,
     engine=replace(
@@ -39,25 +39,10 @@ FULL = replace(
 )
 
 
-@pytest.fixture(scope="session")
-def node_red() -> Path:
-    """Node-RED, installed once by npm into the cache."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    cache = Path(os.environ.get("VOXLINE_CACHE", Path.home() / ".cache" / "voxline")) / NODE_RED
-    program = cache / "node_modules" / ".bin" / "node-red"
-    if not program.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        install = ["npm", "install", "--no-audit", "--no-fund", "--omit=optional", NODE_RED]
-        done = subprocess.run(install, cwd=cache, capture_output=True, text=True, timeout=600)
-        if done.returncode:
-            pytest.skip(f"npm cannot install Node-RED: {done.stderr[-300:]}")
-    return program
-
-
 @pytest.fixture
-def flow(node_red: Path, mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Mosquitto]:
+def flow(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Mosquitto]:
     """Our flow at work, with a broker."""
+    node_red = installed("node-red@4.1.15") / ".bin" / "node-red"
     shutil.copy(DOCS / "node-red.json", tmp_path / "flows.json")
     environment = {**os.environ, "BROKER_HOST": HOST, "BROKER_PORT": str(mosquitto.port)}
     process = subprocess.Popen(
@@ -100,6 +85,56 @@ def test_node_red_flow_answers_commands_in_time_and_refuses_late_ones(flow: Mosq
     link.stop()
     outcomes = {answer.command_id: (answer.outcome, answer.reason) for answer in answers}
     assert outcomes == {good.id: ("accepted", ""), late.id: ("refused", "came too late")}
+
+
+@needs_mosquitto
+@pytest.mark.skipif(shutil.which("mosquitto_rr") is None, reason="mosquitto-clients is not installed")
+def test_a_consumer_is_tried_and_watched_as_the_manual_says(flow: Mosquitto) -> None:
+    """`mosquitto_rr` asks Node-RED with our flow, `mosquitto_sub` sees it."""
+    manual = (DOCS / "README.md").read_text()
+    (watch,) = re.findall(r"    (mosquitto_sub .*)\n", manual)
+    (ask,) = re.findall(r"    (mosquitto_rr .*?)\n\n", manual, re.DOTALL)
+    watch, ask = (
+        line.replace("mosquitto_rr", f"mosquitto_rr -W 10 -p {flow.port}").replace(
+            "mosquitto_sub", f"exec mosquitto_sub -W 60 -p {flow.port}"
+        )
+        for line in (watch, ask)
+    )
+    state = "acme/lyon/assembly/line-3/cell-7/voice/press-2/state"
+    keep = ["mosquitto_pub", "-V", "5", "-p", str(flow.port), "-r", "-t", state, "-m", "kept"]
+    subprocess.run(keep, check=True)
+    watcher = subprocess.Popen(["sh", "-c", watch], stdout=subprocess.PIPE, text=True)
+    assert watcher.stdout
+    try:
+        assert watcher.stdout.readline() == f"{state} kept\n"  # it has subscribed
+        answer = json.loads(subprocess.run(["sh", "-c", ask], capture_output=True, check=True).stdout)
+        topic, _, command = watcher.stdout.readline().partition(" ")
+    finally:
+        watcher.kill()
+        watcher.wait()
+    assert answer["outcome"] == "accepted"
+    assert topic.endswith("/voice/press-2/command/speed")
+    assert json.loads(command)["id"] == answer["command_id"]
+
+
+def test_grafana_knows_all_that_the_dashboard_says(tmp_path: Path) -> None:
+    """By the types that Grafana itself publishes; the server is in no package repository."""
+    modules = installed("@grafana/schema@12.4.11", "typescript@5.9.3")
+    (tmp_path / "node_modules").symlink_to(modules)
+    dashboard = (DOCS / "grafana.json").read_text()
+    assert complaints(tmp_path, dashboard) == ""
+    assert "not assignable" in complaints(tmp_path, dashboard.replace('"type": "timeseries"', '"type": 5'))
+
+
+def complaints(folder: Path, dashboard: str) -> str:
+    program = folder / "dashboard.ts"
+    program.write_text(
+        f"import type {{ Dashboard }} from '@grafana/schema';\nconst it: Dashboard = {dashboard};\n"
+    )
+    compiler = "node node_modules/typescript/bin/tsc --noEmit --skipLibCheck --strict"
+    modern = "--module nodenext --moduleResolution nodenext --target es2022"
+    command = [*compiler.split(), *modern.split(), str(program)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
 def test_dashboard_shows_only_metrics_that_exist() -> None:

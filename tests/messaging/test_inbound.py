@@ -29,7 +29,7 @@ from agent.messaging.contract import (
 )
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
 from agent.messaging.payload import Payload, Quality
-from agent.messaging.understand import Interpreter
+from agent.messaging.understand import MAX_PEERS, Interpreter
 from tests.messaging.examples import NAMESPACE
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -75,9 +75,9 @@ def arrival(topic: str, payload: Payload, retain: bool = False) -> Arrival:
         ),
         (
             f"{CELL}/voice/press-9/claim",
-            Claim(time=NOW, command_id=ORDER, command="stop"),
+            Claim(time=NOW - timedelta(hours=9), command_id=ORDER, command="stop", age_seconds=0.4),
             False,
-            Claimed("press-9", ORDER, "stop"),
+            Claimed("press-9", ORDER, "stop", 0.4),  # however wrong its clock is
         ),
         (
             f"{CELL}/voice/press-9/state",
@@ -109,6 +109,16 @@ def test_peers_come_and_go() -> None:
     assert report("a", Status.OFFLINE) == PeersChanged(frozenset({"b"}))
     assert report("a", Status.OFFLINE) is None
     assert report("press-2", Status.ONLINE) is None
+
+
+def test_invented_peers_take_no_memory() -> None:
+    interpreter = Interpreter("press-2")
+    state = State(time=NOW, status=Status.ONLINE)
+    for number in range(10_000):
+        interpreter.event(Admitted(state, f"ghost-{number}"), NOW)
+    gone = interpreter.event(Admitted(state.model_copy(update={"status": Status.OFFLINE}), "ghost-0"), NOW)
+    assert isinstance(gone, PeersChanged)
+    assert len(gone.stations) == MAX_PEERS - 1
 
 
 @pytest.mark.parametrize(
