@@ -16,6 +16,7 @@ from agent.health.snapshot import AudioHealth, EngineHealth, RecognizerHealth, S
 from agent.hearing import Hearing
 from agent.messaging import contract
 from agent.messaging.client import Link
+from agent.panel.panel import Panel
 from agent.settings import Settings
 from agent.station import Ears
 
@@ -34,6 +35,7 @@ class Vitals:
         ears: Ears,
         link: Link,
         examiner: Examiner,
+        panel: Panel,
     ) -> None:
         self.ears = ears
         """Those at work: updates change them."""
@@ -41,7 +43,7 @@ class Vitals:
         self.rejects = Counter[str]()
         self.engine_failures = 0
         self._engine_failed_s = -math.inf
-        self._examiner = examiner
+        self._examiner, self._panel = examiner, panel
         self._source, self._hearing, self._link = source, hearing, link
         self._configured = settings.audio.type
         self._probe = SystemProbe(settings.storage.state)
@@ -120,6 +122,7 @@ class Vitals:
                 rejects_total=dict(self.rejects),
             ),
             self_test=self._examiner.health(now_s),
+            panel=self._panel.health(),
             link=self._link.health(),
             system=self._probe.read(),
         )
