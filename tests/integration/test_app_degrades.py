@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from agent.audio.playback import Playback
 from agent.audio.source import FRAME_S, FRAME_SAMPLES, AudioSource, Frame
 from agent.messaging.namespace import Namespace
 from agent.settings import Commands, Microphone
-from tests.integration.booth import STATION, Booth, require_bundle, station_settings
+from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
 
 require_bundle()
@@ -33,9 +32,7 @@ pytestmark = needs_mosquitto
 BASE = Namespace.of(STATION).base
 START_3 = "00-start-conveyor-three.opus"
 FREE = Commands(inhibit_required=False, answer_within_s=0)
-PATIENCE_S = 20.0
-WITHIN_S = 5.0
-TRIES = 4
+PATIENCE_S = 60.0
 
 
 class Tap:
@@ -69,10 +66,16 @@ class Tap:
 
 @contextmanager
 def running(folder: Path, source: AudioSource | None, **sections: Any) -> Iterator[Scada]:
-    """Run a station; give a plant that hears it, from its first report on."""
+    """Run a station; give a plant that hears it, from its first report on.
+
+    A command has a minute to live, or a busy machine would drop it as late.
+    """
     state = sections.pop("state", folder)
+    grammar = folder / "grammar.yaml"
+    topic = "    topic: conveyor/start\n"
+    grammar.write_text(GRAMMAR.read_text().replace(topic, f"{topic}    time_to_live_s: 60\n"))
     with Mosquitto(folder) as broker, Scada(broker.port, f"{BASE}/#") as plant:
-        app = App(station_settings(broker.port, state, commands=FREE, **sections), source)
+        app = App(station_settings(broker.port, state, grammar, commands=FREE, **sections), source)
         thread = threading.Thread(target=app.run, daemon=True)
         thread.start()
         try:
@@ -97,13 +100,10 @@ def wait_for_fault(plant: Scada, fault: str, *, gone: bool = False) -> None:
     assert gone or last_state(plant)["status"] == "degraded"
 
 
-def command(booth: Booth, plant: Scada) -> None:
-    """Say it until it arrives: on a busy machine it may come too late, and is dropped."""
-    for _ in range(TRIES):
-        booth.say(START_3)
-        if eventually(lambda: bool(plant.on("/command/conveyor/start")), PATIENCE_S / 2):
-            return
-    raise AssertionError([message.topic for message in plant.received])
+def heard(plant: Scada) -> list[str]:
+    """What was understood, whatever became of it."""
+    events = plant.on("/event/accept") + plant.on("/event/reject")
+    return [json.loads(message.payload)["heard"]["text"] for message in events]
 
 
 def fill(path: Path) -> None:
@@ -112,17 +112,16 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
-def test_sound_that_stops_repeats_or_falls_silent_degrades_within_5_s(tmp_path: Path) -> None:
+def test_sound_that_stops_repeats_or_falls_silent_is_a_fault(tmp_path: Path) -> None:
+    """How soon: tests/audio/test_stuck.py counts it in samples, which a busy machine cannot stretch."""
     tap = Tap()
     with running(tmp_path, tap) as plant:
         wait_for_fault(plant, "no_link", gone=True)
         for fault in ("silence", "repeat", "stop"):
             time.sleep(3.5)  # more than what is compared
             wait_for_fault(plant, "audio_stuck", gone=True)
-            began, tap.fault = datetime.now(UTC), fault
+            tap.fault = fault
             wait_for_fault(plant, "audio_stuck")
-            degraded = datetime.fromisoformat(last_state(plant)["time"])
-            assert (degraded - began).total_seconds() < WITHIN_S
             tap.fault = ""
             wait_for_fault(plant, "audio_stuck", gone=True)
 
@@ -147,7 +146,8 @@ def test_without_its_npu_it_hears_on_the_cpu_and_says_so(
         wait_for_fault(plant, "engine_fallback")
         engine = json.loads(plant.wait_for("/event/engine", timeout_s=PATIENCE_S)[0].payload)
         assert (engine["engine"], engine["fallback"]) == ("onnx", True)
-        command(booth, plant)
+        booth.say(START_3)
+        assert eventually(lambda: "start conveyor three" in heard(plant), PATIENCE_S)
 
 
 def test_with_a_full_disk_commands_go_on_and_it_says_so(tmp_path: Path) -> None:
@@ -164,6 +164,7 @@ def test_with_a_full_disk_commands_go_on_and_it_says_so(tmp_path: Path) -> None:
             with pytest.raises(OSError, match="No space"):
                 fill(disk / "filler")
             wait_for_fault(plant, "disk_low")
-            command(booth, plant)
+            booth.say(START_3)
+            plant.wait_for("/command/conveyor/start", timeout_s=PATIENCE_S)
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
