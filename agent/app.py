@@ -16,7 +16,6 @@ from uuid_utils.compat import uuid7
 
 from agent.acoustics.engines.choose import EngineChoice
 from agent.audio.microphone import Microphone
-from agent.audio.player import TonePlayer
 from agent.audio.source import AudioSource
 from agent.commands import events
 from agent.commands.audit import AuditLog
@@ -39,6 +38,7 @@ from agent.messaging.namespace import Namespace
 from agent.messaging.outbox import open_outbox
 from agent.messaging.payload import Payload
 from agent.messaging.understand import Interpreter
+from agent.panel.panel import Panel
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 from agent.settings import Health, Settings
@@ -91,12 +91,16 @@ class App:
         self._updates = Exchange(settings, self._inbox.put, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
-        self._tones = _open_tones() if isinstance(self._source, Microphone) else None
         self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._inbox.put)
+        heard = isinstance(self._source, Microphone)
+        self._panel = Panel(settings.panel, self._inbox.put, self._hearing.mute if heard else None)
+        self._panel.language = self._vocabulary.grammar.language
         self._examiner = Examiner(settings.health.self_test_interval_s, self._hearing, self._ears)
-        self._vitals = Vitals(settings, self._source, self._hearing, self._ears, self._link, self._examiner)
+        self._vitals = Vitals(
+            settings, self._source, self._hearing, self._ears, self._link, self._examiner, self._panel
+        )
         audit = AuditLog(settings.storage.state / "audit")
-        self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._tones, self._inbox.put)
+        self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._panel, self._inbox.put)
         self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
 
     def run(self) -> None:
@@ -125,8 +129,7 @@ class App:
                 self._outbox.close()
             self._hands.close()
             self._ears.engine.close()
-            if self._tones:
-                self._tones.close()
+            self._panel.close()
             if self._metrics:
                 self._metrics.close()
 
@@ -186,7 +189,7 @@ class App:
             case events.Reconnected(connection):
                 self._hands.connection = connection
                 self._step(item)
-            case events.Delivered() | events.ClaimsLost():
+            case events.Delivered() | events.ClaimsLost() | events.Button():
                 self._step(item)
             case _:
                 log.error("unexpected_event", item=repr(item)[:200])
@@ -203,6 +206,7 @@ class App:
         self._updates.observe(snapshot)
         faults = assess(snapshot)
         self._hands.sync(now_s)
+        self._panel.tick(now_s)
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._publish(compose.health(snapshot, datetime.now(UTC)))
@@ -263,6 +267,7 @@ class App:
             self._ears.engine.close()
             self._ears = self._vitals.ears = ears
         self._examiner.renew(self._ears)
+        self._panel.language = vocabulary.grammar.language
         self._vocabulary = vocabulary
         self._link.watch(vocabulary.required_states)
         self._step(self._loaded())
@@ -290,14 +295,6 @@ class App:
 
 def _open_metrics(settings: Health) -> MetricsServer | None:
     return MetricsServer(settings.metrics_host, settings.metrics_port) if settings.metrics_port else None
-
-
-def _open_tones() -> TonePlayer | None:
-    try:
-        return TonePlayer()
-    except AudioError as error:
-        log.warning("no_tones", reason=str(error))
-        return None
 
 
 def handle_signals(app: App) -> None:

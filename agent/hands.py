@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agent.audio import tones
-from agent.audio.player import TonePlayer
 from agent.commands import effects, events
 from agent.commands.audit import AuditLog
 from agent.commands.decision import Decision, Verdict
@@ -20,10 +18,9 @@ from agent.health.report import Fault
 from agent.hearing import Hearing
 from agent.messaging import compose, contract
 from agent.messaging.client import Link, Outcome
+from agent.panel.panel import Panel
 from agent.vitals import Vitals
 
-TONE_DELAY_S = 0.3
-"""Between asking for a tone and the end of its echo, beyond its own length."""
 SYNC_S = 1.0
 """How often the audit log is made to survive a power cut."""
 
@@ -35,10 +32,10 @@ class Hands:
 
     Args:
         link: takes commands, events and the state.
-        hearing: made deaf for our own tones; told what can be said.
+        hearing: told what can be said.
         vitals: count decisions.
         audit: gets an entry of each; closed by `close`.
-        tones_player: None where there is no loudspeaker.
+        panel: shows and sounds outcomes.
         post: puts the fates of commands into the agent's inbox. Any thread.
     """
 
@@ -48,11 +45,11 @@ class Hands:
         hearing: Hearing,
         vitals: Vitals,
         audit: AuditLog,
-        tones_player: TonePlayer | None,
+        panel: Panel,
         post: Callable[[object], None],
     ) -> None:
         self._link, self._hearing, self._vitals = link, hearing, vitals
-        self._audit, self._tones, self._post = audit, tones_player, post
+        self._audit, self._panel, self._post = audit, panel, post
         self.connection = 0
         """Of the link: what allows orders was heard on it, so they go out on it or not at all."""
         self._next_sync_s = 0.0
@@ -102,13 +99,13 @@ class Hands:
                 self._link.publish(compose.claim(order, clock))
             case effects.Armed(until_s):
                 self._armed = until_s is not None
+                self._panel.arm(armed=self._armed)
                 self._publish_state()
             case effects.Announce(text, tone):
                 self._text = text
                 self._publish_state()
-                if tone and self._tones:
-                    self._tones.play(tone)
-                    self._hearing.mute(tones.duration_s(tone) + TONE_DELAY_S)
+                if tone:
+                    self._panel.show(tone, text)
             case effects.Enable(commands):
                 self._hearing.enable(commands)
 

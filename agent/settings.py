@@ -116,6 +116,52 @@ class Commands(Section):
         return self
 
 
+class GpioLine(Section):
+    """A line of a GPIO chip; see `gpioinfo`."""
+
+    type: Literal["gpio"]
+    chip: Path = Path("/dev/gpiochip0")
+    line: int | str
+    """Number on the chip, or name."""
+    active_low: bool = True
+    """The device lies between the line and ground; else between the line and supply."""
+
+
+class GpioButton(GpioLine):
+    """A button on a line; the line's own resistor is switched on."""
+
+    debounce_s: float = Field(default=0.02, ge=0, le=0.2)
+
+
+class Key(Section):
+    """A foot switch, keypad or keyboard; the station takes it for itself."""
+
+    type: Literal["key"]
+    device: str = Field(min_length=1)
+    """Pattern for the device's name, as for microphones."""
+    code: int | None = Field(default=None, ge=1, le=767)
+    """Number of the key, as `evtest` shows it; None: any key of the device."""
+
+
+class Led(Section):
+    """A lamp that the kernel knows by name."""
+
+    type: Literal["led"]
+    name: str = Field(pattern=r"^[^/.][^/]*$")
+    """A folder in /sys/class/leds."""
+
+
+class Panel(Section):
+    """What operators press, see and hear at the machine."""
+
+    button: Annotated[GpioButton | Key, Field(discriminator="type")] | None = None
+    """Push-to-talk; the MQTT topic `talk` works as well."""
+    lamp: Annotated[GpioLine | Led, Field(discriminator="type")] | None = None
+    """Shows what became of a sentence, and whether the station is armed."""
+    speech: bool = False
+    """Questions, refusals and failures are read aloud as well, by the program espeak-ng."""
+
+
 class Tls(Section):
     """Encryption; with `certificate` and `key` the station proves who it is, too."""
 
@@ -214,6 +260,7 @@ class Settings(BaseSettings):
     audio: Annotated[Microphone | AudioFile | Stdin, Field(discriminator="type")] = Microphone()
     recognition: Recognition
     commands: Commands = Commands()
+    panel: Panel = Panel()
     mqtt: Mqtt = Mqtt()
     health: Health = Health()
     logging: Logging = Logging()

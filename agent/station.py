@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -67,7 +66,7 @@ def open_source(settings: Settings) -> AudioSource:
     if isinstance(audio, AudioFile):
         return Playback(read_blocks(audio.path), real_time=True)
     if isinstance(audio, MicrophoneSettings):
-        return Microphone(None if audio.device == "*" else fnmatch.translate(audio.device))
+        return Microphone(audio.device)
     return PcmPipe()
 
 

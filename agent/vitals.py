@@ -17,6 +17,7 @@ from agent.health.snapshot import AudioHealth, EngineHealth, RecognizerHealth, S
 from agent.hearing import Hearing
 from agent.messaging import contract
 from agent.messaging.client import Link
+from agent.panel.panel import Panel
 from agent.settings import Settings
 from agent.station import Ears
 
@@ -35,6 +36,7 @@ class Vitals:
         ears: Ears,
         link: Link,
         examiner: Examiner,
+        panel: Panel,
     ) -> None:
         self.ears = ears
         """Those at work: updates change them."""
@@ -42,7 +44,7 @@ class Vitals:
         self.rejects = Counter[str]()
         self.engine_failures = 0
         self._engine_failed_s = -math.inf
-        self._examiner = examiner
+        self._examiner, self._panel = examiner, panel
         self._source, self._hearing, self._link = source, hearing, link
         self._configured = settings.audio.type
         self._probe = SystemProbe(settings.storage.state)
@@ -121,6 +123,7 @@ class Vitals:
                 rejects_total=dict(self.rejects),
             ),
             self_test=self._examiner.health(now_s),
+            panel=self._panel.health(),
             link=self._link.health(),
             system=self._probe.read(),
         )

@@ -14,7 +14,7 @@ from agent.audio.file import read_blocks
 from agent.audio.levels import LevelMeter, advice
 from agent.audio.microphone import Microphone
 from agent.audio.playback import Playback
-from agent.audio.portaudio import Device, portaudio
+from agent.audio.portaudio import ANY, Device, portaudio
 from agent.audio.source import AudioSource
 from agent.audio.stuck import Stuck, StuckDetector
 
@@ -46,8 +46,8 @@ def devices(*, as_json: Json = False) -> None:
 @app.command()
 def levels(
     device: Annotated[
-        str | None, typer.Option(help="Part of the microphone's name, or a regular expression.")
-    ] = None,
+        str, typer.Option(help="Pattern of the microphone's name, as in the settings: '*USB*'.")
+    ] = ANY,
     file: Annotated[
         Path | None, typer.Option(help="Measure a recording instead, as if it were heard.")
     ] = None,

@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from agent.audio.capture import Capture
-from agent.audio.portaudio import choose, portaudio
+from agent.audio.portaudio import ANY, choose, portaudio
 from agent.audio.source import SAMPLE_RATE_HZ, Frame
 from agent.errors import AudioError
 
@@ -29,8 +29,7 @@ _NO_SOUND_S = 2.0
 _FIRST_SOUND_S = 4.0
 """The same for the first callback: a sound server that slept takes up to 2 s."""
 _LONGEST_WAIT_S = 2.5
-"""Between attempts: found again within 5 s, but no oftener. Each scan costs 50 ms, and leaks 12 kB where
-ALSA's a52 plugin is installed, whose libraries are loaded and unloaded each time."""
+"""Between attempts: found again within 5 s, but no oftener, for each scan costs 50 ms."""
 _RATES_HZ = (SAMPLE_RATE_HZ, 48_000, 32_000, 44_100)
 """Tried in this order: ours needs no resampling, multiples of it keep a stuck buffer recognizable."""
 
@@ -56,13 +55,13 @@ class MicrophoneState:
 
 
 class Microphone:
-    """The first input whose name fits `pattern` (part of it, or regular expression), or the system's default.
+    """The first input whose name fits `pattern`, see `choose`.
 
     An absent, busy, unplugged or dead device is no error: `frames` waits for it and goes on when it is back.
     Raises `AudioError` when made, if PyAudio is not installed.
     """
 
-    def __init__(self, pattern: str | None = None) -> None:
+    def __init__(self, pattern: str = ANY) -> None:
         self._audio = portaudio()
         self._pattern = pattern
         self._closed = threading.Event()

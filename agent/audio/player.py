@@ -1,14 +1,17 @@
-"""Plays tones to the operator, in a thread of its own: nobody waits for a loudspeaker."""
+"""Plays tones and reads lines to the operator, in a thread of its own: nobody waits for a loudspeaker."""
 
 import queue
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import structlog
 
-from agent.audio.portaudio import choose, portaudio
+from agent.audio.portaudio import ANY, choose, portaudio
+from agent.audio.speech import speak
 from agent.audio.tones import Tone, render
 from agent.errors import AudioError
 
@@ -19,23 +22,39 @@ _POLL_S = 0.02
 _TAIL_S = 0.2
 """Silence after each tone: PortAudio drops what is in its buffers when a stream completes."""
 _GRACE_S = 2.0
+_ECHO_S = 0.3
+"""Between asking for a sound and the end of its echo, beyond its own length."""
 _CONTINUE, _COMPLETE = 0, 1  # PortAudio's paContinue and paComplete
 
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is read aloud after a tone."""
+
+    text: str
+    language: str
+
+
 class TonePlayer:
-    """Plays on the first output whose name fits `pattern`, or on the system's default.
+    """Plays on the first output whose name fits `pattern`.
 
     The device is held only while a tone sounds. A missing or broken loudspeaker is reported in `failure` and
     tried again at the next tone; one that was plugged in later is seen after the microphone was opened anew.
     Raises `AudioError` when made, if PyAudio is not installed.
+
+    Args:
+        pattern: see `choose`.
+        before: called in the player's thread before each sound with the time for which it will be heard: the
+            station must not take it for an operator.
     """
 
-    def __init__(self, pattern: str | None = None) -> None:
+    def __init__(self, pattern: str = ANY, before: Callable[[float], None] = lambda _seconds: None) -> None:
         self._audio = portaudio()
         self._pattern = pattern
-        self._queue: queue.Queue[Tone | None] = queue.Queue(_WAITING)
+        self._before = before
+        self._queue: queue.Queue[tuple[Tone, Line | None] | None] = queue.Queue(_WAITING)
         self.played = 0
         """Tones played to their end."""
         self.dropped = 0
@@ -45,10 +64,10 @@ class TonePlayer:
         self._thread = threading.Thread(target=self._run, name="tones", daemon=True)
         self._thread.start()
 
-    def play(self, tone: Tone) -> None:
-        """Play as soon as the tones before it are over. Returns at once."""
+    def play(self, tone: Tone, line: Line | None = None) -> None:
+        """Play as soon as the tones before it are over, then read the line, if any. Returns at once."""
         try:
-            self._queue.put_nowait(tone)
+            self._queue.put_nowait((tone, line))
         except queue.Full:
             self.dropped += 1
 
@@ -58,9 +77,10 @@ class TonePlayer:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        while (tone := self._queue.get()) is not None:
+        while (item := self._queue.get()) is not None:
+            tone, line = item
             try:
-                self._sound(tone)
+                self._sound(tone, line)
             except (AudioError, OSError) as error:
                 if self.failure is None:
                     _log.warning("tone_failed", tone=tone, reason=str(error))
@@ -69,9 +89,17 @@ class TonePlayer:
                 self.played += 1
                 self.failure = None
 
-    def _sound(self, tone: Tone) -> None:
+    def _sound(self, tone: Tone, line: Line | None) -> None:
         device = choose(self._audio.devices(), self._pattern, output=True)
         samples = np.pad(render(tone, device.rate_hz), (0, round(device.rate_hz * _TAIL_S)))
+        unread: AudioError | None = None
+        if line:
+            try:
+                spoken = speak(line.text, line.language, device.rate_hz)
+                samples = np.pad(np.concatenate([samples, spoken]), (0, round(device.rate_hz * _TAIL_S)))
+            except AudioError as error:  # the tone says the most important part
+                unread = error
+        self._before(len(samples) / device.rate_hz - _TAIL_S + _ECHO_S)
         feed = _Feed(samples.tobytes())
         chunk = round(device.rate_hz * _CHUNK_S)
         stream = self._audio.open(device, device.rate_hz, chunk, feed.callback, output=True)
@@ -87,6 +115,8 @@ class TonePlayer:
                 raise AudioError(msg)
         finally:
             self._audio.close(stream)
+        if unread:
+            raise unread
 
 
 class _Feed:

@@ -57,11 +57,6 @@ def contour(tone: Tone) -> tuple[int, ...]:
     return tuple(int(np.sign(after - before)) for before, after in pairwise(notes(tone)))
 
 
-def duration_s(tone: Tone) -> float:
-    """Tell how long a tone sounds."""
-    return sum(ms for _, ms in _SCORES[tone]) / 1000
-
-
 def render(tone: Tone, rate_hz: int) -> NDArray[np.int16]:
     """Render a tone: mono, shape [n], peak at most half of full scale, ramped so that nothing clicks."""
     parts = [_note(hz, ms / 1000, rate_hz) for hz, ms in _SCORES[tone]]

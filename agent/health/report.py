@@ -22,6 +22,8 @@ class Fault(StrEnum):
     """The model gives no result again and again: what is said then is lost."""
     SELF_TEST_FAILED = "self_test_failed"
     """A known utterance was not understood: what operators say may not be, either."""
+    NO_BUTTON = "no_button"
+    """The push-to-talk button cannot be read: nobody can talk to the station by it."""
     NO_LINK = "no_link"
     """No broker: nothing can be commanded."""
     TOO_SLOW = "too_slow"
@@ -41,6 +43,7 @@ def assess(snapshot: Snapshot) -> tuple[Fault, ...]:
         Fault.AUDIO_STUCK: audio.stuck,
         Fault.ENGINE_FAILING: snapshot.engine.failing,
         Fault.SELF_TEST_FAILED: snapshot.self_test.outcome == "failed",
+        Fault.NO_BUTTON: bool(snapshot.panel.button),
         Fault.NO_LINK: not snapshot.link.connected,
         Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > 1.0,
         Fault.ENGINE_FALLBACK: snapshot.engine.fallback,

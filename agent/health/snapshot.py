@@ -74,6 +74,15 @@ class SelfTestHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class PanelHealth:
+    """Button, lamp and loudspeaker: why each does not work, empty if it does or there is none."""
+
+    button: str = ""
+    lamp: str = ""
+    sound: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkHealth:
     """The connection to the broker."""
 
@@ -133,5 +142,6 @@ class Snapshot:
     audio: AudioHealth
     recognizer: RecognizerHealth
     self_test: SelfTestHealth
+    panel: PanelHealth
     link: LinkHealth
     system: SystemHealth

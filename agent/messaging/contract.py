@@ -20,6 +20,7 @@ from agent.health.snapshot import (
     AudioHealth,
     EngineHealth,
     LinkHealth,
+    PanelHealth,
     RecognizerHealth,
     SelfTestHealth,
     SystemHealth,
@@ -294,6 +295,7 @@ class Health(Payload):
     audio: AudioHealth
     recognizer: RecognizerHealth
     self_test: SelfTestHealth
+    panel: PanelHealth
     link: LinkHealth
     system: SystemHealth
 

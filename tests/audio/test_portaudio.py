@@ -25,25 +25,25 @@ DEVICES = [
 @pytest.mark.parametrize(
     ("pattern", "name"),
     [
-        ("usb pnp", "USB PnP Sound Device: Audio (hw:1,0)"),
-        ("Audio (hw:1,0)", "USB PnP Sound Device: Audio (hw:1,0)"),
-        (r"^rockchip.*\(hw:\d", "rockchip,rk809-codec: dailink (hw:2,0)"),
-        (None, "default"),
+        ("usb pnp*", "USB PnP Sound Device: Audio (hw:1,0)"),
+        ("*Audio (hw:1,0)", "USB PnP Sound Device: Audio (hw:1,0)"),
+        ("rockchip*(hw:?,0)", "rockchip,rk809-codec: dailink (hw:2,0)"),
+        ("*", "default"),
     ],
 )
-def test_chosen_by_part_of_the_name_or_expression(pattern: str | None, name: str) -> None:
+def test_chosen_by_a_pattern_of_the_name(pattern: str, name: str) -> None:
     assert choose(DEVICES, pattern).name == name
 
 
 def test_inputs_and_outputs_are_not_confused() -> None:
-    assert choose(DEVICES, "hw:", output=True).name.startswith("HDMI")
+    assert choose(DEVICES, "*hw:*", output=True).name.startswith("HDMI")
     with pytest.raises(AudioError, match="'USB PnP Sound Device"):
-        choose(DEVICES, "HDMI")
+        choose(DEVICES, "HDMI*")
 
 
 def test_nothing_there_is_said() -> None:
     with pytest.raises(AudioError, match="no default input device; there are: none at all"):
-        choose([], None)
+        choose([])
 
 
 @given(st.text(), st.text())

@@ -8,6 +8,7 @@ from agent.health.snapshot import (
     AudioHealth,
     EngineHealth,
     LinkHealth,
+    PanelHealth,
     RecognizerHealth,
     SelfTestHealth,
     Snapshot,
@@ -25,6 +26,7 @@ WELL = Snapshot(
     audio=AudioHealth(source="USB microphone", frames_total=6000),
     recognizer=RecognizerHealth(real_time_factor=0.1, accepts_total=3, rejects_total={"background": 2}),
     self_test=SelfTestHealth(outcome="passed", age_seconds=50.0, runs_total={"passed": 1}),
+    panel=PanelHealth(),
     link=LinkHealth(connected=True, since_seconds=59.0, reason=""),
     system=SystemHealth(
         cpu_ratio=0.2,
@@ -51,6 +53,7 @@ def test_a_well_station_has_no_fault() -> None:
         ("audio", {"stuck": True}, Fault.AUDIO_STUCK),
         ("engine", {"failing": True}, Fault.ENGINE_FAILING),
         ("self_test", {"outcome": "failed"}, Fault.SELF_TEST_FAILED),
+        ("panel", {"button": "/dev/gpiochip3: No such file or directory"}, Fault.NO_BUTTON),
         ("link", {"connected": False}, Fault.NO_LINK),
         ("recognizer", {"real_time_factor": 1.2}, Fault.TOO_SLOW),
         ("engine", {"fallback": True}, Fault.ENGINE_FALLBACK),

@@ -48,7 +48,7 @@ class Listener:
 
 
 @contextmanager
-def listening(pattern: str | None = MICROPHONE) -> Iterator[Listener]:
+def listening(pattern: str = MICROPHONE) -> Iterator[Listener]:
     listener = Listener(Microphone(pattern))
     try:
         yield listener

@@ -156,6 +156,22 @@ def test_devices_and_levels_on_the_command_line(pulse: Pulse) -> None:
     assert last["clipping_ratio"] == 0
 
 
+def test_scanning_for_a_lost_microphone_takes_no_memory() -> None:
+    """In a process of its own: another test's memory would hide 12 kB a scan."""
+    code = """
+import psutil
+from agent.audio.portaudio import portaudio
+audio, process = portaudio(), psutil.Process()
+for scan in range(60):
+    audio.rescan()
+    if scan == 19:
+        before = process.memory_info().rss
+print((process.memory_info().rss - before) // 40)
+"""
+    scanned = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert int(scanned.stdout) < 4096, scanned.stderr
+
+
 def test_rescan_leaves_stderr_to_others(capfd: pytest.CaptureFixture[str]) -> None:
     stop = threading.Event()
     written = 0

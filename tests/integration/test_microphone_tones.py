@@ -8,9 +8,11 @@ import pytest
 import soxr
 from numpy.typing import NDArray
 
-from agent.audio.player import TonePlayer
+from agent.audio.player import Line, TonePlayer
 from agent.audio.portaudio import portaudio
+from agent.audio.speech import speak
 from agent.audio.tones import Tone, render
+from agent.errors import AudioError
 from tests.integration.listening import best_match, listening, wait_for
 from tests.integration.pulse import Pulse, require_pulseaudio, running_pulse
 
@@ -56,6 +58,52 @@ def test_every_tone_is_heard_as_itself_and_the_microphone_misses_nothing(
         assert player.failure is None
         assert listener.microphone.state.losses == 0
         assert listener.microphone.overruns == 0
+
+
+QUESTION = 'Start the press? Say "confirm" or "cancel".'
+
+
+@pytest.mark.usefixtures("pulse")
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_line_is_read_aloud_after_its_tone_and_the_station_told_for_how_long(language: str) -> None:
+    deaf: list[tuple[float, float]] = []
+    player = TonePlayer(before=lambda seconds: deaf.append((time.monotonic(), seconds)))
+    spoken = np.asarray(speak(QUESTION, language, 16_000))
+    with listening() as listener:
+        wait_for(lambda: len(listener.frames) > 20, 10)
+        player.play(Tone.CONFIRM, Line(QUESTION, language))
+        wait_for(lambda: player.played == 1, 20)
+        finished_s = time.monotonic()
+        wait_for(lambda: listener.frames[-1].time_s > finished_s, 5)
+        heard = listener.samples()
+        loud = [frame.time_s for frame in listener.frames if np.abs(frame.samples.astype(int)).max() > 1000]
+    player.close()
+    # piece by piece: a busy machine may drop a moment in between
+    pieces = spoken[: len(spoken) // 8000 * 8000].reshape(-1, 8000)
+    parts = [best_match(heard, piece) for piece in pieces if np.abs(piece.astype(int)).max() > 1000]
+    assert sum(score > 0.9 for score, _ in parts) > len(parts) / 2
+    tone_score, tone_at = best_match(heard, expected(Tone.CONFIRM))
+    assert tone_score > 0.5
+    assert all(at > tone_at for score, at in parts if score > 0.9)
+    ((began_s, seconds),) = deaf
+    assert began_s < loud[0]
+    assert loud[-1] < began_s + seconds, "the station would take its own voice for an operator"
+
+
+@pytest.mark.usefixtures("pulse")
+def test_without_the_program_the_tone_sounds_all_the_same(
+    player: TonePlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(AudioError, match="apt-get install espeak-ng"):
+        speak(QUESTION, "en", 16_000)
+    with listening() as listener:
+        wait_for(lambda: len(listener.frames) > 20, 10)
+        player.play(Tone.CONFIRM, Line(QUESTION, "en"))
+        wait_for(lambda: player.failure, 10)
+        assert "espeak-ng is not installed" in str(player.failure)
+        time.sleep(0.3)
+        assert best_match(listener.samples(), expected(Tone.CONFIRM))[0] > 0.95
 
 
 def test_a_missing_loudspeaker_is_said_and_holds_nobody_up() -> None:

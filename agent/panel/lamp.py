@@ -1,0 +1,110 @@
+"""One lamp that says what became of a sentence: a rhythm per outcome, light while the station is armed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from agent.audio.tones import Tone
+from agent.settings import Led
+
+STEP_S = 0.1
+"""Of a rhythm."""
+_RETRY_S = 5.0
+
+# On and off in steps: long light is good, flicker is not, and no two are alike. A question blinks for as long
+# as most people take to answer it.
+RHYTHMS: dict[Tone, str] = {
+    Tone.HEARD: "##",
+    Tone.ACCEPTED: "##########",
+    Tone.DONE: "##########..##########",
+    Tone.CONFIRM: "###..." * 8,
+    Tone.REJECTED: "#.#.#",
+    Tone.REFUSED: "####..####..####",
+    Tone.FAILED: "#.#.#.#.#.#.#.#.#.#",
+    Tone.ARMED: "#.##",
+}
+
+log = structlog.get_logger()
+
+
+class Light(Protocol):
+    """An opened lamp."""
+
+    def switch(self, *, on: bool) -> None:
+        """Light it or not. Raises `OSError`: it is gone."""
+
+    def close(self) -> None:
+        """Give the device back."""
+
+
+class SysLed:
+    """A lamp that the kernel knows by name. Raises `OSError` if it is not there or may not be written."""
+
+    def __init__(self, settings: Led, leds: Path = Path("/sys/class/leds")) -> None:
+        folder = leds / settings.name
+        self._brightness = folder / "brightness"
+        self._full = int((folder / "max_brightness").read_text())
+        (folder / "trigger").write_text("none")  # whatever lit it so far: disk, network, heartbeat
+
+    def switch(self, *, on: bool) -> None:
+        """Light it or not. Raises `OSError`: it is gone."""
+        self._brightness.write_text(str(self._full if on else 0))
+
+    def close(self) -> None:
+        """Put it out."""
+        self.switch(on=False)
+
+
+class Lamp:
+    """Shows rhythms. Used by one thread, which calls `tick` ten times a second.
+
+    Args:
+        open_light: opens the lamp; tried again now and then. Raises `OSError` if it is not there.
+    """
+
+    def __init__(self, open_light: Callable[[], Light]) -> None:
+        self._open = open_light
+        self._light: Light | None = None
+        self._retry_s = -float("inf")
+        self._rhythm, self._since_s = "", 0.0
+        self._armed = False
+        self._on: bool | None = None
+        self.failure = ""
+        """Why nothing is shown; empty if all is well."""
+
+    def show(self, tone: Tone, now_s: float) -> None:
+        """Begin the rhythm of an outcome; it ends the one before it."""
+        self._rhythm, self._since_s = RHYTHMS[tone], now_s
+
+    def arm(self, *, armed: bool) -> None:
+        """Light up between rhythms, or no longer."""
+        self._armed = armed
+
+    def tick(self, now_s: float) -> None:
+        """Switch it as it should be now."""
+        step = int((now_s - self._since_s) / STEP_S + 1e-6)
+        on = self._rhythm[step] == "#" if step < len(self._rhythm) else self._armed
+        if self._light and on == self._on:
+            return
+        if self._light is None and now_s < self._retry_s:
+            return
+        try:
+            self._light = self._light or self._open()
+            self._light.switch(on=on)
+        except (OSError, ValueError) as error:
+            if str(error) != self.failure:
+                log.warning("no_lamp", reason=str(error))
+            self.failure, self._retry_s = str(error), now_s + _RETRY_S
+            self._light = None
+            return
+        self._on, self.failure = on, ""
+
+    def close(self) -> None:
+        """Put it out."""
+        if self._light:
+            try:
+                self._light.close()
+            except OSError as error:
+                log.warning("no_lamp", reason=str(error))
