@@ -4,7 +4,7 @@ python -m tests.soak.updates power --cuts 1000   # cut the power at random point
 python -m tests.soak.updates power --cuts 50 --without-fsync   # the control: this must fail
 python -m tests.soak.updates faults              # die, EIO and ENOSPC at every single step
 python -m tests.soak.updates fleet               # a bad release meets 20 stations
-python -m tests.soak.updates conformance FOLDER  # the TUF project's own suite, checked out there; needs faketime
+python -m tests.soak.updates conformance FOLDER  # the TUF project's suite, in FOLDER; needs faketime
 """
 
 import argparse
@@ -62,7 +62,15 @@ def conform(folder: Path, suite: Path) -> int:
     python = folder / "venv" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", suite], check=True)
     client = f"{sys.executable} -m tests.updates.conformance"
-    command = [python, "-m", "pytest", "-q", suite / "tuf_conformance", "--entrypoint", client]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        suite / "tuf_conformance",
+        "--entrypoint",
+        client,
+    ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
