@@ -13,7 +13,7 @@ CHANCE = 0.003
 bundles that are no worse 1 in 100 is sent back within 20 utterances."""
 LINK_PATIENCE_S = 900.0
 PUT_UP_WITH = {"engine_errors": 0, "self_test_failures": 1}
-"""What fails so often may fail by chance: a station may be too busy for one self-test; it soon tries again."""
+"""What fails so often may fail by chance: a busy station may miss one self-test; it soon tries again."""
 
 
 @dataclass(frozen=True, slots=True)
