@@ -124,6 +124,11 @@ class Actions:
         self._documents: dict[str, dict[Kind, bytes]] = {}
         """Release documents of slots that were found, by digest."""
 
+    def close(self) -> None:
+        """Give connections back."""
+        if self._repository:
+            self._repository.transport.close()
+
     def carry_out(self, effect: Effect, state: State) -> Event | None:
         """Do it and say what came of it; None if it was interrupted, or there is nothing to say."""
         match effect:

@@ -106,7 +106,8 @@ def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Eviden
     try:
         return Evidence.model_validate_json(output)
     except ValidationError:
-        return Evidence(fault=f"the trial's process ended with status {child.returncode}")
+        reason = "it crashed, or computed or took memory without end"
+        return Evidence(fault=f"the trial's process ended with status {child.returncode}: {reason}")
 
 
 def run(conditions: Conditions) -> Evidence:

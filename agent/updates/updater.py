@@ -144,6 +144,7 @@ class Updater:
         if self._thread.is_alive():
             log.warning("updates_left_waiting", phase=self.state.phase)
             return
+        self._actions.close()
         try:
             if on_purpose:
                 self._take(Stopping())

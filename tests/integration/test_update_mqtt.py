@@ -61,7 +61,6 @@ def test_a_whole_update(mosquitto: Mosquitto, repository: ReleaseRepository, tmp
         updater.wish(wanted("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 20)
         updater.stop()
-        way.close()
     assert updater.parts.model
     assert (updater.parts.model / "model.onnx").read_bytes() == CONTENT
     assert (updater.parts.model / "exact").stat().st_size == PIECE_BYTES
@@ -86,7 +85,6 @@ def test_a_whole_update_within_the_access_list_that_we_ship(
         updater.wish(wanted("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 60)
         updater.stop()
-        mine.close()
         patience = Patience(silence_s=1)
         others = Broker(mqtt(broker.port, username="press-3", password=SecretStr("pw")), BASE, patience)
         with pytest.raises(SlowRetrievalError, match="may this station"):
@@ -209,7 +207,6 @@ def test_a_peer_that_floods_and_forges_the_pieces(
         over.set()
         thread.join()
         updater.stop()
-    way.close()
 
 
 def test_forged_pieces_end_in_a_refusal(
@@ -237,6 +234,5 @@ def test_forged_pieces_end_in_a_refusal(
         updater.wish(wanted("model/press/1.0.0"))
         assert eventually(lambda: bool(updater.state.reason), 60)
         updater.stop()
-    way.close()
     forger.loop_stop()
     assert not station.swaps

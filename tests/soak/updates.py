@@ -4,6 +4,7 @@ python -m tests.soak.updates power --cuts 1000   # cut the power at random point
 python -m tests.soak.updates power --cuts 50 --without-fsync   # the control: this must fail
 python -m tests.soak.updates faults              # die, EIO and ENOSPC at every single step
 python -m tests.soak.updates fleet               # a bad release meets 20 stations
+python -m tests.soak.updates conformance FOLDER  # the TUF project's suite, in FOLDER; needs faketime
 """
 
 import argparse
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 from tests.updates.fleet import bad_canary
@@ -30,6 +32,7 @@ def main() -> int:
     power.add_argument("--without-fsync", action="store_true")
     commands.add_parser("faults")
     commands.add_parser("fleet")
+    commands.add_parser("conformance").add_argument("suite", type=Path)
     given = parser.parse_args()
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="voxline-soak-", dir="/dev/shm") as folder:
@@ -45,10 +48,30 @@ def main() -> int:
             environment = {**os.environ, "VOXLINE_FAULT_STRIDE": "1"}
             command = [sys.executable, "-m", "pytest", "-q", "tests/updates/test_faults.py"]
             return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
+        elif given.command == "conformance":
+            return conform(Path(folder), given.suite.absolute())
         else:
             say("\n".join(bad_canary(Path(folder))))
     say(f"{time.monotonic() - start_s:.0f} s")
     return 0
+
+
+def conform(folder: Path, suite: Path) -> int:
+    """Let tuf-conformance try our client, from an environment of its own: it pins what it needs."""
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", suite], check=True)
+    client = f"{sys.executable} -m tests.updates.conformance"
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        suite / "tuf_conformance",
+        "--entrypoint",
+        client,
+    ]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def say(text: str) -> None:

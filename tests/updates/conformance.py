@@ -1,6 +1,6 @@
 """Our client behind the command line that tuf-conformance speaks.
 
-pytest tuf_conformance --entrypoint "<python> -m tests.updates.conformance"
+python -m tests.soak.updates conformance FOLDER   # where the suite was checked out
 """
 
 import argparse

@@ -4,6 +4,7 @@ What is in the image's backing file is what a disk would hold if the power went 
 a copy of that file, made while the writer stands still, is the disk after a power cut.
 """
 
+import filecmp
 import os
 import random
 import shutil
@@ -79,7 +80,7 @@ def cut_once(
                 os._exit(0)
         _write_beside(disk / "journal", after_s)
         os.kill(child, signal.SIGSTOP)
-        shutil.copyfile(image, cut)
+        _copy_at_one_moment(image, cut)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     with mounted(cut, work / "after") as disk:
@@ -96,6 +97,14 @@ def cut_once(
         told = {int(line.split()[0]) for line in (disk / "diary").read_text().splitlines()}
         assert told == set(range(1, state.count + 1)), f"outcomes lost: {told} of {state.count}"
     return cut, "new" if found == new else "old"
+
+
+def _copy_at_one_moment(image: Path, cut: Path) -> None:
+    """Copy again until nothing was written meanwhile: no disk holds an old block beside a much later one."""
+    while True:
+        shutil.copyfile(image, cut)
+        if filecmp.cmp(image, cut, shallow=False):
+            return
 
 
 def _write_beside(file: Path, seconds: float) -> None:

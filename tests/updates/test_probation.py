@@ -16,7 +16,7 @@ TERMS = Terms(600, 10)
     ("now", "evidence"),
     [
         (Vitals(30, engine_errors=2), "2 engine errors"),
-        (Vitals(30, self_test_failures=1), "self test failures"),
+        (Vitals(30, self_test_failures=2), "2 self test failures"),
         (Vitals(30, latency_s=0.12), "latency 120 ms, 60 ms before"),
         (Vitals(300, utterances=20, rejects=10), "10 of 20 utterances rejected, 40 of 400 before"),
         (Vitals(1300, utterances=50, offline_s=901), "no link to the broker for 901 s"),
@@ -41,6 +41,7 @@ def test_worse_than_before(now: Vitals, evidence: str) -> None:
         ),  # a while without a link is no proof of anything
         Vitals(30, utterances=1, rejects=1),  # somebody coughed
         Vitals(30, utterances=2, rejects=2),
+        Vitals(30, self_test_failures=1),  # it was busy
         Vitals(3, utterances=1, latency_s=0.5),  # an engine's first runs are slow
     ],
 )

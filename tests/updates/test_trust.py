@@ -188,10 +188,14 @@ def test_a_portal_answers_instead(trust: Trust, repository: ReleaseRepository, p
 
 
 def test_nobody_there(trust: Trust, repository: ReleaseRepository) -> None:
-    shutil.rmtree(repository.public)
+    shutil.rmtree(repository.public / "metadata")
     with pytest.raises(UnreachableError) as caught:
         trust.refresh()
     assert caught.value.final
+    shutil.rmtree(repository.public)
+    with pytest.raises(UnreachableError, match="stick") as caught:
+        trust.refresh()
+    assert not caught.value.final  # somebody may put it in again
 
 
 # Gap 1: no fsync. What python-tuf wrote is synced before the floor is raised and anything is used.

@@ -24,6 +24,8 @@ class Folder(Transport):
 
     def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
         """Yield a file's bytes from `offset` on. See `Transport.read`."""
+        if not self._folder.is_dir():
+            raise DownloadError(f"{self._folder}: not there; a stick may be missing")
         try:
             with open_within(self._folder, path).open("rb") as file:
                 file.seek(offset)
