@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -300,7 +301,7 @@ def adapt(
             version,
             python if python.exists() else None,
             Settings(**json.loads(settings)),
-            print,
+            partial(print, flush=True),
         )
     except VoxlineError as error:
         print(f"refused: {error}")

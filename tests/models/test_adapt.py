@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,14 @@ from agent.acoustics.bundle import Bundle, load_bundle, reseal_bundle  # noqa: E
 from agent.acoustics.engines.onnx import OnnxEngine  # noqa: E402
 from agent.acoustics.features import window_rows  # noqa: E402
 from agent.errors import AudioError, BundleError  # noqa: E402
-from agent.grammar import load_grammar  # noqa: E402
+from agent.grammar import compile_grammar, load_grammar  # noqa: E402
 from models.recipe.adapt import Lesson, Settings, adapt, foreign_sounds, losses  # noqa: E402
 from models.recipe.hearings import Listener, Upper  # noqa: E402
 from models.recipe.network import Network, Window  # noqa: E402
 from models.recipe.proof import Commands, Comparison, folds  # noqa: E402
 from models.recipe.recordings import Recording, RecordingsError, read_recordings  # noqa: E402
 from models.recipe.restore import restore  # noqa: E402
-from models.recipe.site import NotAdaptedError, adapt_bundle, write  # noqa: E402
+from models.recipe.site import NotAdaptedError, adapt_bundle, heard_as_labelled, write  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ SAID = {
     "07-halt-belt-three.opus": "halt belt three",
     "31-start-conveyor-four.opus": "start conveyor four",
 }
-QUICK = Settings(blocks=0, guises=0, passes=6, rate=3e-3, pull=0.0, rehearsal=0.0, batch=3)
+QUICK = Settings(guises=0, passes=6, rate=3e-3, pull=0.0, rehearsal=0.0, batch=3)
 """The head alone learns, fast: enough to mend what `damaged` breaks."""
 
 
@@ -105,7 +106,7 @@ def test_a_bundle_comes_back_to_the_bit(shipped: Bundle, network: Network, tmp_p
     np.testing.assert_array_equal(canary.logits, answer)
     with torch.no_grad():
         ours = network(torch.from_numpy(canary.samples.astype(np.float32))[None] / 32768)[0].numpy()
-    np.testing.assert_allclose(ours, answer, atol=2e-3)
+    np.testing.assert_allclose(ours, answer, atol=1e-2)  # the file holds rotary tables in float16
     assert again.manifest.npu is None
     assert again.rknn("rk3568") is None
     assert "support.json" not in again.manifest.files
@@ -158,6 +159,14 @@ def test_recordings_that_are_missing_or_unspeakable_are_named(tmp_path: Path) ->
     (tmp_path / "recordings.tsv").write_text("a.wav\tstart\n")
     with pytest.raises(AudioError, match="no such file"):
         read_recordings(tmp_path)
+
+
+def test_recordings_are_heard_as_the_station_hears(shipped: Bundle, tmp_path: Path) -> None:
+    grammar = load_grammar(DEMO)
+    graph = compile_grammar(grammar, shipped.manifest.tokens)
+    right, other = read_recordings(record(tmp_path / "site", dict(list(SAID.items())[:2])), grammar)
+    mistaken = replace(other, label=right.label)
+    assert heard_as_labelled(shipped, graph, [right, mistaken]) == Commands(exact=1, wrong=1, total=2)
 
 
 def recording(text: str) -> Recording:
@@ -217,13 +226,10 @@ def test_foreign_sounds_are_not_learnt_from() -> None:
 
 def test_a_site_that_gains_gets_a_sealed_bundle(damaged: Bundle, tmp_path: Path) -> None:
     folder = record(tmp_path / "site", SAID)
-    recordings = read_recordings(folder, load_grammar(DEMO))
+    recordings = read_recordings(folder)
     out = tmp_path / "adapted"
-    told: list[str] = []
-    outcome = adapt_bundle(damaged, recordings, DEMO, out, "0.1.1+lyon", None, QUICK, told.append)
+    outcome = adapt_bundle(damaged, recordings, None, out, "0.1.1+lyon", None, QUICK, silent)
     assert outcome.held_back.after.sum() < outcome.held_back.before.sum()
-    assert outcome.held_back.commands is not None
-    assert outcome.held_back.commands[1].exact > outcome.held_back.commands[0].exact
     assert outcome.golden[1].exact >= outcome.golden[0].exact
     made = load_bundle(out)
     assert made.digest == outcome.bundle.digest != damaged.digest
@@ -237,7 +243,7 @@ def test_a_site_that_gains_gets_a_sealed_bundle(damaged: Bundle, tmp_path: Path)
 def test_a_site_without_a_gain_gets_nothing(small: Bundle, tmp_path: Path) -> None:
     recordings = read_recordings(record(tmp_path / "site", SAID))
     out = tmp_path / "adapted"
-    timid = Settings(blocks=0, guises=0, passes=1, rate=1e-6)
+    timid = Settings(guises=0, passes=1, rate=1e-6)
     with pytest.raises(NotAdaptedError, match="no gain on held-back recordings is shown: phone errors"):
         adapt_bundle(small, recordings, None, out, "0.1.1", None, timid, silent)
     assert not out.exists()
