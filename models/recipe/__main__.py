@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -197,15 +198,12 @@ def bundle(
     / "convert-venv/bin/python",
 ) -> None:
     """Convert an exported model for the RK3568 and seal the bundle; prints what the NPU will run."""
-    from models.recipe.bundle import build
-    from models.recipe.corpus import read_audio
+    from models.recipe.bundle import build, canary_samples, manifest
     from models.recipe.facts import ENGLISH_MANDARIN
 
-    samples = json.loads((model / "info.json").read_text())["window_samples"]
-    speech = read_audio(sorted((out / "golden").glob("*.opus"))[0])
-    canary = np.zeros(samples, np.int16)
-    canary[: len(speech)] = speech[:samples]
-    made, report = build(model, out, ENGLISH_MANDARIN, python, canary)
+    described = manifest(json.loads((model / "info.json").read_text()), ENGLISH_MANDARIN)
+    canary = canary_samples(out, described["window_samples"])
+    made, report = build(model, out, described, python, canary)
     (model / "conversion.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{made.manifest.name} {made.manifest.version} in {out}: {json.dumps(report, indent=2)}")
 
@@ -334,6 +332,48 @@ def int8(
         for mode, scores in compare.count_orders(engine, orders(SPEECH, (None, 12.0, 6.0), every)).items():
             for score in scores:
                 print(f"  {mode}, {score.snr_db or 'clean'}: {score.exact} exact, {score.wrong} wrong")
+
+
+@app.command()
+def adapt(
+    recordings: Annotated[Path, typer.Option(help="Folder with recordings.tsv and the files that it names.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
+    version: Annotated[str, typer.Option(help="Of the new bundle, such as 0.1.1+lyon.")],
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle in use.")] = BUNDLES / "voxline-en-zh",
+    grammar: Annotated[
+        Path | None, typer.Option(help="The site's grammar: checks the sentences, and judges commands too.")
+    ] = None,
+    settings: Annotated[str, typer.Option(help="Settings to change, as JSON.")] = "{}",
+    python: Annotated[
+        Path, typer.Option(help="Python of the converter's environment; where there is none, for the CPU.")
+    ] = CACHE / "convert-venv/bin/python",
+) -> None:
+    """Adapt a bundle to a site's recordings, if those held back and the golden set speak for it."""
+    from agent.acoustics.bundle import load_bundle
+    from agent.errors import VoxlineError
+    from agent.grammar import load_grammar
+    from models.recipe.adapt import Settings
+    from models.recipe.recordings import read_recordings
+    from models.recipe.site import adapt_bundle
+
+    try:
+        said = read_recordings(recordings, load_grammar(grammar) if grammar else None)
+        outcome = adapt_bundle(
+            load_bundle(folder),
+            said,
+            grammar,
+            out,
+            version,
+            python if python.exists() else None,
+            Settings(**json.loads(settings)),
+            partial(print, flush=True),
+        )
+    except VoxlineError as error:
+        print(f"refused: {error}")
+        raise typer.Exit(1) from error
+    made = outcome.bundle.manifest
+    place = "CPU and NPU" if made.npu else "the CPU alone: no converter at " + str(python)
+    print(f"{made.name} {made.version} in {out}, for {place}; digest {outcome.bundle.digest}")
 
 
 @app.command(

@@ -1,6 +1,5 @@
 """From a trained model to the bundle that the agent loads."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,17 @@ from onnx import TensorProto, numpy_helper
 from agent.acoustics.bundle import Bundle, seal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
-from models.recipe.convert import convert
+from agent.acoustics.manifest import CANARY_LOGITS_FILE, CANARY_SAMPLES_FILE
+from agent.acoustics.support import TargetSupport
+from models.recipe.convert import TARGET, convert
+from models.recipe.corpus import read_audio
 from models.recipe.export import framed
 from models.recipe.tokens import TOKENS
 
 TOOLKIT = "2.5.0"
+NPU = {"toolkit_version": TOOLKIT, "runtime_version": TOOLKIT, "input_layout": "nhwc"}
 GOLDEN = "golden/labels.json"
+RKNN = f"model.{TARGET}.rknn"
 SMALL = 1024
 """Arrays of fewer values stay in float32."""
 
@@ -42,7 +46,7 @@ def halve(source: Path, target: Path) -> None:
 
 
 def manifest(info: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest of an encoder model, without `files`.
+    """Return the manifest of an encoder model, without `files` and `npu`.
 
     Args:
         info: what `export` wrote about the model.
@@ -67,42 +71,56 @@ def manifest(info: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any
         "first_frame_samples": info["frame_receptive_samples"] // 2,
         "input": {"name": "audio", "shape": info["input"]["shape"], "time_axis": 3, "channel_axis": 1},
         "output": {"name": "logits", "shape": info["output"]["shape"], "time_axis": 3, "channel_axis": 1},
-        "npu": {"toolkit_version": TOOLKIT, "runtime_version": TOOLKIT, "input_layout": "nhwc"},
         **facts,
     }
 
 
 def build(
-    model: Path, folder: Path, facts: Mapping[str, Any], converter: Path, canary: NDArray[np.int16]
+    model: Path,
+    folder: Path,
+    described: Mapping[str, Any],
+    converter: Path | None,
+    canary: NDArray[np.int16],
 ) -> tuple[Bundle, dict[str, Any]]:
     """Convert an exported model and seal the bundle.
 
     Args:
         model: folder that `export` wrote.
         folder: the bundle; everything in it that is not made here (golden set, licences) is kept.
-        facts: see `manifest`.
-        converter: interpreter of the converter's environment.
+        described: its manifest without `files` and `npu`, see `manifest`.
+        converter: interpreter of the converter's environment; without it the bundle is for the CPU alone.
         canary: int16, one window of real speech.
 
     Returns:
-        The bundle, and a report of the conversion.
+        The bundle, and a report of the conversion, empty if there was none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    info = json.loads((model / "info.json").read_text())
-    features = framed(canary.astype(np.float32) / np.float32(32768))
-    answer, table = convert(converter, model / "model.onnx", folder / "model.rk3568.rknn", features[None])
+    converted = None
+    if converter:
+        features = framed(canary.astype(np.float32) / np.float32(32768))
+        converted = convert(converter, model / "model.onnx", folder / RKNN, features[None])
+    else:
+        (folder / RKNN).unlink(missing_ok=True)  # it would be of another model
     halve(model / "model.onnx", folder / "model.onnx")
-    (folder / "canary.samples.i16").write_bytes(canary.astype("<i2").tobytes())
-    frames, tokens = info["window_frames"], len(TOKENS)
-    (folder / "canary.logits.f32").write_bytes(bytes(4 * frames * tokens))
-    described = manifest(info, facts)
+    frames, tokens = described["frames"], len(described["tokens"])
+    canary.astype("<i2").tofile(folder / CANARY_SAMPLES_FILE)
+    (folder / CANARY_LOGITS_FILE).write_bytes(bytes(4 * frames * tokens))
+    described = {**described, "npu": NPU if converter else None}
     if (folder / GOLDEN).exists():
         described["golden"] = GOLDEN
     bundle = seal_bundle(folder, described)  # an engine needs a bundle, and the canary an engine
     logits = np.array(OnnxEngine(bundle).run(window_rows(bundle.manifest, canary)), "<f4")
-    (folder / "canary.logits.f32").write_bytes(logits.tobytes())
-    simulated = answer[0].reshape(tokens, frames).T
-    report = {
+    logits.tofile(folder / CANARY_LOGITS_FILE)
+    report = _report(logits, *converted) if converted else {}
+    return seal_bundle(folder, described), report
+
+
+def _report(
+    logits: NDArray[np.float32], simulated: NDArray[np.float32], table: TargetSupport
+) -> dict[str, Any]:
+    """Tell what the converter made, from its and ONNX Runtime's answers to the canary."""
+    simulated = simulated.reshape(logits.shape[::-1]).T
+    return {
         "layers": len(table.layers),
         "cpu_layers": sorted({layer.kind for layer in table.layers if layer.place == "CPU"}),
         "cycles": table.cycles,
@@ -110,4 +128,11 @@ def build(
         "simulator_onnx_correlation": float(np.corrcoef(simulated.ravel(), logits.ravel())[0, 1]),
         "simulator_onnx_max_difference": float(np.abs(simulated - logits).max()),
     }
-    return seal_bundle(folder, described), report
+
+
+def canary_samples(folder: Path, count: int) -> NDArray[np.int16]:
+    """Return one window of real speech: the bundle's first golden utterance, and silence."""
+    speech = read_audio(sorted((folder / "golden").glob("*.opus"))[0])
+    canary = np.zeros(count, np.int16)
+    canary[: len(speech)] = speech[:count]
+    return canary

@@ -86,15 +86,19 @@ class Encoder(nn.Module):
 
     def forward(self, audio: Tensor, mask: Tensor | None = None) -> Tensor:
         """Encode; `mask` [T, T] is true where attention is allowed (None: everywhere)."""
+        out: Tensor = self.norm(self.lower(audio, LAYERS, mask))
+        return out
+
+    def lower(self, audio: Tensor, blocks: int, mask: Tensor | None = None) -> Tensor:
+        """Answer what leaves the convolutions and the first `blocks` blocks, [B, T, WIDTH]."""
         # The first convolution is framing and a matrix product, which trains much faster than a convolution.
         x = torch.tanh(functional.linear(audio.unfold(1, 127, 64), self.conv1.weight[:, 0]))
         x = functional.layer_norm(x, x.shape[1:]) * self.groupnorm.weight + self.groupnorm.bias
         x = functional.gelu(self.conv3(functional.gelu(self.conv2(x.transpose(1, 2))))).transpose(1, 2)
         rotary = rotary_tables(x.shape[1], x.device)
-        for block in self.blocks:
+        for block in self.blocks[:blocks]:
             x = block(x, rotary, mask)
-        out: Tensor = self.norm(x)
-        return out
+        return x
 
 
 class Head(nn.Module):

@@ -15,6 +15,10 @@ from models.recipe.sliding import slide
 
 WINDOW = Window(hop=40, look_ahead=24)
 BATCH_SECONDS = 600.0
+MIN_GAIN = 0.5
+"""Nats by which another pronunciation must be likelier than the first."""
+Words = list[list[list[int]]]
+"""Per word, its pronunciations as token indices."""
 
 
 def _batches(clips: Sequence[Clip]) -> Iterator[list[int]]:
@@ -42,7 +46,7 @@ def _logp(network: Network, audio: Sequence[NDArray[np.int16]], device: torch.de
 
 
 def _losses(logp: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
-    """Return the CTC loss of each target, for log-probabilities [len(targets), T, tokens]."""
+    """Return the CTC loss of each target, nats, for log-probabilities [len(targets), T, tokens]."""
     flat = torch.tensor([t for target in targets for t in target], device=logp.device)
     lengths = torch.tensor([len(target) for target in targets])
     steps = torch.full((len(targets),), logp.shape[1])
@@ -51,6 +55,19 @@ def _losses(logp: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
 
 def _flat(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
     return [token for variants in words for token in variants[0]]
+
+
+def likeliest(logp: Tensor, words: Words) -> Words:
+    """Put the likeliest pronunciation of each word first, for a clip's log-probabilities [T, tokens]."""
+    choices = [(w, v) for w, options in enumerate(words) for v in range(1, len(options))]
+    tried = [_flat([*words[:w], [words[w][v]], *words[w + 1 :]]) for w, v in choices]
+    losses = _losses(logp[None].expand(1 + len(tried), -1, -1), [_flat(words), *tried]).tolist()
+    gains = [losses[0] - loss for loss in losses[1:]]
+    best = [list(options) for options in words]
+    for gain, (w, v) in sorted(zip(gains, choices, strict=True)):  # the best comes last, and wins
+        if gain > MIN_GAIN:
+            best[w] = [words[w][v], *(other for other in words[w] if other != words[w][v])]
+    return best
 
 
 def refine(
@@ -66,20 +83,9 @@ def refine(
         logp = _logp(network, [audio[i] for i in batch], device)
         losses = _losses(logp, [_flat(clips[i].words) for i in batch]).tolist()
         for row, (i, loss) in enumerate(zip(batch, losses, strict=True)):
-            words = [list(options) for options in clips[i].words]
-            choices = [(w, v) for w, options in enumerate(words) for v in range(1, len(options))]
-            if variants and choices:
-                tried = []
-                for w, v in choices:
-                    other = [*words[:w], [words[w][v]], *words[w + 1 :]]
-                    tried.append(_flat(other))
-                gains = (loss - _losses(logp[row : row + 1].expand(len(tried), -1, -1), tried)).tolist()
-                for gain, (w, v) in sorted(zip(gains, choices, strict=True)):  # the best comes last, and wins
-                    if gain > 0.5:
-                        words[w] = [
-                            clips[i].words[w][v],
-                            *(o for o in clips[i].words[w] if o != clips[i].words[w][v]),
-                        ]
+            words = clips[i].words
+            if variants:
+                words = likeliest(logp[row], words)
                 loss = float(_losses(logp[row : row + 1], [_flat(words)])[0])
             out[i] = (replace(clips[i], words=words), loss / max(1, len(_flat(words))))
     return out

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from models.recipe.corpus import Clip, read_index
+from models.recipe.corpus import Clip, unpack
 from models.recipe.network import FRAME, SAMPLE_RATE
 
 TAPS = 4
@@ -34,23 +35,23 @@ class Bank:
     @classmethod
     def load(cls, folders: Sequence[Path], device: torch.device) -> tuple["Bank", list[Clip]]:
         """Copy packed corpora to the device and measure the level of each clip."""
-        clips = [clip for folder in folders for clip in read_index(folder)]
-        length = np.array([round(clip.seconds * SAMPLE_RATE) for clip in clips], np.int64)
-        start = np.cumsum(length) - length
-        audio = [np.load(folder / "audio.npy", mmap_mode="r") for folder in folders]
-        loud = []
-        for part, folder in zip(audio, folders, strict=True):
-            at = 0
-            for clip in read_index(folder):
-                end = at + round(clip.seconds * SAMPLE_RATE)
-                blocks = part[at : end - (end - at) % 400].astype(np.float32).reshape(-1, 400)
-                loud.append(
-                    np.sqrt(np.sort((blocks**2).mean(1))[int(len(blocks) * 0.85)]) if len(blocks) else 1.0
-                )
-                at = end
-        parts = [torch.from_numpy(np.array(part)).to(device) for part in audio]
-        whole = torch.cat([*parts, torch.zeros(TAPS, dtype=torch.int16, device=device)])
-        return cls(whole, start, length, np.maximum(loud, 1.0)), clips
+        packed = [unpack(folder) for folder in folders]
+        clips = [clip for own, _ in packed for clip in own]
+        return cls.of([samples for _, audio in packed for samples in audio], device), clips
+
+    @classmethod
+    def of(cls, clips: Sequence[NDArray[np.int16]], device: torch.device) -> "Bank":
+        """Copy clips, int16 of any length, to the device and measure the level of each."""
+        length = np.array([len(clip) for clip in clips], np.int64)
+        audio = torch.from_numpy(np.concatenate([*clips, np.zeros(TAPS, np.int16)])).to(device)
+        loud = np.array([_loud(clip) for clip in clips], np.float32)
+        return cls(audio, np.cumsum(length) - length, length, np.maximum(loud, 1.0))
+
+
+def _loud(clip: NDArray[np.int16]) -> float:
+    """Return the rms of the block of 25 ms than which 15 % are louder, in int16 units."""
+    blocks = clip[: len(clip) // 400 * 400].astype(np.float32).reshape(-1, 400)
+    return float(np.sqrt(np.sort((blocks**2).mean(1))[int(len(blocks) * 0.85)])) if len(blocks) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
