@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle, load_bundle, reseal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
+from agent.acoustics.manifest import VERSION
 from agent.acoustics.support import REPORT_FILE
 from agent.audio.file import read_audio
 from agent.errors import BundleError, VoxlineError
 from agent.evaluation.commands import Trial, Verdict, read_labels, run_trials
+from agent.evaluation.golden import FOLDER as GOLDEN
+from agent.evaluation.golden import GRAMMAR, LABELS
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
-from agent.updates.release import GRAMMAR_FILE, VERSION
-from agent.updates.trial import GOLDEN, LABELS, REJECTS
+from agent.updates.trial import REJECTS
 from models.recipe.adapt import Lesson, Settings, adapt, foreign_sounds
 from models.recipe.bundle import build, canary_samples
 from models.recipe.convert import TARGET
@@ -135,13 +137,13 @@ def _check(bundle: Bundle, out: Path, version: str) -> None:
 
 
 def _golden_graph(bundle: Bundle) -> Graph:
-    own = bundle.folder / GOLDEN / GRAMMAR_FILE
+    own = bundle.folder / GOLDEN / GRAMMAR
     path = own if own.exists() else DEMO_GRAMMAR
     graph = compile_grammar(load_grammar(path), bundle.manifest.tokens)
     needed = {label.command for label in read_labels(bundle.folder / GOLDEN / LABELS).values()}
     if missing := needed - {command.name for command in graph.commands}:
         raise BundleError(
-            f"{bundle.folder / GOLDEN}: {path} has no {min(missing)}; put its grammar there: {GRAMMAR_FILE}"
+            f"{bundle.folder / GOLDEN}: {path} has no {min(missing)}; put its grammar there: {GRAMMAR}"
         )
     return graph
 
