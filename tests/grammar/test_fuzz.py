@@ -17,8 +17,9 @@ from agent.grammar.load import parse_grammar
 
 ROOT = Path(__file__).parents[2]
 TOKENS = ("<blank>", "<noise>", *sorted(inventory()))
-LIMIT_S = 20.0
-"""Of processor time, and far above what it takes (5 s at most): a hang is what must fail."""
+LIMIT_S = 90.0
+"""Of processor time, and far above what it takes (5 s at most where it was measured, more than 20 s on a slow
+processor): a hang is what must fail."""
 
 DEMO = (ROOT / "grammars/demo.yaml").read_text()
 HEAD = "name: a\nconfirm: []\ncancel: []\n"
