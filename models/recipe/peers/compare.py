@@ -23,9 +23,10 @@ from models.recipe.scoring import distances
 
 NAMES = ("voxline", "pocketsphinx", "moonshine")
 SNRS_DB: tuple[float | None, ...] = (None, 24.0, 18.0, 15.0, 12.0, 9.0, 6.0)
-FAR = {"pocketsphinx": float("inf"), "moonshine": 0.1}
-"""A text is refused that is further than this from every sentence, per sound. PocketSphinx refuses by itself;
-Moonshine writes something for every sound, so this is what makes it refuse, fitted on the orders."""
+FAR = {"pocketsphinx": 1e-6, "moonshine": 0.1}
+"""A text is refused that is further than this from every sentence, per sound. PocketSphinx writes a sentence,
+or the beginning of one where it found none to the end: that is its own refusal. Moonshine writes something
+for every sound, so this alone makes it refuse."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ class PocketSphinx:
     """PocketSphinx, its English model, and a JSGF grammar.
 
     Its own dictionary, with the words that it lacks added as Voxline says them. The whole recording is given
-    at once, which lets it normalize over all of it. It refuses where no sentence is complete at the end; its
-    best guess is then the beginning of a sentence.
+    at once, which lets it normalize over all of it. Where no sentence is complete at the end it answers
+    nothing, or the beginning of one.
     """
 
     def __init__(self, jsgf: str, words: Iterable[str], lexicon: Lexicon) -> None:
