@@ -93,7 +93,7 @@ def test_a_consumer_is_tried_and_watched_as_the_manual_says(flow: Mosquitto) -> 
     """`mosquitto_rr` asks Node-RED with our flow, `mosquitto_sub` sees it."""
     manual = (DOCS / "README.md").read_text()
     (watch,) = re.findall(r"    (mosquitto_sub .*)\n", manual)
-    (ask,) = re.findall(r"    (mosquitto_rr .*?)\n\n", manual, re.DOTALL)
+    (ask,) = re.findall(r"    (mosquitto_rr [^\n]*/command/.*?)\n\n", manual, re.DOTALL)
     watch, ask = (
         line.replace("mosquitto_rr", f"mosquitto_rr -W 10 -p {flow.port}").replace(
             "mosquitto_sub", f"exec mosquitto_sub -W 60 -p {flow.port}"
