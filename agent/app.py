@@ -170,8 +170,8 @@ class App:
             case EngineChoice():
                 self._publish_engine(item)
             case EngineFailed(reason):
-                self._vitals.engine_failed(time.monotonic())
-                log.error("engine_failed", reason=reason)
+                if self._vitals.engine_failed(time.monotonic()):  # it may fail at every window for hours
+                    log.error("engine_failed", reason=reason)
             case Result():
                 self._examined(item)
             case Compiled(vocabulary, ears, error):

@@ -53,10 +53,12 @@ class Vitals:
         self._audio_state: tuple[str, Stuck | None] = ("", None)
         self._progress = -1
 
-    def engine_failed(self, now_s: float) -> None:
-        """Count a run of the engine that gave no result."""
+    def engine_failed(self, now_s: float) -> bool:
+        """Count a run of the engine that gave no result; true if it is the first one lately."""
+        first = now_s - self._engine_failed_s >= FAILING_S
         self.engine_failures += 1
         self._engine_failed_s = now_s
+        return first
 
     def progressed(self) -> bool:
         """Whether the recognizer got on since it was asked last, or waits for a microphone that is gone."""
