@@ -87,16 +87,14 @@ def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Eviden
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as child:
-        assert child.stdin  # noqa: S101 (for mypy)
-        child.stdin.write(conditions.model_dump_json().encode())
-        child.stdin.close()
-        child.stdin = None
+        unsent: bytes | None = conditions.model_dump_json().encode()
         deadline_s = monotonic() + TIMEOUT_S
         while True:
             try:
-                output, _ = child.communicate(timeout=_POLL_S)
+                output, _ = child.communicate(unsent, timeout=_POLL_S)
                 break
             except subprocess.TimeoutExpired:
+                unsent = None  # communicate() keeps what it could not write yet
                 if interrupted():
                     child.kill()
                     return None
