@@ -19,9 +19,8 @@ from agent.acoustics.manifest import VERSION
 from agent.acoustics.support import REPORT_FILE
 from agent.audio.file import read_audio
 from agent.errors import BundleError, VoxlineError
-from agent.evaluation.commands import Trial, Verdict, read_labels, run_trials
-from agent.evaluation.golden import FOLDER as GOLDEN
-from agent.evaluation.golden import GRAMMAR, LABELS
+from agent.evaluation.commands import Trial, Verdict, run_trials
+from agent.evaluation.golden import GoldenSet, find_golden
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
@@ -43,8 +42,6 @@ Say = Callable[[str], None]
 HOPS_PER_WINDOW = 3
 """While learning: a hop is four times the agent's, so that there are a quarter of the windows."""
 REHEARSED_GUISES = 2
-DEMO_GRAMMAR = Path(__file__).parents[2] / "grammars/demo.yaml"
-"""Of golden sets that bring none of their own."""
 
 
 class NotAdaptedError(VoxlineError):
@@ -92,8 +89,11 @@ def adapt_bundle(
     """
     _check(bundle, out, version)
     parts = folds(recordings)
-    network, graph = restore(bundle), _golden_graph(bundle)
-    course = prepare(bundle, network, recordings, settings, say)
+    golden_set = find_golden(bundle.folder)
+    if golden_set is None:
+        raise BundleError(f"{bundle.folder}: has no golden set and grammar to show what would be forgotten")
+    network = restore(bundle)
+    course = prepare(bundle, network, recordings, golden_set, settings, say)
     own = compile_grammar(load_grammar(grammar), bundle.manifest.tokens) if grammar else None
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
@@ -108,7 +108,7 @@ def adapt_bundle(
         changes = _changes(bundle, recordings, settings, version)
         made = write(adapted, bundle, Path(scratch) / "adapted", changes, None)
         say("hearing the golden set")
-        golden = golden_commands(bundle, graph), golden_commands(made, graph)
+        golden = golden_commands(bundle, golden_set), golden_commands(made, golden_set)
         say(f"golden set: {golden[0]} before, {golden[1]} after")
         if golden[1].worse_than(golden[0]):
             raise NotAdaptedError(f"the golden set suffers: {golden[0]} before, {golden[1]} after")
@@ -124,28 +124,12 @@ def _check(bundle: Bundle, out: Path, version: str) -> None:
     manifest = bundle.manifest
     if manifest.family != "encoder" or manifest.tokens != TOKENS:
         raise BundleError(f"{bundle.folder}: only an encoder with this recipe's tokens can be adapted")
-    if manifest.golden != f"{GOLDEN}/{LABELS}":
-        raise BundleError(
-            f"{bundle.folder}: has no {GOLDEN}/{LABELS}, so nothing shows what would be forgotten"
-        )
     if out.exists():
         raise BundleError(f"{out}: exists; name a folder that does not")
     if not re.fullmatch(VERSION, version) or _numbers(version) <= _numbers(manifest.version):
         raise BundleError(
             f"--version {version}: must be newer than {manifest.version}, such as {_next(manifest.version)}"
         )
-
-
-def _golden_graph(bundle: Bundle) -> Graph:
-    own = bundle.folder / GOLDEN / GRAMMAR
-    path = own if own.exists() else DEMO_GRAMMAR
-    graph = compile_grammar(load_grammar(path), bundle.manifest.tokens)
-    needed = {label.command for label in read_labels(bundle.folder / GOLDEN / LABELS).values()}
-    if missing := needed - {command.name for command in graph.commands}:
-        raise BundleError(
-            f"{bundle.folder / GOLDEN}: {path} has no {min(missing)}; put its grammar there: {GRAMMAR}"
-        )
-    return graph
 
 
 def _numbers(version: str) -> list[int]:
@@ -158,7 +142,12 @@ def _next(version: str) -> str:
 
 
 def prepare(
-    bundle: Bundle, network: Network, recordings: Sequence[Recording], settings: Settings, say: Say
+    bundle: Bundle,
+    network: Network,
+    recordings: Sequence[Recording],
+    golden_set: GoldenSet,
+    settings: Settings,
+    say: Say,
 ) -> Course:
     """Hear everything once with the part that stays frozen."""
     manifest = bundle.manifest
@@ -174,7 +163,7 @@ def prepare(
         plain.append(lesson)
         guises.append([replace(lesson, hearing=each) for each in site.guises(index, settings.guises)])
     say("hearing other people's commands")
-    others = Listener(network, settings.blocks, _rehearsed(bundle), window, seed=2)
+    others = Listener(network, settings.blocks, _rehearsed(golden_set), window, seed=2)
     kept = [each for i in range(len(others.recordings)) for each in others.guises(i, REHEARSED_GUISES)]
     return Course(recordings, plain, guises, kept)
 
@@ -188,10 +177,9 @@ def _lesson(upper: Upper, hearing: Hearing, recording: Recording) -> Lesson:
     return Lesson(hearing, tuple(first_variant(words)), foreign)
 
 
-def _rehearsed(bundle: Bundle) -> list[NDArray[np.int16]]:
+def _rehearsed(golden_set: GoldenSet) -> list[NDArray[np.int16]]:
     """Return every second golden utterance: the others judge what is forgotten, and are never learnt from."""
-    folder = bundle.folder / GOLDEN
-    return [read_audio(folder / file) for file in sorted(read_labels(folder / LABELS))[::2]]
+    return [read_audio(golden_set.folder / file) for file in sorted(golden_set.labels)[::2]]
 
 
 def write(
@@ -232,23 +220,23 @@ def heard_as_labelled(bundle: Bundle, graph: Graph, recordings: Sequence[Recordi
         for each in recordings
         if each.label
     ]
-    return _count([trial.verdict for trial in trials])
+    return _count(trials)
 
 
-def golden_commands(bundle: Bundle, graph: Graph) -> Commands:
-    """Hear the golden set as the station would; a reject that becomes a command counts as wrong."""
-    folder = bundle.folder / GOLDEN
+def golden_commands(bundle: Bundle, golden_set: GoldenSet) -> Commands:
+    """Hear a golden set as the station would; a reject that becomes a command counts as wrong."""
+    graph = compile_grammar(golden_set.grammar, bundle.manifest.tokens)
     ear = Ear(bundle, OnnxEngine(bundle), graph, bundle.manifest.operating_points.normal)
-    verdicts = [
-        trial.verdict for trial in run_trials(ear, read_labels(folder / LABELS), folder, None, [None])
-    ]
-    for file in json.loads((folder / REJECTS).read_bytes()) if (folder / REJECTS).exists() else ():
-        heard = ear.listen(in_room(read_audio(folder / file), None, None, seed=0))
-        verdicts += [Verdict.WRONG] if any(each.reject is None for each in heard) else []
-    return _count(verdicts)
+    folder = golden_set.folder
+    commands = _count(run_trials(ear, golden_set.labels, folder, None, [None]))
+    rejects = json.loads((folder / REJECTS).read_bytes()) if (folder / REJECTS).exists() else ()
+    heard = [ear.listen(in_room(read_audio(folder / file), None, None, seed=0)) for file in rejects]
+    accepted = sum(any(each.reject is None for each in hypotheses) for hypotheses in heard)
+    return replace(commands, wrong=commands.wrong + accepted)
 
 
-def _count(verdicts: Sequence[Verdict]) -> Commands:
+def _count(trials: Sequence[Trial]) -> Commands:
+    verdicts = [trial.verdict for trial in trials]
     return Commands(verdicts.count(Verdict.EXACT), verdicts.count(Verdict.WRONG), len(verdicts))
 
 
