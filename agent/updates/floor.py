@@ -33,7 +33,6 @@ class Seen:
     version: int
     keys: tuple[str, ...]
     """Ids of the keys that may sign it, sorted."""
-    expires: datetime
 
 
 class Mark(BaseModel):
@@ -52,31 +51,32 @@ class Floor(BaseModel):
 
     schema_version: Literal[1] = 1
     time: AwareDatetime | None = None
-    """A moment that has passed for certain: what had expired by then has expired, whatever the clock says.
-    It is only taken while all metadata was valid, so a clock that runs ahead cannot raise it too far."""
+    """A moment that has passed for certain. It is only taken while all metadata was valid, so a clock that
+    runs ahead cannot raise it too far."""
     roles: Mapping[str, Mark] = {}
 
-    def check(self, seen: Mapping[str, Seen], now: datetime) -> None:
+    def past(self, now: datetime) -> datetime:
+        """Return what has passed for certain, whatever the clock says: what expires by then has expired."""
+        return max(now, self.time) if self.time else now
+
+    def check(self, seen: Mapping[str, Seen]) -> None:
         """Refuse what is older than what was seen before.
 
         Raises:
             UntrustedError: names the role.
         """
-        past = max(now, self.time) if self.time else now
         # With new online keys versions may begin anew: the owner recovers so from stolen ones.
         renewed = any(self._rotated(role, seen) for role in ("timestamp", "snapshot"))
         for role, this in seen.items():
-            if this.expires <= past:
-                raise UntrustedError(f"{role}.json has expired on {this.expires:%Y-%m-%d %H:%M} UTC")
             mark = self.roles.get(role)
             forgiven = role != "root" and (renewed or self._rotated(role, seen))
             if mark and this.version < mark.version and not forgiven:
                 raise UntrustedError(f"{role}.json went back from version {mark.version} to {this.version}")
 
-    def raised(self, seen: Mapping[str, Seen], now: datetime) -> "Floor":
-        """Return the floor after metadata that passed `check`."""
+    def raised(self, seen: Mapping[str, Seen], past: datetime) -> "Floor":
+        """Return the floor after metadata that passed `check` and had not expired at `past`."""
         marks = {role: Mark(version=this.version, keys=this.keys) for role, this in seen.items()}
-        return Floor(time=max(now, self.time) if self.time else now, roles={**self.roles, **marks})
+        return Floor(time=past, roles={**self.roles, **marks})
 
     def _rotated(self, role: str, seen: Mapping[str, Seen]) -> bool:
         return role in self.roles and role in seen and self.roles[role].keys != seen[role].keys
