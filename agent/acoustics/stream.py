@@ -1,7 +1,8 @@
 """From samples to log-probabilities: the model as a stateless window that slides over a stream.
 
 Every hop the engine hears the last window. Frames whose look-ahead is filled are *committed*: each is given
-out exactly once, in order. Newer ones are *provisional*: the next hop gives them again, better.
+out exactly once, in order. Newer ones are *provisional*: the next hop gives them again, better. The last ones
+that were committed before are given again as *revised*: this window hears them with more of what follows.
 """
 
 from copy import copy
@@ -18,6 +19,8 @@ GAP_TOLERANCE_S = 0.03
 """Block times may be off by this much before sound counts as lost."""
 BACK_TOLERANCE_S = 0.5
 """Times may be corrected back by this much: no sound is lost by that, the first ones were too late."""
+REVISED_HOPS = 3
+"""Each frame is revised so often. In noise three bring the most, one or two less, eleven no more."""
 CLOCK_TIME_CONSTANT_S = 10.0
 """How slowly frame times follow the drift between the sound card's clock and ours."""
 
@@ -41,6 +44,8 @@ class Emission:
 
     committed: Frames
     provisional: Frames
+    revised: Frames
+    """The frames right before the committed ones, once more."""
     gap_s: float = 0.0
     """Jump of time before these frames: lost sound of up to one window reads as silence; after a longer jump,
     or one back in time (negative), the stream has started anew."""
@@ -144,12 +149,14 @@ class AcousticStream:
         logits = self._engine.run(rows)
         first_centre = self._heard - m.window_samples + m.first_frame_samples
         centres = first_centre + m.frame_samples * np.arange(m.frames)
-        first = int(np.searchsorted(centres, self._committed))
-        self._committed = int(centres[m.usable_frames - 1]) + 1
+        oldest, first = (int(at) for at in np.searchsorted(centres, (0, self._committed)))
+        oldest = max(oldest, first - REVISED_HOPS * m.hop_samples // m.frame_samples)
+        self._committed = max(self._committed, int(centres[m.usable_frames - 1]) + 1)
         gap_s, self._pending_gap_s = self._pending_gap_s, 0.0
         return Emission(
             committed=self._frames(logits, centres, slice(first, m.usable_frames)),
             provisional=self._frames(logits, centres, slice(m.usable_frames, m.frames)),
+            revised=self._frames(logits, centres, slice(oldest, first)),
             gap_s=gap_s,
         )
 

@@ -16,6 +16,7 @@ from agent.grammar.graph import Graph
 from agent.recognition.confidence import WordFit, fit_words, probability
 from agent.recognition.decoder import Decoder, Finish, SearchLimits
 from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
+from agent.recognition.hindsight import Hindsight
 from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Reject
 from agent.recognition.network import build_network
 
@@ -31,6 +32,8 @@ LONGEST_GAP_S = 0.5
 """Sound that is missing from the stream for longer ends what was being said."""
 LEAD_S = 0.2
 """A command follows a pause; speech running into it from before speaks against it."""
+RUN_UP_S = 0.6
+"""Before a sentence, when it is heard again: it may turn out to have begun earlier."""
 
 
 class Recognizer:
@@ -56,6 +59,7 @@ class Recognizer:
             entry_penalty=calibration.entry_penalty,
             limits=limits,
         )
+        self._hindsight = Hindsight(len(graph.tokens), self._decoder.limits.max_frames)
         self._last_s = -np.inf
         self._deaf_until_s = -np.inf
         """Sound before this belongs to an utterance that has been reported."""
@@ -84,6 +88,7 @@ class Recognizer:
         """Return an independent one that has heard the same."""
         other = copy(self)
         other._decoder = self._decoder.copy()
+        other._hindsight = self._hindsight.copy()
         return other
 
     def enable(self, commands: Collection[str]) -> None:
@@ -94,14 +99,18 @@ class Recognizer:
     def push(self, heard: Emission) -> list[Hypothesis]:
         """Take one hop of frames and return the utterances that ended in it, in order."""
         hypotheses = []
-        for frame, time_s in _timed_frames(heard.committed):
-            if not 0 < time_s - self._last_s <= LONGEST_GAP_S:
+        times_s = heard.committed.times_s
+        if len(times_s):
+            if not 0 < times_s[0] - self._last_s <= LONGEST_GAP_S:
                 self._decoder.reset()  # words before and after lost sound are not one sentence
-            self._last_s = time_s
+                self._hindsight.clear()
+            self._last_s = float(times_s[-1])
+        self._hindsight.push(heard)
+        for newest, (frame, time_s) in enumerate(_timed_frames(heard.committed), start=1 - len(times_s)):
             self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
             endpoint = find_endpoint(self._decoder, self._patience)
             if endpoint:
-                hypothesis = self._describe(self._decoder, endpoint, time_s)
+                hypothesis = self._describe(self._decoder, endpoint, time_s, newest)
                 if hypothesis:
                     hypotheses.append(hypothesis)
                 self._finish(time_s - endpoint.quiet * self.frame_s)
@@ -121,22 +130,38 @@ class Recognizer:
         if not len(score) or score.max() <= 0:
             return None
         ahead = self._decoder.copy()
-        for frame, time_s in _timed_frames(provisional):
+        for newest, (frame, time_s) in enumerate(_timed_frames(provisional), start=1):
             ahead.step(frame, may_begin=False)
             endpoint = find_endpoint(ahead, self._patience)
             if endpoint:
-                hypothesis = self._describe(ahead, endpoint, time_s)
+                hypothesis = self._describe(ahead, endpoint, time_s, newest)
                 return hypothesis if hypothesis and hypothesis.reject is None else None
         return None
 
-    def _describe(self, decoder: Decoder, endpoint: Endpoint, time_s: float) -> Hypothesis | None:
+    def _describe(
+        self, decoder: Decoder, endpoint: Endpoint, time_s: float, newest: int
+    ) -> Hypothesis | None:
         end_s = time_s - (endpoint.quiet - 1) * self.frame_s
         if endpoint.ending is Ending.BACKGROUND and decoder.background.sounds < MIN_SOUNDS:
             return None
         if endpoint.finish is None:
             reject = Reject.INCOMPLETE if endpoint.ending is Ending.INCOMPLETE else Reject.BACKGROUND
             return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=reject)
-        return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
+        if endpoint.ending is not Ending.COMPLETE:
+            return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
+        again = self._hear_again(endpoint.finish.age, newest)
+        finish = next(iter(again.finishes()), None)
+        if finish is None or finish.score <= 0:
+            return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=Reject.BACKGROUND)
+        return self._weigh(again, endpoint.ending, finish, time_s)
+
+    def _hear_again(self, age: int, newest: int) -> Decoder:
+        """Search the last `age` frames and a little before them anew, as all windows together heard them."""
+        again = self._decoder.anew()
+        frames = self._hindsight.frames(age + round(RUN_UP_S / self.frame_s), newest)
+        for frame, time_s in _timed_frames(frames):
+            again.step(frame, may_begin=time_s > self._deaf_until_s)
+        return again
 
     def _weigh(self, decoder: Decoder, ending: Ending, finish: Finish, time_s: float) -> Hypothesis:
         states = decoder.states(finish.token)

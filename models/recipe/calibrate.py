@@ -45,10 +45,10 @@ def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache:
     digest = hashlib.sha256(
         bundle.manifest.files["model.onnx"].sha256.encode() + samples.tobytes()
     ).hexdigest()
-    path = cache / "emissions" / f"{digest[:32]}.npz"
+    path = cache / "emissions-revised" / f"{digest[:32]}.npz"
     if not path.exists():
         heard = list(_stream(bundle, engine, samples))
-        parts = [frames for emission in heard for frames in (emission.committed, emission.provisional)]
+        parts = [frames for each in heard for frames in (each.committed, each.provisional, each.revised)]
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
         np.savez(
@@ -63,7 +63,7 @@ def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache:
         log_probs = np.split(stored["log_probs"].astype(np.float32), cuts)
         times_s = np.split(stored["times_s"], cuts)
     frames = [Frames(*pair) for pair in zip(log_probs, times_s, strict=True)]
-    return [Emission(*pair) for pair in zip(frames[::2], frames[1::2], strict=True)]
+    return [Emission(*parts) for parts in zip(frames[::3], frames[1::3], frames[2::3], strict=True)]
 
 
 def _stream(bundle: Bundle, engine: Engine, samples: NDArray[np.int16]) -> Iterator[Emission]:

@@ -8,7 +8,7 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import SAMPLE_RATE_HZ
-from agent.acoustics.stream import AcousticStream, Emission, log_softmax, offline
+from agent.acoustics.stream import REVISED_HOPS, AcousticStream, Emission, log_softmax, offline
 from agent.errors import EngineError
 from tests.acoustics.small import FRAME, WINDOW
 
@@ -60,6 +60,25 @@ def test_frames_come_once_in_order_and_are_those_of_one_long_window(
         start = int(np.argmin(abs(frames.times_s - first_s)))
         assert np.allclose(frames.times_s[start], first_s)
         assert np.allclose(frames.log_probs[start : start + 19], log_softmax(logits), atol=1e-5)
+
+
+def test_revised_frames_are_those_that_were_committed_last_as_the_new_window_hears_them(
+    bundle: Bundle, engine: OnnxEngine
+) -> None:
+    manifest = bundle.manifest
+    stream = AcousticStream(manifest, engine)
+    committed: list[float] = []
+    for index, emission in enumerate(stream.push(SOUND[: 4 * WINDOW], 0.0)):
+        most = REVISED_HOPS * manifest.hop_samples // manifest.frame_samples
+        known = min(most, manifest.usable_frames - len(emission.committed), len(committed))
+        assert list(emission.revised.times_s) == committed[len(committed) - known :]
+        committed += list(emission.committed.times_s)
+        heard = np.concatenate([each.log_probs for each in (emission.revised, emission.committed)])
+        end = (index + 1) * manifest.hop_samples
+        if end >= WINDOW:
+            logits = engine.run(window_rows(manifest, SOUND[end - WINDOW : end]))
+            usable = log_softmax(logits[: manifest.usable_frames])
+            assert np.allclose(heard, usable[len(usable) - len(heard) :], atol=1e-5)
 
 
 def test_provisional_frames_follow_the_committed_ones(bundle: Bundle, engine: OnnxEngine) -> None:

@@ -30,12 +30,24 @@ CALIBRATION = Calibration(
 )
 
 
-def emissions(frames: NDArray[np.float32], hop: int = 10, ahead: int = 12) -> list[Emission]:
+def emissions(
+    frames: NDArray[np.float32],
+    hop: int = 10,
+    ahead: int = 12,
+    revised: NDArray[np.float32] | None = None,
+) -> list[Emission]:
+    """Cut frames into hops; `revised` is how the windows that follow hear them."""
     times = np.arange(len(frames), dtype=np.float64) * FRAME_S
+    later = frames if revised is None else revised
+
+    def cut(source: NDArray[np.float32], start: int, end: int) -> Frames:
+        return Frames(source[max(0, start) : end], times[max(0, start) : end])
+
     return [
         Emission(
-            Frames(frames[start : start + hop], times[start : start + hop]),
-            Frames(frames[start + hop : start + hop + ahead], times[start + hop : start + hop + ahead]),
+            cut(frames, start, start + hop),
+            cut(frames, start + hop, start + hop + ahead),
+            cut(later, start - 3 * hop, start),
         )
         for start in range(0, len(frames), hop)
     ]
@@ -166,7 +178,8 @@ def test_words_before_and_after_lost_sound_are_not_one_sentence() -> None:
     heard = [h for emission in emissions(before) for h in recognizer.push(emission)]
     for emission in emissions(after):
         frames = Frames(emission.committed.log_probs, emission.committed.times_s + 60.0)
-        heard += recognizer.push(Emission(frames, Frames(frames.log_probs[:0], frames.times_s[:0])))
+        nothing = Frames(frames.log_probs[:0], frames.times_s[:0])
+        heard += recognizer.push(Emission(frames, nothing, nothing))
     assert all(h.command != "move" or h.reject for h in heard)
 
 
@@ -176,3 +189,32 @@ def test_a_command_inside_other_speech_is_none(pause: int) -> None:
     frames = np.concatenate([before, speak("BABABADABAB", lead=0)])
     heard = [h for _, h in hear(frames)]
     assert [h.command for h in heard if h.reject is None] == (["stop"] if pause > 7 else [])
+
+
+def test_the_windows_that_follow_correct_the_first() -> None:
+    """The first takes D for B; the one after it, which hears more, does not."""
+    later = speak("ABC AD")
+    first = np.log(0.7 * np.exp(speak("ABC AB")) + 0.3 * np.exp(later))
+    [(_, alone)] = hear(first, ahead=0)
+    recognizer = Recognizer(chain_graph(SENTENCES), CALIBRATION, FRAME_S)
+    [heard] = [h for each in emissions(first, ahead=0, revised=later) for h in recognizer.push(each)]
+    assert (dict(alone.slots), dict(heard.slots)) == ({"s": "off"}, {"s": "on"})
+
+
+def test_what_only_the_first_window_heard_was_not_said() -> None:
+    first = speak("CDCD")
+    later = speak("", lead=len(first), tail=0)
+    recognizer = Recognizer(chain_graph(SENTENCES), CALIBRATION, FRAME_S)
+    heard = [h for each in emissions(first, ahead=0, revised=later) for h in recognizer.push(each)]
+    assert all(h.reject for h in heard)
+
+
+def test_a_copy_hears_on_by_itself() -> None:
+    frames = emissions(speak("ABC AD"))
+    recognizer = Recognizer(chain_graph(SENTENCES), CALIBRATION, FRAME_S)
+    for emission in frames[:2]:
+        recognizer.push(emission)
+    other = recognizer.copy()
+    heard = [[h for each in frames[2:] for h in ear.push(each)] for ear in (recognizer, other)]
+    assert heard[0] == heard[1]
+    assert heard[0]
