@@ -65,6 +65,7 @@ class _Order:
 class _Underway:
     """A message that left and is not acknowledged."""
 
+    sent_s: float
     deadline_s: float
     order: _Order | None = None
     kept: int | None = None
@@ -312,13 +313,13 @@ class Link:
                 order.outcome.set_result(Outcome(Fate.UNCONFIRMED, error.reason))
                 raise
             else:
-                self._underway[message_id] = _Underway(order.deadline_s, order)
+                self._underway[message_id] = _Underway(now_s, order.deadline_s, order)
 
     def _send_events(self, session: Session, now_s: float, window: int) -> None:
         while self._events and len(self._underway) < window:
             message = self._events.popleft()
             message_id = session.publish(message, message.expiry_s)
-            self._underway[message_id] = _Underway(now_s + self._settings.keepalive_s / 2)
+            self._underway[message_id] = _Underway(now_s, now_s + self._settings.keepalive_s / 2)
 
     def _send_kept(self, session: Session, now_s: float, window: int) -> None:
         if self._outbox is None:
@@ -333,13 +334,19 @@ class Link:
         for entry in entries:
             message_id = session.publish(entry.message)
             deadline_s = now_s + self._settings.keepalive_s / 2
-            self._underway[message_id] = _Underway(deadline_s, kept=entry.id)
+            self._underway[message_id] = _Underway(now_s, deadline_s, kept=entry.id)
             self._kept_sent = entry.id
 
     def _may_release(self, message_id: int) -> bool:
-        """Tell whether the broker, which holds a command, may still pass it on; leave time for the way."""
+        """Tell whether the broker, which holds a command, may still pass it on.
+
+        The release takes as long to get there as the command did: at most what it took until the answer came.
+        """
         underway = self._underway.get(message_id)
-        return underway is not None and time.monotonic() < underway.deadline_s - RELEASE_MARGIN_S
+        if underway is None:
+            return False
+        now_s = time.monotonic()
+        return now_s < underway.deadline_s - max(RELEASE_MARGIN_S, now_s - underway.sent_s)
 
     def _settle(self, message_id: int, code: ReasonCode) -> None:
         underway = self._underway.pop(message_id)

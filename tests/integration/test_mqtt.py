@@ -173,6 +173,20 @@ def test_a_frozen_broker_does_not_deliver_when_it_wakes(mosquitto: Mosquitto) ->
         assert scada.on("/command/x") == []
 
 
+def test_a_command_whose_release_would_take_too_long_is_not_released(mosquitto: Mosquitto) -> None:
+    """Over a slow way there is time left when the broker asks, but not enough for the answer."""
+    with ChaosProxy(mosquitto.port) as proxy, Scada(mosquitto.port) as scada:
+        with running(proxy.port, settings={"keepalive_s": 60}) as link:
+            proxy.delay_s = 0.4
+            outcome = link.command(command(1.3), "x", time.monotonic() + 1.3).result(3)
+            assert outcome.fate is Fate.UNCONFIRMED
+            proxy.delay_s = 0.0
+            assert eventually(lambda: link.health().connects_total == 2)
+            assert link.command(command(), "y", time.monotonic() + 2).result(3).fate is Fate.ACKNOWLEDGED
+        scada.wait_for("/command/y")
+        assert scada.on("/command/x") == []
+
+
 @pytest.mark.parametrize("release", [True, False])
 def test_the_broker_passes_on_only_what_is_released(mosquitto: Mosquitto, release: bool) -> None:
     wake, waker = socket.socketpair()
