@@ -15,6 +15,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from agent.acoustics.engines.choose import EngineChoice
+from agent.acoustics.memory import give_back
 from agent.audio.microphone import Microphone
 from agent.audio.source import AudioSource
 from agent.commands import events
@@ -220,6 +221,7 @@ class App:
         self._examiner.take(result, time.monotonic())
         self._publish(compose.self_tested(result, datetime.now(UTC)))
         log.info("self_tested", outcome=result.outcome, utterance=result.utterance, reason=result.reason)
+        give_back()  # of the test, of a grammar that was compiled before it, of an hour of sentences
 
     def _step(self, event: events.Event) -> None:
         for effect in self._policy.step(event, time.monotonic()):
