@@ -19,8 +19,8 @@ GAP_TOLERANCE_S = 0.03
 """Block times may be off by this much before sound counts as lost."""
 BACK_TOLERANCE_S = 0.5
 """Times may be corrected back by this much: no sound is lost by that, the first ones were too late."""
-REVISED_HOPS = 3
-"""Each frame is revised so often. In noise three bring the most, one or two less, eleven no more."""
+REVISED_S = 0.72
+"""So long a frame is revised: with a hop of 0.24 s by three windows. One brings less, eleven no more."""
 CLOCK_TIME_CONSTANT_S = 10.0
 """How slowly frame times follow the drift between the sound card's clock and ours."""
 
@@ -150,7 +150,7 @@ class AcousticStream:
         first_centre = self._heard - m.window_samples + m.first_frame_samples
         centres = first_centre + m.frame_samples * np.arange(m.frames)
         oldest, first = (int(at) for at in np.searchsorted(centres, (0, self._committed)))
-        oldest = max(oldest, first - REVISED_HOPS * m.hop_samples // m.frame_samples)
+        oldest = max(oldest, first - round(REVISED_S * SAMPLE_RATE_HZ / m.frame_samples))
         self._committed = max(self._committed, int(centres[m.usable_frames - 1]) + 1)
         gap_s, self._pending_gap_s = self._pending_gap_s, 0.0
         return Emission(

@@ -109,14 +109,6 @@ class Decoder:
         other.frames = self.frames.copy()
         return other
 
-    def anew(self) -> "Decoder":
-        """Return one that has heard nothing yet."""
-        other = self.copy()
-        other.reset()
-        other.background = Background(len(self.network.graph.tokens), self.background.loop_penalty)
-        other.frames.clear()
-        return other
-
     def reset(self) -> None:
         """Drop every sentence begun so far; the background goes on."""
         self.tokens = _no_tokens()

@@ -1,7 +1,7 @@
 """What was said, as it looks a little later: each frame as several windows heard it.
 
 The model hears every frame again in each window that follows, with more of what came after it. The search
-goes by the first answer, which is soon there; the judgement of a whole sentence goes by the mean of all.
+for the end of a sentence goes by the first answer, which is soon there; the judgement goes by the mean.
 """
 
 from copy import copy
@@ -14,15 +14,15 @@ _LEAST = np.float32(1e-9)
 
 
 class Hindsight:
-    """The last frames. Not thread-safe.
+    """The frames that may still be revised. Not thread-safe.
 
     Args:
         tokens: V, the model's vocabulary.
-        frames: how many are kept.
+        frames: for how many frames windows give revised answers.
     """
 
     def __init__(self, tokens: int, frames: int) -> None:
-        self._tokens, self._kept = tokens, frames
+        self._tokens, self._open = tokens, frames
         self.clear()
 
     def clear(self) -> None:
@@ -30,10 +30,14 @@ class Hindsight:
         self._times_s = np.empty(0)
         self._sums = np.empty((0, self._tokens), np.float32)
         self._windows = np.empty((0, 1), np.float32)
-        self._provisional: Frames | None = None
+        self._provisional = self._mean(slice(0))
 
-    def push(self, heard: Emission) -> None:
-        """Take what one window says of new frames, and anew of those before them."""
+    def push(self, heard: Emission) -> Frames:
+        """Take what one window says of new frames, and anew of those before them.
+
+        Returns:
+            The frames that are settled by now, oldest first; each is given out once.
+        """
         fresh = len(heard.committed)
         times_s = np.append(self._times_s, heard.committed.times_s)
         sums = np.concatenate((self._sums, np.exp(heard.committed.log_probs)))
@@ -42,28 +46,31 @@ class Hindsight:
             place = slice(len(sums) - fresh - again, len(sums) - fresh)
             sums[place] += np.exp(heard.revised.log_probs[-again:])
             windows[place] += 1
-        kept = slice(-self._kept, None)
-        self._times_s, self._sums, self._windows = times_s[kept], sums[kept], windows[kept]
+        self._times_s, self._sums, self._windows = times_s, sums, windows
         self._provisional = heard.provisional
+        settled = max(0, len(sums) - self._open)
+        frames = self._mean(slice(settled))
+        self._times_s, self._sums, self._windows = times_s[settled:], sums[settled:], windows[settled:]
+        return frames
 
     def copy(self) -> "Hindsight":
         """Return an independent one that knows the same."""
         return copy(self)  # arrays are replaced, never changed in place
 
-    def frames(self, count: int, newest: int) -> Frames:
-        """Return up to `count` frames, oldest first.
+    def open(self, newest: int) -> Frames:
+        """Return the frames that are not settled, as far as they are known, oldest first.
 
         Args:
-            count: how many.
             newest: the last of them: 0 is the newest that is committed, those before it are negative, and
                 provisional ones positive.
         """
-        ahead = max(0, newest)
-        end = len(self._times_s) + min(0, newest)
-        begin = max(0, end - max(0, count - ahead))
-        mean = self._sums[begin:end] / self._windows[begin:end]
-        log_probs, times_s = np.log(np.maximum(mean, _LEAST)), self._times_s[begin:end]
-        if ahead and self._provisional:
-            log_probs = np.concatenate((log_probs, self._provisional.log_probs[:ahead]))
-            times_s = np.append(times_s, self._provisional.times_s[:ahead])
-        return Frames(log_probs, times_s)
+        mean = self._mean(slice(len(self._sums) + min(0, newest)))
+        ahead = slice(max(0, newest))
+        return Frames(
+            np.concatenate((mean.log_probs, self._provisional.log_probs[ahead])),
+            np.append(mean.times_s, self._provisional.times_s[ahead]),
+        )
+
+    def _mean(self, part: slice) -> Frames:
+        mean = self._sums[part] / self._windows[part]
+        return Frames(np.log(np.maximum(mean, _LEAST)), self._times_s[part])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.acoustics.manifest import Calibration
-from agent.acoustics.stream import Emission, Frames
+from agent.acoustics.stream import REVISED_S, Emission, Frames
 from agent.grammar.graph import Graph
 from agent.recognition.confidence import WordFit, fit_words, probability
 from agent.recognition.decoder import Decoder, Finish, SearchLimits
@@ -32,8 +32,6 @@ LONGEST_GAP_S = 0.5
 """Sound that is missing from the stream for longer ends what was being said."""
 LEAD_S = 0.2
 """A command follows a pause; speech running into it from before speaks against it."""
-RUN_UP_S = 0.6
-"""Before a sentence, when it is heard again: it may turn out to have begun earlier."""
 
 
 class Recognizer:
@@ -59,7 +57,9 @@ class Recognizer:
             entry_penalty=calibration.entry_penalty,
             limits=limits,
         )
-        self._hindsight = Hindsight(len(graph.tokens), self._decoder.limits.max_frames)
+        self._hindsight = Hindsight(len(graph.tokens), round(REVISED_S / frame_s))
+        self._settled = self._decoder.copy()
+        """Has heard the frames that no window revises any more: it stands `REVISED_S` behind."""
         self._last_s = -np.inf
         self._deaf_until_s = -np.inf
         """Sound before this belongs to an utterance that has been reported."""
@@ -89,12 +89,15 @@ class Recognizer:
         other = copy(self)
         other._decoder = self._decoder.copy()
         other._hindsight = self._hindsight.copy()
+        other._settled = self._settled.copy()
         return other
 
     def enable(self, commands: Collection[str]) -> None:
         """Let only these commands be said from now on; half-heard sentences are dropped."""
-        self._decoder.network = build_network(self.graph, commands)
-        self._decoder.reset()
+        network = build_network(self.graph, commands)
+        for decoder in (self._decoder, self._settled):
+            decoder.network = network
+            decoder.reset()
 
     def push(self, heard: Emission) -> list[Hypothesis]:
         """Take one hop of frames and return the utterances that ended in it, in order."""
@@ -102,10 +105,11 @@ class Recognizer:
         times_s = heard.committed.times_s
         if len(times_s):
             if not 0 < times_s[0] - self._last_s <= LONGEST_GAP_S:
-                self._decoder.reset()  # words before and after lost sound are not one sentence
+                self._drop()  # words before and after lost sound are not one sentence
                 self._hindsight.clear()
             self._last_s = float(times_s[-1])
-        self._hindsight.push(heard)
+        for frame, time_s in _timed_frames(self._hindsight.push(heard)):
+            self._settled.step(frame, may_begin=time_s > self._deaf_until_s)
         for newest, (frame, time_s) in enumerate(_timed_frames(heard.committed), start=1 - len(times_s)):
             self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
             endpoint = find_endpoint(self._decoder, self._patience)
@@ -122,7 +126,12 @@ class Recognizer:
 
     def _finish(self, end_s: float) -> None:
         self._deaf_until_s = end_s
+        self._drop()
+
+    def _drop(self) -> None:
+        """Drop every sentence begun so far."""
         self._decoder.reset()
+        self._settled.reset()
 
     def _look_ahead(self, provisional: Frames) -> Hypothesis | None:
         """End a sentence early where the provisional frames are already sure of it."""
@@ -149,17 +158,16 @@ class Recognizer:
             return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=reject)
         if endpoint.ending is not Ending.COMPLETE:
             return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
-        again = self._hear_again(endpoint.finish.age, newest)
+        again = self._hear_again(newest)
         finish = next(iter(again.finishes()), None)
         if finish is None or finish.score <= 0:
             return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=Reject.BACKGROUND)
         return self._weigh(again, endpoint.ending, finish, time_s)
 
-    def _hear_again(self, age: int, newest: int) -> Decoder:
-        """Search the last `age` frames and a little before them anew, as all windows together heard them."""
-        again = self._decoder.anew()
-        frames = self._hindsight.frames(age + round(RUN_UP_S / self.frame_s), newest)
-        for frame, time_s in _timed_frames(frames):
+    def _hear_again(self, newest: int) -> Decoder:
+        """Search what was said as all windows together heard it, up to a frame as in `Hindsight.open`."""
+        again = self._settled.copy()
+        for frame, time_s in _timed_frames(self._hindsight.open(newest)):
             again.step(frame, may_begin=time_s > self._deaf_until_s)
         return again
 

@@ -8,7 +8,7 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import SAMPLE_RATE_HZ
-from agent.acoustics.stream import REVISED_HOPS, AcousticStream, Emission, log_softmax, offline
+from agent.acoustics.stream import REVISED_S, AcousticStream, Emission, log_softmax, offline
 from agent.errors import EngineError
 from tests.acoustics.small import FRAME, WINDOW
 
@@ -69,7 +69,7 @@ def test_revised_frames_are_those_that_were_committed_last_as_the_new_window_hea
     stream = AcousticStream(manifest, engine)
     committed: list[float] = []
     for index, emission in enumerate(stream.push(SOUND[: 4 * WINDOW], 0.0)):
-        most = REVISED_HOPS * manifest.hop_samples // manifest.frame_samples
+        most = round(REVISED_S * SAMPLE_RATE_HZ / manifest.frame_samples)
         known = min(most, manifest.usable_frames - len(emission.committed), len(committed))
         assert list(emission.revised.times_s) == committed[len(committed) - known :]
         committed += list(emission.committed.times_s)

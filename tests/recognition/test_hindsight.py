@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from agent.acoustics.stream import Emission, Frames
@@ -24,45 +23,43 @@ def shares(frames: Frames) -> list[float]:
     return [round(float(share), 3) for share in np.exp(frames.log_probs[:, 1])]
 
 
-@pytest.fixture
-def hindsight() -> Hindsight:
-    memory = Hindsight(tokens=2, frames=6)
-    for index, share in enumerate((0.2, 0.4, 0.9)):
-        memory.push(window(HOP * (index + 1), share, revised=min(index, 2) * HOP))
-    return memory
+def test_a_frame_is_the_mean_of_all_windows_that_heard_it() -> None:
+    hindsight = Hindsight(tokens=2, frames=4)
+    assert len(hindsight.push(window(2, 0.2, revised=0))) == 0
+    assert len(hindsight.push(window(4, 0.4, revised=2))) == 0
+    settled = hindsight.push(window(6, 0.9, revised=4))
+    assert shares(settled) == [0.5, 0.5]
+    assert list(settled.times_s) == [0, 1]
+    assert shares(hindsight.open(0)) == [0.65, 0.65, 0.9, 0.9]
+    assert list(hindsight.open(0).times_s) == [2, 3, 4, 5]
 
 
-def test_a_frame_is_the_mean_of_all_windows_that_heard_it(hindsight: Hindsight) -> None:
-    frames = hindsight.frames(6, 0)
-    assert shares(frames) == [0.5, 0.5, 0.65, 0.65, 0.9, 0.9]
-    assert list(frames.times_s) == [0, 1, 2, 3, 4, 5]
-
-
-def test_frames_up_to_an_older_and_to_a_provisional_one(hindsight: Hindsight) -> None:
-    assert list(hindsight.frames(3, -2).times_s) == [1, 2, 3]
-    ahead = hindsight.frames(3, 2)
-    assert list(ahead.times_s) == [5, 6, 7]
-    assert shares(ahead) == [0.9, 0.9, 0.9]
-
-
-def test_more_than_is_kept_cannot_be_had(hindsight: Hindsight) -> None:
-    hindsight.push(window(8, 0.5, revised=0))
-    assert list(hindsight.frames(100, 0).times_s) == [2, 3, 4, 5, 6, 7]
+def test_frames_up_to_an_older_and_to_a_provisional_one() -> None:
+    hindsight = Hindsight(tokens=2, frames=4)
+    hindsight.push(window(2, 0.2, revised=0))
+    hindsight.push(window(4, 0.4, revised=2))
+    assert list(hindsight.open(-3).times_s) == [0]
+    assert list(hindsight.open(2).times_s) == [0, 1, 2, 3, 4, 5]
+    assert shares(hindsight.open(2)) == [0.3, 0.3, 0.4, 0.4, 0.4, 0.4]
 
 
 def test_who_joins_later_takes_of_the_revised_what_it_knows() -> None:
     late = Hindsight(tokens=2, frames=6)
     late.push(window(4, 0.2, revised=2))
     late.push(window(6, 0.6, revised=4))
-    assert shares(late.frames(6, 0)) == [0.4, 0.4, 0.6, 0.6]
+    assert shares(late.open(0)) == [0.4, 0.4, 0.6, 0.6]
 
 
-def test_a_copy_is_independent(hindsight: Hindsight) -> None:
+def test_a_copy_is_independent() -> None:
+    hindsight = Hindsight(tokens=2, frames=4)
+    hindsight.push(window(2, 0.2, revised=0))
     other = hindsight.copy()
-    other.push(window(8, 0.1, revised=4))
-    assert shares(hindsight.frames(6, 0)) == [0.5, 0.5, 0.65, 0.65, 0.9, 0.9]
+    other.push(window(4, 0.4, revised=2))
+    assert shares(hindsight.open(0)) == [0.2, 0.2]
 
 
-def test_what_was_cleared_is_gone(hindsight: Hindsight) -> None:
+def test_what_was_cleared_is_gone() -> None:
+    hindsight = Hindsight(tokens=2, frames=4)
+    hindsight.push(window(2, 0.2, revised=0))
     hindsight.clear()
-    assert len(hindsight.frames(6, 0)) == 0
+    assert len(hindsight.open(3)) == 0
