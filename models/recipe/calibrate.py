@@ -132,7 +132,7 @@ class Example:
 RIGHT, WRONG = 1.0, 4.0
 """Importance of examples: a wrong command is worse than a refused one. Near misses, which are many and made
 up, count once."""
-KEPT = 0.992
+KEPT = 0.995
 """Share of anchors that shall reach a probability of one half."""
 POINTS = {
     "low": {"min_probability": 0.3, "min_margin": 0.3},
