@@ -269,8 +269,10 @@ class Link:
         now_s = time.monotonic()
         window = min(WINDOW, session.receive_maximum)
         self._send_orders(session, now_s, window)
-        self._send_events(session, now_s, max(1, window // 2))
-        self._send_kept(session, now_s, max(1, window // 2))
+        # On a slow link a command's release must not queue behind a report.
+        if not any(item.order for item in self._underway.values()):
+            self._send_events(session, now_s, max(1, window // 2))
+            self._send_kept(session, now_s, max(1, window // 2))
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
             raise LinkDownError("the broker did not acknowledge in time", by_broker=False)

@@ -21,10 +21,12 @@ import pytest
 
 from agent.commands.events import Fate
 from agent.messaging.client import Link
+from agent.messaging.compose import health
 from agent.messaging.contract import Claim, MachineState, Reject, Response, State, Status
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.messaging.session import Session
+from tests.health.test_report import WELL
 from tests.integration.brokers import Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
 from tests.integration.chaos import ChaosProxy
 from tests.messaging.examples import NAMESPACE, command, mqtt
@@ -185,6 +187,23 @@ def test_a_command_whose_release_would_take_too_long_is_not_released(mosquitto: 
             assert link.command(command(), "y", time.monotonic() + 2).result(3).fate is Fate.ACKNOWLEDGED
         scada.wait_for("/command/y")
         assert scada.on("/command/x") == []
+
+
+def test_reports_wait_while_a_command_is_under_way(mosquitto: Mosquitto) -> None:
+    """At 2 kB/s the reports would take 10 s; the release of the command goes before them."""
+    with (
+        ChaosProxy(mosquitto.port) as proxy,
+        Scada(mosquitto.port) as scada,
+        running(proxy.port, settings={"keepalive_s": 60}) as link,
+    ):
+        scada.wait_for("/state")
+        proxy.drip_bytes = 20
+        outcome = link.command(command(4.0), "x", time.monotonic() + 4.0)
+        for _ in range(7):
+            link.publish(health(WELL, datetime.now(UTC)))
+        assert outcome.result(5).fate is Fate.ACKNOWLEDGED
+        proxy.drip_bytes = None
+        scada.wait_for("/health", 7)
 
 
 @pytest.mark.parametrize("release", [True, False])

@@ -31,8 +31,10 @@ SETTLE_S = 2.0
 """A lockout may take this long to reach the station."""
 BROKER_S = 1.0
 """What a broker has taken this shortly before it is killed, it may take along."""
-WARM_UP = 0.1
-"""Of the time, not judged for leaks, and at least 2 minutes: pools and caches fill."""
+WARM_UP = 0.5
+"""Of the time, not judged for leaks, and at least 2 minutes: pools and caches fill for half an hour."""
+BESIDE_S = 10.0
+"""Faults that ended so shortly before a failure are named with it."""
 NETWORK = {"broker_killed", "broker_frozen", "half_open", "reset", "slow_drip", "delay", "flipped_bits"}
 _MIB = 2**20
 
@@ -163,7 +165,7 @@ def _commands(run: Run) -> tuple[dict[str, Any], list[str]]:
     failures = [
         f"{len(found)} commands {what}"
         for found, what in (
-            (late, "arrived after they had expired"),
+            (late, f"arrived after they had expired: {_told(late, run)}"),
             (stale, "were older than their time to live, by the speaker's clock"),
             ([i for i, count in ids.items() if count > 1], "came twice"),
             ([i for i, count in utterances.items() if count > 1], "were made twice of one sentence"),
@@ -188,6 +190,16 @@ def _commands(run: Run) -> tuple[dict[str, Any], list[str]]:
         "delivery_events": dict(fates),
         "answers": _tally(arrival.body["answer"] for arrival in run.on("/event/settled")),
     }, failures
+
+
+def _told(late: Iterable[Arrival], run: Run) -> str:
+    """Say by how much, and beside which faults."""
+    return ", ".join(f"by {a.at_s - (a.expires_s or 0):.2f} s ({_beside(a.at_s, run)})" for a in late)
+
+
+def _beside(moment_s: float, run: Run) -> str:
+    found = [f.kind for f in run.faults if f.start_s < moment_s < f.end_s + BESIDE_S]
+    return " and ".join(found) or "no fault"
 
 
 def _spoken(moment_s: float, said: Sequence[Utterance]) -> int | None:
@@ -292,7 +304,7 @@ def _traces(run: Run) -> tuple[dict[str, Any], list[str]]:
             + [entry["at_s"] for entry in run.audit if entry.get("kind") == "decision"]
         )
     )
-    untraced = 0
+    untraced = []
     whole = [
         utterance
         for utterance in run.spoken
@@ -304,14 +316,15 @@ def _traces(run: Run) -> tuple[dict[str, Any], list[str]]:
         )
         first = np.searchsorted(decided_s, said.start_s)
         seen = first < len(decided_s) and decided_s[first] < max(until_s, said.end_s) + DECIDED_S
-        untraced += not seen and not _within(said.end_s, run.broken("disk_full"), DECIDED_S, DECIDED_S)
+        if not seen and not _within(said.end_s, run.broken("disk_full"), DECIDED_S, DECIDED_S):
+            untraced.append(_beside(said.end_s, run))
     logged = sum(line.fields.get("event") == "decided" for line in run.lines)
     audited = sum(entry.get("kind") == "decision" for entry in run.audit)
     missed = sum(int(entry["missed"]) for entry in run.audit if entry.get("kind") == "gap")
     lost, taken_along = _lost_events(run)
     failures = [f"audit log: {fault}" for fault in run.audit_faults]
     if untraced:
-        failures.append(f"{untraced} spoken commands left no trace")
+        failures.append(f"{len(untraced)} spoken commands left no trace, beside {', '.join(untraced)}")
     if logged - audited > missed:
         failures.append(
             f"audit log: {logged - audited} decisions are missing, but only {missed} are owned up to"
@@ -319,7 +332,7 @@ def _traces(run: Run) -> tuple[dict[str, Any], list[str]]:
     if lost:
         failures.append(f"{lost} accepted commands are in the audit log, but their event never came")
     return {
-        "commands_without_a_trace": untraced,
+        "commands_without_a_trace": len(untraced),
         "decisions": logged,
         "in_the_audit_log": audited,
         "audit_entries_reported_as_missing": missed,
