@@ -48,6 +48,7 @@ def repository(tmp_path: Path) -> ReleaseRepository:
 def serving(broker: Mosquitto, folder: Path) -> Iterator[Server]:
     server = Server(mqtt(broker.port), folder)
     try:
+        assert server.ready.wait(10)
         yield server
     finally:
         server.close()

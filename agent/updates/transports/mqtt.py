@@ -130,7 +130,10 @@ class Server:
     def __init__(self, settings: Mqtt, folder: Path, client_id: str = "voxline-update-server") -> None:
         self._folder = folder
         self.served_bytes = 0
+        self.ready = threading.Event()
+        """Set once requests are heard."""
         self._client = connect(settings, client_id, PIECE_REQUEST_TOPIC)
+        self._client.on_subscribe = lambda *_: self.ready.set()
         self._client.on_message = self._answer
         self._client.loop_start()
 
