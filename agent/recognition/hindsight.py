@@ -38,24 +38,23 @@ class Hindsight:
         Returns:
             The frames that are settled by now, oldest first; each is given out once.
         """
-        fresh = len(heard.committed)
-        times_s = np.append(self._times_s, heard.committed.times_s)
-        sums = np.concatenate((self._sums, np.exp(heard.committed.log_probs)))
-        windows = np.concatenate((self._windows, np.ones((fresh, 1), np.float32)))
-        if again := min(len(heard.revised), len(self._sums)):
-            place = slice(len(sums) - fresh - again, len(sums) - fresh)
-            sums[place] += np.exp(heard.revised.log_probs[-again:])
-            windows[place] += 1
-        self._times_s, self._sums, self._windows = times_s, sums, windows
+        known, fresh = len(self._sums), len(heard.committed)
+        self._times_s = np.append(self._times_s, heard.committed.times_s)
+        self._sums = np.concatenate((self._sums, np.exp(heard.committed.log_probs)))
+        self._windows = np.concatenate((self._windows, np.ones((fresh, 1), np.float32)))
+        if again := min(known, len(heard.revised)):
+            self._sums[known - again : known] += np.exp(heard.revised.log_probs[-again:])
+            self._windows[known - again : known] += 1
         self._provisional = heard.provisional
-        settled = max(0, len(sums) - self._open)
+        settled = max(0, known + fresh - self._open)
         frames = self._mean(slice(settled))
-        self._times_s, self._sums, self._windows = times_s[settled:], sums[settled:], windows[settled:]
+        rest = slice(settled, None)
+        self._times_s, self._sums, self._windows = self._times_s[rest], self._sums[rest], self._windows[rest]
         return frames
 
     def copy(self) -> "Hindsight":
         """Return an independent one that knows the same."""
-        return copy(self)  # arrays are replaced, never changed in place
+        return copy(self)  # each push begins with arrays of its own
 
     def open(self, newest: int) -> Frames:
         """Return the frames that are not settled, as far as they are known, oldest first.

@@ -94,10 +94,8 @@ class Recognizer:
 
     def enable(self, commands: Collection[str]) -> None:
         """Let only these commands be said from now on; half-heard sentences are dropped."""
-        network = build_network(self.graph, commands)
-        for decoder in (self._decoder, self._settled):
-            decoder.network = network
-            decoder.reset()
+        self._decoder.network = self._settled.network = build_network(self.graph, commands)
+        self._drop()
 
     def push(self, heard: Emission) -> list[Hypothesis]:
         """Take one hop of frames and return the utterances that ended in it, in order."""
@@ -108,8 +106,7 @@ class Recognizer:
                 self._drop()  # words before and after lost sound are not one sentence
                 self._hindsight.clear()
             self._last_s = float(times_s[-1])
-        for frame, time_s in _timed_frames(self._hindsight.push(heard)):
-            self._settled.step(frame, may_begin=time_s > self._deaf_until_s)
+        self._search(self._settled, self._hindsight.push(heard))
         for newest, (frame, time_s) in enumerate(_timed_frames(heard.committed), start=1 - len(times_s)):
             self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
             endpoint = find_endpoint(self._decoder, self._patience)
@@ -167,9 +164,12 @@ class Recognizer:
     def _hear_again(self, newest: int) -> Decoder:
         """Search what was said as all windows together heard it, up to a frame as in `Hindsight.open`."""
         again = self._settled.copy()
-        for frame, time_s in _timed_frames(self._hindsight.open(newest)):
-            again.step(frame, may_begin=time_s > self._deaf_until_s)
+        self._search(again, self._hindsight.open(newest))
         return again
+
+    def _search(self, decoder: Decoder, frames: Frames) -> None:
+        for frame, time_s in _timed_frames(frames):
+            decoder.step(frame, may_begin=time_s > self._deaf_until_s)
 
     def _weigh(self, decoder: Decoder, ending: Ending, finish: Finish, time_s: float) -> Hypothesis:
         states = decoder.states(finish.token)

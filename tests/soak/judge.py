@@ -198,7 +198,7 @@ def _told(late: Iterable[Arrival], run: Run) -> str:
 
 
 def _beside(moment_s: float, run: Run) -> str:
-    found = [f.kind for f in run.faults if f.start_s < moment_s < f.end_s + BESIDE_S]
+    found = [fault.kind for fault in run.faults if _within(moment_s, [fault], 0.0, BESIDE_S)]
     return " and ".join(found) or "no fault"
 
 

@@ -92,10 +92,9 @@ class Obedient:
         return True
 
 
-def make_trust(folder: Path, repository: ReleaseRepository, transport: Transport) -> Trust:
-    return Trust(
-        root_of(repository), folder / "metadata", folder / "documents", folder / "floor.json", transport
-    )
+def make_trust(folder: Path, repository: ReleaseRepository, transport: Transport, **others: Any) -> Trust:
+    folders = folder / "metadata", folder / "documents", folder / "floor.json"
+    return Trust(root_of(repository), *folders, transport, **others)
 
 
 def make_updater(

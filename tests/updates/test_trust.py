@@ -85,14 +85,8 @@ def test_rollback_of_the_timestamp(trust: Trust, repository: ReleaseRepository) 
 def test_freeze_while_the_clock_stands_in_the_past(tmp_path: Path, repository: ReleaseRepository) -> None:
     """A board without a battery wakes up years ago, and an attacker shows it what was true then."""
     now = datetime.now(UTC)
-    past = Trust(
-        root_of(repository),
-        tmp_path / "m",
-        tmp_path / "d",
-        tmp_path / "floor.json",
-        Folder(repository.public),
-        now=lambda: now - timedelta(days=3000),
-    )
+    clock = now - timedelta(days=3000)
+    past = make_trust(tmp_path, repository, Folder(repository.public), now=lambda: clock)
     past.refresh()
     known = floor.load(tmp_path / "floor.json")
     expires = now + timedelta(days=31)
@@ -372,9 +366,7 @@ def test_a_clock_that_runs_ahead_raises_the_floor_only_while_metadata_lives(
     now = datetime.now(UTC)
 
     def run_at(clock: datetime) -> datetime | None:
-        way = Folder(repository.public)
-        folders = tmp_path / "m", tmp_path / "d", tmp_path / "floor.json"
-        trust = Trust(root_of(repository), *folders, way, now=lambda: clock)
+        trust = make_trust(tmp_path, repository, Folder(repository.public), now=lambda: clock)
         trust.refresh()
         return trust.past()
 
