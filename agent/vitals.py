@@ -55,10 +55,13 @@ class Vitals:
 
     def engine_failed(self, now_s: float) -> bool:
         """Count a run of the engine that gave no result; true if it is the first one lately."""
-        first = now_s - self._engine_failed_s >= FAILING_S
+        first = not self._engine_failing(now_s)
         self.engine_failures += 1
         self._engine_failed_s = now_s
         return first
+
+    def _engine_failing(self, now_s: float) -> bool:
+        return now_s - self._engine_failed_s < FAILING_S
 
     def progressed(self) -> bool:
         """Whether the recognizer got on since it was asked last, or waits for a microphone that is gone."""
@@ -99,7 +102,7 @@ class Vitals:
                 name=choice.name,
                 reason=choice.reason,
                 fallback=choice.fallback,
-                failing=now_s - self._engine_failed_s < FAILING_S,
+                failing=self._engine_failing(now_s),
                 failures_total=self.engine_failures,
                 inferences_total=latency.calls,
                 inference_p50_seconds=latency.quantile_s(0.5),
