@@ -152,7 +152,7 @@ def distill(
     ] = SHARES,
     spoken: Annotated[list[Path], typer.Option(help="More packed speech.")] = [],  # noqa: B006
     seconds: float = 3600.0,
-    windows: int = 1496,
+    windows: int = 1360,
 ) -> None:
     """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`."""
     import torch

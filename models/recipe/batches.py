@@ -9,12 +9,9 @@ from torch import Tensor
 
 from models.recipe import augment
 from models.recipe.corpus import Clip
-from models.recipe.network import FRAME, Window
 from models.recipe.noise import HELD_OUT_CLASSES, HELD_OUT_FAMILIES
-from models.recipe.streams import Bank, Planner, noise_track, render
-
-SCORED = 680
-"""Frames scored per stream."""
+from models.recipe.plans import Plan, Planner
+from models.recipe.streams import Bank, render
 
 
 class Data:
@@ -24,38 +21,25 @@ class Data:
         self, speech: Sequence[Path], folder: Path, shares: dict[str, float], device: torch.device, seed: int
     ) -> None:
         """Load speech corpora; `noise` and `rooms.npy` from a folder; `shares` as in `sampling_weights`."""
-        self.device, self.rng = device, np.random.default_rng(seed)
+        self.device = device
         self.speech, clips = Bank.load(speech, device)
         self.noise, noises = Bank.load([folder / "noise"], device)
-        self.noise_candidates = np.array(
-            [i for i, clip in enumerate(noises) if clip.text not in HELD_OUT_CLASSES | HELD_OUT_FAMILIES]
-        )
         self.rooms = torch.from_numpy(np.load(folder / "rooms.npy")).to(device)
+        heard = [i for i, clip in enumerate(noises) if clip.text not in HELD_OUT_CLASSES | HELD_OUT_FAMILIES]
         self.planner = Planner(
-            self.speech, [c.words for c in clips], sampling_weights(clips, shares), self.rng
+            self.speech.length,
+            [c.words for c in clips],
+            sampling_weights(clips, shares),
+            self.noise.length,
+            np.array(heard),
+            seed,
         )
 
-    def batch(self, windows: int, hop: int) -> tuple[Tensor, list[list[int]], Window]:
-        """Make a batch: streams [B, samples], the tokens said in each, and the window to slide over them."""
-        window = Window(hop=hop, look_ahead=int(self.rng.integers(4, 25)))
-        per_stream = SCORED // hop
-        count = max(1, windows // per_stream)
-        samples = window.samples + (per_stream - 1) * hop * FRAME
-        first = (window.frames - window.look_ahead - hop) * FRAME
-        last = first + SCORED * FRAME - FRAME * 8
-        plans = [
-            self.planner.stream(max(0, first - 4 * FRAME), first + 2 * FRAME, last) for _ in range(count)
-        ]
-        silent = self.rng.random(count) < 0.06
-        plans = [([], []) if quiet else plan for plan, quiet in zip(plans, silent, strict=True)]
-        speech = render(self.speech, [pieces for pieces, _ in plans], samples)
-        steady = [
-            noise_track(self.noise, self.noise_candidates, samples, self.rng, 0.0) for _ in range(count)
-        ]
-        events = [
-            noise_track(self.noise, self.noise_candidates, samples, self.rng, 6.0) for _ in range(count)
-        ]
-        layers = [render(self.noise, steady, samples), render(self.noise, events, samples)]
+    def batch(self, plan: Plan) -> tuple[Tensor, list[list[int]]]:
+        """Make a batch: streams [B, samples] and the tokens said in each."""
+        count, samples = len(plan.speech), plan.samples
+        speech = render(self.speech, plan.speech, samples)
+        layers = [render(self.noise, plan.steady, samples), render(self.noise, plan.events, samples)]
         size = 1 << (samples + self.rooms.shape[1]).bit_length()
         x = augment.filtered(speech, augment.room_spectra(self.rooms, count, size, 0.6))
         babble = speech.roll(1, 0) + speech.roll(3, 0).flip(1) + speech.roll(5, 0) + speech.roll(7, 0).flip(1)
@@ -67,7 +51,7 @@ class Data:
         )
         x = augment.mix(x, layers, -5, 30, 0.15)
         x = augment.filtered(x, augment.microphone_spectra(count, size, self.device))
-        return augment.capture(x), [target for _, target in plans], window
+        return augment.capture(x), plan.said
 
 
 def sampling_weights(clips: Sequence[Clip], shares: dict[str, float]) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.recipe.batches import Data
-from models.recipe.network import FRAME, RECEPTIVE, Network, Window
+from models.recipe.network import FRAME, RECEPTIVE, Network
 from models.recipe.sliding import slide
 from models.recipe.tcn import CONTEXT, LOOK_AHEAD, MEL_HOP, STRIDE, Tcn, mel
 from models.recipe.tokens import TOKENS
@@ -61,9 +61,11 @@ def distill(
     step, began, noted = 0, time.monotonic(), time.monotonic()
     with (folder / "log.jsonl").open("w", encoding="utf-8") as log:
         while (progress := (time.monotonic() - began) / seconds) < 1:
-            streams, targets, window = data.batch(windows, 40)
+            plan = data.planner.plan(step, windows, hop=40)
+            streams, targets = data.batch(plan)
+            window = plan.window
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
-                logits = slide(teacher, streams, Window(hop=40, look_ahead=window.look_ahead))
+                logits = slide(teacher, streams, window)
             bands = mel(streams)
             if step == 0:
                 student.get_buffer("mean").copy_(bands.mean((0, 2)))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from models.recipe import augment
 from models.recipe.network import FRAME, LAYERS, Network, Window, rotary_tables
 from models.recipe.noise import FAMILIES, HELD_OUT_FAMILIES, synthesize
+from models.recipe.plans import TAPS, Piece, noise_track
 from models.recipe.sliding import padded
-from models.recipe.streams import TAPS, Bank, Piece, noise_track, render
+from models.recipe.streams import Bank, render
 
 LOOK_AHEAD = (8, 24)
 """Frames, drawn for each guise as in training; recordings as they are get the bundle's."""
@@ -97,7 +98,7 @@ class Listener:
         samples = window.samples + (max(1, windows) - 1) * span
         x = render(self.bank, [[Piece(clip, first, length, 0, speed, 1.0)]], samples)
         everything = np.arange(len(self.noise.length))
-        tracks = [noise_track(self.noise, everything, samples, rng, gap_s) for gap_s in (0.0, 4.0)]
+        tracks = [noise_track(self.noise.length, everything, samples, rng, gap_s) for gap_s in (0.0, 4.0)]
         layers = [render(self.noise, [track], samples) for track in tracks]
         return augment.capture(augment.mix(x, layers, 0, 30, 0.4))[0]
 

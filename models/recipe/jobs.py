@@ -47,22 +47,31 @@ class Job:
 
 
 def plan(
-    texts: Iterable["Text"], seed: int, count: int, voices: list[str], avoid: Collection[Path] = ()
+    texts: Iterable["Text"],
+    seed: int,
+    count: int,
+    voices: list[str],
+    avoid: Collection[Path] = (),
+    slips: float = 0.0,
 ) -> Iterator[Job]:
     """Yield `count` jobs with texts that no jobs file of `avoid` has.
 
-    Sentences with a word on which the dictionaries disagree are left out, so are those beyond `MAX_LETTERS`.
+    A share `slips` (0 to 1) of the English ones is said with one wrong sound, and labelled so. Sentences
+    with a word on which the dictionaries disagree are left out, so are those beyond `MAX_LETTERS`.
     """
     rng = Random(f"jobs-{seed}")
     used = {(job.language, job.text) for path in avoid for job in read(path)}
     fresh = (text for text in texts if (text.language, text.words) not in used)
-    planned = (_job(text, f"{seed:02d}-{number:06d}", voices, rng) for number, text in enumerate(fresh))
+    planned = (
+        _job(text, f"{seed:02d}-{number:06d}", voices, slips, rng) for number, text in enumerate(fresh)
+    )
     yield from islice((job for job in planned if job is not None), count)
 
 
-def _job(text: "Text", name: str, voices: list[str], rng: Random) -> Job | None:
+def _job(text: "Text", name: str, voices: list[str], slips: float, rng: Random) -> Job | None:
     # Dictionaries are needed only where jobs are planned.
     from models.recipe.phones import UnknownWordError, spoken, targets
+    from models.recipe.slips import slip
 
     mix = draw_mix(text.language, voices, rng)
     try:
@@ -71,11 +80,15 @@ def _job(text: "Text", name: str, voices: list[str], rng: Random) -> Job | None:
         return None
     # A full stop makes short commands end naturally; a question mark now and then varies the tune.
     end = rng.choices([".", "!", "?", ""], [0.7, 0.1, 0.05, 0.15])[0]
-    letters = spoken(text.language, text.words, british=mix.british) + end
+    letters = spoken(text.language, text.words, british=mix.british)
+    kind = text.kind
+    if text.language == "en" and rng.random() < slips and (slipped := slip(letters, phones, rng)):
+        kind, (letters, phones) = "slip", slipped
+    letters += end
     if len(letters) > MAX_LETTERS:
         return None
     speed = round(rng.triangular(0.8, 1.3, 1.0), 2)
-    return Job(name, text.language, text.kind, str(mix), speed, text.words, letters, phones, text.label)
+    return Job(name, text.language, kind, str(mix), speed, text.words, letters, phones, text.label)
 
 
 def _open(path: Path, mode: Literal["r", "w"]) -> IO[str]:

@@ -159,8 +159,23 @@ def arc(rng: Generator, n: int) -> Signal:
     return (chop * _colored(rng, n, 0.3) + rng.uniform(0.5, 4) * crackle).astype(np.float32)
 
 
+def texture(rng: Generator, n: int) -> Signal:
+    """No machine in particular: noise of any colour that swells, beats or chops at any rate."""
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    octave = np.log2(np.maximum(np.fft.rfftfreq(n, 1 / SAMPLE_RATE), 30.0) / 1000)
+    db = rng.uniform(-9, 3) * octave
+    for _ in range(int(rng.integers(1, 7))):
+        db += rng.uniform(-10, 25) * np.exp(-(((octave - rng.uniform(-4, 3)) / rng.uniform(0.1, 1.5)) ** 2))
+    noise = np.fft.irfft(spectrum * 10 ** (db / 20), n)
+    phase = 2 * np.pi * np.cumsum(np.exp(rng.uniform(-1, 3.7)) * _drift(rng, n, 1, 0.05)) / SAMPLE_RATE
+    beat = (0.5 + 0.5 * np.sin(phase)) ** rng.uniform(0.5, 6)
+    depth = rng.choice([0.0, rng.uniform(0, 1)])
+    return np.asarray(noise * (1 - depth + depth * beat) * _drift(rng, n, 2, rng.uniform(0, 0.7)), np.float32)
+
+
 FAMILIES: dict[str, Callable[[Generator, int], Signal]] = {
-    f.__name__: f for f in (motor, fan, compressor, impacts, hydraulics, grinder, alarm, conveyor, air, arc)
+    f.__name__: f
+    for f in (motor, fan, compressor, impacts, hydraulics, grinder, alarm, conveyor, air, arc, texture)
 }
 HELD_OUT_FAMILIES = frozenset({"hydraulics"})
 HELD_OUT_CLASSES = frozenset({"Sea waves", "Person sneeze", "Helicopter"})

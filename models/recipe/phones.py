@@ -19,7 +19,7 @@ from misaki.zh import ZHG2P
 from pypinyin import Style, lazy_pinyin
 
 # Kokoro's English phone letters (misaki's own, one letter per diphthong) as ARPAbet.
-_ARPABET = {
+ARPABET = {
     "A": "EY", "I": "AY", "O": "OW", "Q": "OW", "W": "AW", "Y": "OY", "ʤ": "JH", "ʧ": "CH", "T": "T",
     "ɑ": "AA", "ɒ": "AA", "æ": "AE", "a": "AE", "ɐ": "AH", "ə": "AH", "ʌ": "AH", "ᵊ": "AH", "ɔ": "AO",
     "ɛ": "EH", "ɜ": "ER", "ɪ": "IH", "ᵻ": "IH", "i": "IY", "ʊ": "UH", "u": "UW", "b": "B", "d": "D",
@@ -28,7 +28,7 @@ _ARPABET = {
     "e": "EH",
 }  # fmt: skip
 # Pairs that dictionaries choose freely between (cot and caught, reduced vowels, flaps): no disagreement.
-_FREE = [
+FREE = [
     {"AA", "AO"}, {"AO", "OW"}, {"AH", "IH"}, {"AH", "EH"}, {"AH", "UH"}, {"IH", "IY"}, {"IH", "EH"},
     {"UW", "UH"}, {"T", "D"},
 ]  # fmt: skip
@@ -41,7 +41,7 @@ _MISSING = {
     "millimetres": "M IH L AH M IY T ER Z",
 }  # fmt: skip
 _WORST_DISAGREEMENT = 0.26  # share of a word's phones
-_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
+VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
 
 
 jieba.setLogLevel(logging.WARNING)
@@ -72,7 +72,7 @@ def _english(words: str, british: bool) -> str:
 
 
 def _arpabet(said: str) -> list[str]:
-    phones = [_ARPABET[letter] for letter in said if letter in _ARPABET]
+    phones = [ARPABET[letter] for letter in said if letter in ARPABET]
     joined: list[str] = []
     for phone in phones:
         if phone == "R" and joined and joined[-1] in ("AH", "ER"):
@@ -83,12 +83,12 @@ def _arpabet(said: str) -> list[str]:
 
 
 def _distance(one: list[str], other: list[str]) -> float:
-    """Edit distance in phones; pairs in `_FREE` cost nothing much."""
+    """Edit distance in phones; pairs in `FREE` cost nothing much."""
     row = [float(j) for j in range(len(other) + 1)]
     for i, a in enumerate(one, 1):
         diagonal, row[0] = row[0], float(i)
         for j, b in enumerate(other, 1):
-            change = 0.0 if a == b else 0.1 if {a, b} in _FREE else 1.0
+            change = 0.0 if a == b else 0.1 if {a, b} in FREE else 1.0
             diagonal, row[j] = row[j], min(diagonal + change, row[j] + 1, row[j - 1] + 1)
     return row[-1]
 
@@ -223,8 +223,8 @@ def near_words(word: str) -> list[str]:
                 changed = _dictionary()[other][0][place]
                 if (
                     changed != phone
-                    and (changed in _VOWELS) == (phone in _VOWELS)
-                    and {changed, phone} not in _FREE
+                    and (changed in VOWELS) == (phone in VOWELS)
+                    and {changed, phone} not in FREE
                 ):
                     others.add(other)
     return sorted(others) if len(word) > 2 else []

@@ -25,8 +25,9 @@ def calibration(data: Data, folder: Path, count: int) -> Path:
     """Write `count` windows of training streams, and the list of them that the toolkit reads."""
     paths: list[Path] = []
     while len(paths) < count:
-        streams, _, window = data.batch(34, 40)
-        windows = streams.unfold(1, window.samples, 17 * FRAME).flatten(0, 1)
+        plan = data.planner.plan(len(paths), 34, hop=40)
+        streams, _ = data.batch(plan)
+        windows = streams.unfold(1, plan.window.samples, 17 * FRAME).flatten(0, 1)
         for one in windows[torch.randperm(len(windows))[:8]]:
             paths.append(folder / f"{len(paths)}.npy")
             np.save(paths[-1], framed(one.numpy()))

@@ -127,6 +127,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     plan.add_argument("--seed", type=int, default=1)
     plan.add_argument("--mandarin", type=float, default=0.25, help="share of Mandarin, 0 to 1")
     plan.add_argument(
+        "--slips", type=float, default=0.0, help="share of English with one wrong sound, 0 to 1"
+    )
+    plan.add_argument(
         "--avoid", type=Path, nargs="*", default=(), help="jobs files whose texts must not come again"
     )
     plan.add_argument(
@@ -178,7 +181,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
         texts = mixed(arguments.seed, arguments.mandarin, arguments.kinds)
     voices = list(load_styles(arguments.kokoro / "voices"))
-    jobs = job_files.plan(texts, arguments.seed, arguments.count, voices, arguments.avoid)
+    jobs = job_files.plan(texts, arguments.seed, arguments.count, voices, arguments.avoid, arguments.slips)
     print(f"{job_files.write(jobs, arguments.out)} jobs in {arguments.out}")
 
 

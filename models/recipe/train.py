@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from models.recipe.batches import Data
 from models.recipe.network import Network
+from models.recipe.plans import Plan, ahead
 from models.recipe.sliding import slide
 from models.recipe.tokens import TOKENS
 
@@ -30,8 +32,10 @@ class Settings:
     steps: int = 2000
     seconds: float = math.inf
     """Time budget: the schedule follows steps or time, whichever is further."""
-    windows: int = 1496
-    """Windows in a batch; with 17 * 40, 34 * 20 or 68 * 10 frames scored per stream."""
+    windows: int = 1360
+    """Windows in a batch; 10, 17 or 34 are of one stream, as the hop is (`plans.HOPS`)."""
+    planners: int = 0
+    """Processes that plan batches ahead; 0: between the steps."""
     encoder_rate: float = 3e-4
     head_rate: float = 1e-3
     frozen_share: float = 0.05
@@ -87,16 +91,15 @@ class Learner:
         torch.save(state, partial)
         partial.rename(self.checkpoint)
 
-    def step(self, data: Data, progress: float) -> Tensor:
+    def step(self, data: Data, plan: Plan, progress: float) -> Tensor:
         """Learn from one batch; return its loss."""
         self.network.train()
         self.network.encoder.requires_grad_(not (self.head_is_new and progress < self.settings.frozen_share))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate(progress, self.settings)
-        hop = 40 if data.rng.random() < 0.6 else 20
-        streams, targets, window = data.batch(self.settings.windows, hop)
+        streams, targets = data.batch(plan)
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = slide(self.forward, streams, window)
+            logits = slide(self.forward, streams, plan.window)
         loss = ctc(logits, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -137,7 +140,8 @@ def train(
     learner = Learner(start, folder / "checkpoint.pt", settings, data.device)
     began = saved = noted = time.monotonic() - learner.spent
     total = torch.zeros((), device=data.device)
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+    plans = ahead(data.planner, learner.step_count, settings.windows, settings.planners)
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log, closing(plans):
         while True:
             now = time.monotonic()
             progress = max(learner.step_count / settings.steps, (now - began) / settings.seconds)
@@ -146,7 +150,7 @@ def train(
                 saved = now
             if progress >= 1:
                 return learner.averaged.eval()
-            total += learner.step(data, progress)
+            total += learner.step(data, next(plans), progress)
             if learner.step_count % LOG_EVERY == 0:
                 entry: dict[str, float] = {
                     "step": learner.step_count,

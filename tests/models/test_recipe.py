@@ -1,6 +1,6 @@
 import json
 import os
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,14 @@ from models.recipe.evaluate import Judge  # noqa: E402
 from models.recipe.export import export  # noqa: E402
 from models.recipe.network import FRAME, SAMPLE_RATE, Network, Window, frames_of  # noqa: E402
 from models.recipe.noise import FAMILIES, HELD_OUT_CLASSES, HELD_OUT_FAMILIES, synthesize  # noqa: E402
+from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
 from models.recipe.references import references, wordings  # noqa: E402
 from models.recipe.refine import refine  # noqa: E402
 from models.recipe.rooms import simulate  # noqa: E402
 from models.recipe.scoring import distances, error_rate, greedy, loudest_energy, with_noise  # noqa: E402
 from models.recipe.sliding import padded, slide  # noqa: E402
 from models.recipe.sounds import targets, words_of_english  # noqa: E402
-from models.recipe.streams import Bank, Piece, Planner, render  # noqa: E402
+from models.recipe.streams import Bank, render  # noqa: E402
 from models.recipe.tcn import CONTEXT, STRIDE, Tcn, mel  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
 from models.recipe.train import Settings, train  # noqa: E402
@@ -135,9 +136,9 @@ def test_planned_utterances_lie_whole_in_the_scored_part(tmp_path: Path) -> None
     labels = [[[[5]], [[6, 7], [8]]], [[[9]]], [[[10, 11]]]]
     corpus(tmp_path, signals, labels)
     bank, clips = Bank.load([tmp_path], CPU)
-    planner = Planner(bank, [c.words for c in clips], np.ones(3), rng)
+    planner = Planner(bank.length, [c.words for c in clips], np.ones(3), np.array([9000]), np.array([0]), 0)
     for _ in range(50):
-        pieces, target = planner.stream(20_000, 30_000, 200_000)
+        pieces, target = planner.stream(rng, 20_000, 30_000, 200_000)
         scored = [p for p in pieces if p.at >= 30_000]
         assert all(p.at + p.length <= 20_000 for p in pieces if p not in scored)
         assert all(p.at + p.length < 200_000 for p in scored)
@@ -145,6 +146,15 @@ def test_planned_utterances_lie_whole_in_the_scored_part(tmp_path: Path) -> None
         assert all(a.at + a.length <= b.at for a, b in pairwise(ordered))
         assert target == [t for p in sorted(scored, key=lambda p: p.at) for w in labels[p.clip] for t in w[0]]
         assert all(p.offset + p.length * p.speed <= len(signals[p.clip]) for p in pieces)
+
+
+def test_plans_ahead_are_the_same_plans() -> None:
+    planner = Planner(np.array([16_000]), [[[[5]]]], np.ones(1), np.array([9000]), np.array([0]), 7)
+    here, there = (list(islice(ahead(planner, 3, 34, processes), 5)) for processes in (0, 2))
+    assert here == there
+    assert {plan.window.hop for plan in here} <= set(HOPS)
+    assert all(SCORED % hop == 0 for hop in HOPS)
+    assert here[0] != here[1]
 
 
 def test_sampling_weights_give_sources_their_share() -> None:
@@ -245,9 +255,11 @@ def test_the_whole_recipe_on_a_little_real_speech(tmp_path: Path) -> None:
     np.save(tmp_path / "rooms.npy", rooms)
 
     data = Data([tmp_path / "train"], tmp_path, {"train/": 1.0}, CPU, seed=0)
-    assert [names[i] for i in data.noise_candidates] == ["fan"]
+    assert [names[i] for i in data.planner.noises] == ["fan"]
     assert HELD_OUT_CLASSES
-    streams, said, window = data.batch(17, 40)
+    plan = data.planner.plan(0, 17, hop=40)
+    streams, said = data.batch(plan)
+    window = plan.window
     assert torch.isfinite(streams).all()
     assert (streams.shape[1] - window.samples) // (window.hop * FRAME) + 1 == 17
     assert len(said) == 1

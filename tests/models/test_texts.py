@@ -13,6 +13,7 @@ pytest.importorskip("misaki", reason="synthetic speech is planned with misaki, o
 from models.recipe import jobs, numbers
 from models.recipe.grammar_texts import grammar_texts
 from models.recipe.phones import (
+    ARPABET,
     UnknownWordError,
     near_words,
     pronounce,
@@ -20,6 +21,7 @@ from models.recipe.phones import (
     spoken,
     targets,
 )
+from models.recipe.slips import slip
 from models.recipe.texts import mixed, near_miss, sentences
 from models.recipe.tokens import INDEX
 from models.recipe.voices import HELD_OUT, Mix, draw_mix, load_styles, pack_styles, style
@@ -78,6 +80,29 @@ def test_a_near_miss_differs_in_one_sound() -> None:
     assert pair[1] in near_words(pair[0])
     assert "dress" in near_words("press")
     assert "stress" not in near_words("press")
+
+
+def test_a_slip_changes_one_sound_in_what_is_said_and_in_its_label_alike() -> None:
+    said, wanted = spoken("en", "start the press"), targets("en", "start the press")
+    for seed in range(50):
+        changed = slip(said, wanted, Random(seed))
+        assert changed is not None
+        letters = [(a, b) for a, b in zip(said, changed[0], strict=True) if a != b]
+        sounds = [(a, b) for a, b in zip(wanted.split(), changed[1].split(), strict=True) if a != b]
+        ((_, letter),), ((_, sound),) = letters, sounds
+        assert ARPABET[letter] == sound
+
+
+def test_no_sound_slips_where_letters_and_sounds_do_not_agree() -> None:
+    assert slip("ɪtsɐ pɹˈɛs", "IH T S | AH | P R EH S", Random(1)) is None
+    assert slip("əɹə", "K AA", Random(1)) is None
+
+
+def test_jobs_with_slips_are_marked() -> None:
+    planned = list(jobs.plan(mixed(4, 0.3), 4, 100, VOICES, slips=1.0))
+    slipped = [job for job in planned if job.kind == "slip"]
+    assert len(slipped) > 40
+    assert {job.language for job in slipped} == {"en"}
 
 
 def test_letters_and_articles_are_told_apart() -> None:
