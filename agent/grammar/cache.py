@@ -1,7 +1,7 @@
 """Compiled graphs on disk, found by content.
 
-One file per graph: the SHA-256 of what follows, then a NumPy archive with the arrays and, as JSON, the words
-and slot values. Damaged files are not believed and rebuilt. Nothing in a file is ever executed.
+One file per graph: the SHA-256 of what follows, then a NumPy archive with the arrays and, as JSON, the words,
+slot values and neighbours. Damaged files are not believed and rebuilt. Nothing in a file is ever executed.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from agent.grammar.graph import Graph, SlotValue, Word
 from agent.grammar.schema import Grammar, NumberRange, Spelled
 from agent.grammar.slots import SpokenValues
 
-_FORMAT = 2
+_FORMAT = 3
 """Raise it when the compiler makes other graphs of the same grammar."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32
@@ -71,6 +71,7 @@ class GraphCache:
                 (command, slot): _from_json(held, self._grammar.language)
                 for command, slot, held in about["slots"]
             },
+            neighbours={tuple(sounds): tuple(map(tuple, changes)) for sounds, changes in about["neighbours"]},
             **arrays,
         )
 
@@ -79,6 +80,7 @@ class GraphCache:
         about = {
             "words": [[word.text, word.opens, word.closes] for word in graph.words],
             "slots": [[*key, _to_json(held)] for key, held in graph.slot_values.items()],
+            "neighbours": list(graph.neighbours.items()),
         }
         buffer = io.BytesIO()
         arrays = {name: getattr(graph, name) for name in _ARRAYS}

@@ -6,6 +6,7 @@ the same follows are one node.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from agent.grammar.checks import refused, spoken_claims
 from agent.grammar.fault import refuse_errors
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon, Sounds
+from agent.grammar.neighbours import find_neighbours
 from agent.grammar.resolve import parse_templates
 from agent.grammar.schema import Grammar
 from agent.grammar.sentences import Sentences, build_sentences
@@ -45,7 +47,10 @@ def compile_grammar(grammar: Grammar, tokens: Sequence[str], cache_dir: Path | N
     graph = cache.load() if cache else None
     if graph is None:
         sentences = accepted_sentences(grammar)
-        graph = build_graph(sentences, Lexicon(grammar.pronounce), tokens)
+        lexicon = Lexicon(grammar.pronounce)
+        graph = build_graph(sentences, lexicon, tokens)
+        texts = (word.text for word in graph.words)
+        graph = replace(graph, neighbours=find_neighbours(texts, lexicon, tokens))
         _log.info(
             "grammar_compiled", grammar=grammar.name, sentences=sentences.count(), nodes=len(graph.label)
         )

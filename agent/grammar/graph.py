@@ -6,11 +6,12 @@ meanings are a fault that `voxline grammar check` reports, so a path has exactly
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.grammar.neighbours import Neighbours
 from agent.grammar.schema import Command
 
 SlotValue = str | int | float
@@ -61,6 +62,8 @@ class Graph:
     commands: tuple[Command, ...]
     slot_values: Mapping[tuple[str, str], Mapping[str, SlotValue]]
     """Per (command, slot): spoken words, joined by single spaces, to value."""
+    neighbours: Neighbours = field(default_factory=dict)
+    """What the words are one sound away from; empty in graphs that nobody listens with."""
 
     def interpret(self, path: Sequence[int]) -> Interpretation:
         """Tell what the nodes of a complete path mean.

@@ -6,7 +6,7 @@ initials and finals without tone for Chinese (pypinyin, strict style).
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -21,6 +21,7 @@ HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 _SUFFIXES = {"'s": ("Z",), "s": ("Z",), "ing": ("IH", "NG"), "ed": ("D",)}
 _VOICELESS = {"P", "T", "K", "F", "TH"}
+_STRESS = str.maketrans("", "", "012")
 
 
 class Origin(StrEnum):
@@ -114,9 +115,17 @@ def _dictionary(word: str) -> tuple[Sounds, ...]:
         found = bisect_left(_lines(), key)
         if found == len(_lines()) or not _lines()[found].startswith(key):
             break
-        line = _lines()[found].removeprefix(key)
-        variants.append(tuple(sound.rstrip("012") for sound in line.partition("#")[0].split()))
+        variants.append(tuple(_sounds(_lines()[found]).split()))
     return tuple(dict.fromkeys(variants))
+
+
+def _sounds(line: str) -> str:
+    return line.partition(" ")[2].partition(" #")[0].translate(_STRESS)
+
+
+def dictionary_sounds() -> Iterator[str]:
+    """Yield every way to say every word of the dictionary, sounds separated by spaces."""
+    return map(_sounds, _lines())
 
 
 def _derived(word: str) -> Sounds:
@@ -143,12 +152,22 @@ def _derived(word: str) -> Sounds:
 
 
 def _pinyin(word: str) -> Sounds:
+    spoken = _spoken_syllables(word)
+    sounds = tuple(sound for syllable in spoken for sound in syllable)
+    return sounds if len(spoken) == len(word) and inventory().issuperset(sounds) else ()
+
+
+def _spoken_syllables(characters: str) -> list[Sounds]:
+    """Initial, where there is one, and final of each Chinese character; others are left out."""
     from pypinyin import Style, lazy_pinyin  # 0.3 s to import: only for Chinese
 
-    known = inventory()
-    initials = lazy_pinyin(word, style=Style.INITIALS, strict=True, errors="ignore")
-    finals = lazy_pinyin(word, style=Style.FINALS, strict=True, errors="ignore")
-    if len(finals) != len(word):
-        return ()
-    sounds = tuple(sound for pair in zip(initials, finals, strict=True) for sound in pair if sound)
-    return sounds if known.issuperset(sounds) else ()
+    initials = lazy_pinyin(characters, style=Style.INITIALS, strict=True, errors="ignore")
+    finals = lazy_pinyin(characters, style=Style.FINALS, strict=True, errors="ignore")
+    return [tuple(filter(None, pair)) for pair in zip(initials, finals, strict=True)]
+
+
+@cache
+def syllables() -> frozenset[Sounds]:
+    """Every syllable of Mandarin, by the 3,755 characters that everybody reads (GB 2312, level 1)."""
+    codes = bytes(byte for row in range(0xB0, 0xD8) for cell in range(0xA1, 0xFF) for byte in (row, cell))
+    return frozenset(_spoken_syllables(codes.decode("gb2312", errors="ignore")))

@@ -3,6 +3,7 @@
 A sentence is only as sure as its worst word, and a word only as sure as its worst sound: the mean over "turn
 the pump on" hides that "on" was "off". Each word's score says by how many nats the sentence would fit better
 with another sound in the place of the word's worst one: 0 when none does, -10 and less for a wrong sound.
+Where that sound makes another word, it was rather said than slurred; so such changes are told apart.
 """
 
 import math
@@ -29,6 +30,8 @@ class WordFit:
     """One past the last frame of the word's last sound."""
     score: float
     """Nats, <= 0."""
+    other_word: float
+    """The same, of those changes alone that make another word of it."""
 
 
 def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.float32]) -> list[WordFit]:
@@ -45,9 +48,9 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
     nodes = states // 2
     sounding = states % 2 == 0
     entered = np.flatnonzero(np.diff(nodes, prepend=-1) != 0)
-    gains = swap_gains(
-        frames, network.emission[2 * nodes[entered]], entered + lead, np.flatnonzero(network.native)
-    )
+    sounds = network.emission[2 * nodes[entered]]
+    gains = swap_gains(frames, sounds, entered + lead, np.flatnonzero(network.native))
+    column = np.cumsum(network.native) - 1
     fits = []
     opening = 0
     for position, frame in enumerate(entered):
@@ -56,8 +59,18 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
             continue
         following = int(entered[position + 1]) if position + 1 < len(entered) else len(states)
         sound_end = int(frame + np.flatnonzero(sounding[frame:following])[-1]) + 1
-        score = -max(0.0, float(gains[opening : position + 1].max()))
-        fits.append(WordFit(network.graph.words[word].text, int(entered[opening]), sound_end, score))
+        own = gains[opening : position + 1]
+        changes = network.graph.neighbours.get(tuple(sounds[opening : position + 1].tolist()), ())
+        other = max((float(own[place, column[token]]) for place, token in changes), default=0.0)
+        fits.append(
+            WordFit(
+                network.graph.words[word].text,
+                int(entered[opening]),
+                sound_end,
+                score=-max(0.0, float(own.max())),
+                other_word=-max(0.0, other),
+            )
+        )
         opening = position + 1
     return fits
 

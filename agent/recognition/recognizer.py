@@ -185,6 +185,7 @@ class Recognizer:
         evidence = {
             "worst_word": worst,
             "next_worst_word": others[0] if others else 0.0,
+            "other_word": min(word.other_word for word in heard),
             "doubt": 0.0 if margin is None else math.exp(-margin / DOUBT_NATS),
             "gain_per_sound": finish.score / sounds,
             "sounds": min(sounds, 40) / 10,

@@ -210,11 +210,31 @@ def same(one: Graph, other: Graph) -> bool:
         np.array_equal(getattr(one, name), getattr(other, name))
         and getattr(one, name).dtype == getattr(other, name).dtype
         for name in arrays
-    ) and (one.tokens, one.words, one.commands) == (other.tokens, other.words, other.commands)
+    ) and (one.tokens, one.words, one.commands, one.neighbours) == (
+        other.tokens,
+        other.words,
+        other.commands,
+        other.neighbours,
+    )
 
 
 def test_compiling_is_deterministic() -> None:
     assert same(graph_of(parse_grammar(SMALL)), graph_of(parse_grammar(SMALL)))
+
+
+def test_every_word_on_every_path_knows_its_neighbours() -> None:
+    graph = compile_grammar(parse_grammar(SMALL), TOKENS)
+    said: set[tuple[int, ...]] = set()
+    for path in all_paths(graph):
+        sounds: list[int] = []
+        for node in path:
+            sounds.append(int(graph.label[node]))
+            if graph.word[node] >= 0:
+                said.add(tuple(sounds))
+                sounds = []
+    assert said == graph.neighbours.keys()
+    hall = tuple(TOKENS.index(sound) for sound in ("HH", "AO", "L"))
+    assert (0, TOKENS.index("B")) in graph.neighbours[hall]
 
 
 def test_cache_gives_the_same_graph(tmp_path: Path) -> None:
@@ -246,7 +266,7 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path) -> None:
     (file,) = tmp_path.iterdir()
     good = file.read_bytes()
     damaged = [b"", good[:10], good[:-1], good + b"x", b"\x00" * len(good)]
-    damaged += [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(0, len(good), 499)]
+    damaged += [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(0, len(good), 2_499)]
     for content in damaged:
         file.write_bytes(content)
         assert same(compile_grammar(grammar, TOKENS, tmp_path), fresh)

@@ -1,5 +1,6 @@
 """Utterances from spoken-looking posteriors: what is heard, how sure, and when it is over."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import Emission, Frames
 from agent.grammar.graph import Word
+from agent.grammar.neighbours import Neighbours
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
-from tests.recognition.toy import chain_graph, speak
+from tests.recognition.toy import TOKENS, chain_graph, speak
 
 FRAME_S = 0.024
 SENTENCES = [
@@ -88,6 +90,16 @@ def test_one_wrong_sound_is_found_in_its_word() -> None:
     assert heard.worst_word is not None
     assert heard.worst_word.text in {"on", "off"}
     assert heard.words[0].score > -0.5
+
+
+@pytest.mark.parametrize(("place", "counts"), [(1, True), (0, False)])
+def test_a_wrong_sound_that_makes_another_word_is_told_apart(place: int, counts: bool) -> None:
+    a, b, c, d = (TOKENS.index(sound) for sound in "ABCD")
+    words: Neighbours = {(a, d): ((place, c),), (a, b): ((place, c),)}
+    recognizer = Recognizer(replace(chain_graph(SENTENCES), neighbours=words), CALIBRATION, FRAME_S)
+    [heard] = [one for emission in emissions(speak("ABC AC")) for one in recognizer.push(emission)]
+    assert heard.evidence["worst_word"] < -5
+    assert heard.evidence["other_word"] == (heard.evidence["worst_word"] if counts else 0)
 
 
 def test_a_sound_that_could_be_either_is_ambiguous() -> None:
