@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import Emission
-from agent.grammar import load_grammar
-from agent.grammar.compiler import accepted_sentences, build_graph
+from agent.grammar import compile_grammar, load_grammar
+from agent.grammar.compiler import accepted_sentences
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon
 from agent.recognition.hypothesis import HeardWord, Hypothesis, Reject
@@ -56,7 +56,7 @@ class Task:
         grammar = load_grammar(grammar_file)
         sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
         words = frozenset(word.text for word in sentences.words)
-        return cls(words, lexicon, build_graph(sentences, lexicon, tokens), jsgf(grammar))
+        return cls(words, lexicon, compile_grammar(grammar, tokens), jsgf(grammar))
 
 
 class Voxline:
