@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from agent.recognition.network import Network
 from agent.recognition.swaps import swap_gains
 
+EVIDENCE = frozenset(
+    {"worst_word", "next_worst_word", "other_word", "doubt", "gain_per_sound", "sounds", "lead"}
+)
+"""By what a sentence is judged: the names that a bundle may give weights."""
 LEAD_FRAMES = 12
 """Frames before a sentence in which its first sound may have been another."""
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import REVISED_S, Emission, Frames
+from agent.errors import BundleError
 from agent.grammar.graph import Graph
-from agent.recognition.confidence import WordFit, fit_words, probability
+from agent.recognition.confidence import EVIDENCE, WordFit, fit_words, probability
 from agent.recognition.decoder import Decoder, Finish, SearchLimits
 from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
 from agent.recognition.hindsight import Hindsight
@@ -35,7 +36,11 @@ LEAD_S = 0.2
 
 
 class Recognizer:
-    """Listens for the sentences of one grammar. Not thread-safe."""
+    """Listens for the sentences of one grammar. Not thread-safe.
+
+    Raises:
+        BundleError: the calibration judges by evidence that this agent does not gather.
+    """
 
     def __init__(
         self,
@@ -46,6 +51,11 @@ class Recognizer:
         commands: Collection[str] | None = None,
         limits: SearchLimits | None = None,
     ) -> None:
+        if unknown := calibration.weights.keys() - EVIDENCE - {"bias"}:
+            raise BundleError(
+                f"the bundle judges by {', '.join(sorted(unknown))}, which this agent does not know: "
+                "install a newer agent, or an older bundle"
+            )
         self.graph = graph
         self.calibration = calibration
         self.frame_s = frame_s

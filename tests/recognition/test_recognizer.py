@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import Emission, Frames
+from agent.errors import BundleError
 from agent.grammar.graph import Word
 from agent.grammar.neighbours import Neighbours
 from agent.recognition.hypothesis import Hypothesis, Reject
@@ -219,6 +220,12 @@ def test_what_only_the_first_window_heard_was_not_said() -> None:
     recognizer = Recognizer(chain_graph(SENTENCES), CALIBRATION, FRAME_S)
     heard = [h for each in emissions(first, ahead=0, revised=later) for h in recognizer.push(each)]
     assert all(h.reject for h in heard)
+
+
+def test_evidence_that_only_a_newer_agent_gathers_is_named() -> None:
+    weights = {"bias": 3.0, "worst_word": 1.0, "breath": 0.5}
+    with pytest.raises(BundleError, match="judges by breath, which this agent does not know"):
+        Recognizer(chain_graph(SENTENCES), CALIBRATION.model_copy(update={"weights": weights}), FRAME_S)
 
 
 def test_a_copy_hears_on_by_itself() -> None:
