@@ -136,7 +136,7 @@ KEPT = 0.995
 """Share of anchors that shall reach a probability of one half."""
 POINTS = {
     "low": {"min_probability": 0.3, "min_margin": 0.3},
-    "normal": {"min_probability": 0.5, "min_margin": 0.5},
+    "normal": {"min_probability": 0.4, "min_margin": 0.5},
     "high": {"min_probability": 0.8, "min_margin": 3.0},
 }
 
