@@ -3,11 +3,14 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnxruntime import InferenceSession as OnnxModel
 
 from agent.acoustics.bundle import load_bundle, seal_bundle
 from agent.acoustics.support import fresh_report, store_report, stored_report
 from agent.errors import EngineError
+from models.recipe.convert import convert
 from tests.acoustics.small import manifest, write_bundle
 
 CACHE = Path(os.environ.get("VOXLINE_CACHE", Path.home() / ".cache/voxline"))
@@ -38,3 +41,28 @@ def test_what_the_toolkit_refuses_is_an_error(tmp_path: Path) -> None:
     seal_bundle(folder, manifest())
     with pytest.raises(EngineError, match="the toolkit refuses it"):
         fresh_report(load_bundle(folder), PYTHON, ["rk3568"])
+
+
+def test_a_hybrid_keeps_the_named_tensors_in_float16(tmp_path: Path) -> None:
+    onnx = write_bundle(tmp_path / "bundle").onnx
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(0, 0.3, (4, 1, 64, 1, 39)).astype(np.float32)
+    for number, each in enumerate(inputs):
+        np.save(tmp_path / f"{number}.npy", each)
+    listing = tmp_path / "listing.txt"
+    listing.write_text("".join(f"{tmp_path / str(number)}.npy\n" for number in range(4)))
+    exact = np.stack([OnnxModel(onnx).run(None, {"audio": each})[0] for each in inputs])
+
+    def types(half: list[str]) -> tuple[list[str], float]:
+        answers, table = convert(
+            PYTHON, onnx, tmp_path / "model.rknn", inputs, calibration=str(listing), half=half
+        )
+        error = float(np.abs(answers.reshape(exact.shape) - exact).max())
+        return [layer.dtype for layer in table.layers if layer.kind.startswith("Conv")], error
+
+    int8, int8_error = types([])
+    hybrid, hybrid_error = types(["a", "b"])
+    assert (int8, hybrid) == (["INT8", "INT8"], ["FLOAT16", "INT8"])
+    assert hybrid_error < int8_error
+    with pytest.raises(RuntimeError, match="no tensor of the model is called nothing"):
+        types(["nothing"])
