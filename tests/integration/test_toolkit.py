@@ -1,5 +1,6 @@
 """The vendor's converter, where its environment exists (see models/recipe)."""
 
+import json
 import os
 from pathlib import Path
 
@@ -66,3 +67,27 @@ def test_a_hybrid_keeps_the_named_tensors_in_float16(tmp_path: Path) -> None:
     assert hybrid_error < int8_error
     with pytest.raises(RuntimeError, match="no tensor of the model is called nothing"):
         types(["nothing"])
+
+
+def test_a_bundle_of_the_recipe_says_where_every_layer_runs(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+    from models.recipe.bundle import build
+    from models.recipe.bundle import manifest as described_by
+    from models.recipe.export import export
+    from models.recipe.facts import ENGLISH_MANDARIN
+    from models.recipe.network import Network, Window
+    from models.recipe.tokens import TOKENS
+
+    torch.manual_seed(0)
+    torch.save(Network(len(TOKENS)).state_dict(), tmp_path / "weights.pt")
+    export(tmp_path / "weights.pt", tmp_path / "model", Window(frames=30))
+    info = json.loads((tmp_path / "model/info.json").read_text())
+    canary = np.random.default_rng(0).integers(-3000, 3000, info["window_samples"], dtype=np.int16)
+    made, conversion = build(
+        tmp_path / "model", tmp_path / "bundle", described_by(info, ENGLISH_MANDARIN), PYTHON, canary
+    )
+    report = stored_report(made)
+    assert report is not None
+    assert [target.target for target in report.targets] == ["rk3566", "rk3568", "rk3588"]
+    assert report.targets[1].cycles == conversion["cycles"] > 0
+    assert conversion["simulator_onnx_correlation"] > 0.999

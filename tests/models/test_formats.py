@@ -1,19 +1,24 @@
 import os
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
+
+from torch import Tensor  # noqa: E402
 
 from agent.acoustics.bundle import Bundle, load_bundle  # noqa: E402
 from models.recipe.export import Deployed, framed  # noqa: E402
 from models.recipe.formats import Bench, Figures, divergence, read, table, write  # noqa: E402
-from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Network  # noqa: E402
+from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Block, Network  # noqa: E402
 from models.recipe.peers.compare import Grammars, contestant, count_orders  # noqa: E402
 from models.recipe.peers.contestants import Mode  # noqa: E402
 from models.recipe.peers.recordings import orders  # noqa: E402
 from models.recipe.quantize import STEM, Workplace, recipes  # noqa: E402
+from models.recipe.sensitivity import answers, ranges, rounded  # noqa: E402
 from models.recipe.spread import Spread, axes  # noqa: E402
 from models.recipe.tokens import TOKENS  # noqa: E402
 
@@ -29,17 +34,17 @@ def bundle() -> Bundle:
 
 @needs_speech
 def test_answers_given_all_at_once_are_heard_as_the_station_hears(bundle: Bundle, tmp_path: Path) -> None:
-    few = list(orders(SPEECH, (None, 6.0), every=62))
+    few = list(orders(SPEECH, (None,), every=62))
     bench = Bench(bundle, bundle.manifest.hop_samples, few, tmp_path)
     exact = bench.outcome(None, Workplace(tmp_path, tmp_path))
     engine = contestant("voxline", Grammars.of(bundle.manifest.tokens).coffee, bundle, tmp_path)
     assert exact.orders == count_orders(engine, few)
-    assert exact.orders[Mode.EVERYTHING][0].exact.count == len(few) // 2 == 2
+    assert exact.orders[Mode.EVERYTHING][0].exact.count == len(few) == 2
     assert (exact.divergence, exact.best_kept) == (0.0, 1.0)
     figures = Figures(bundle.digest, 3840, 62, {"float32": exact})
     write(figures, tmp_path / "figures.json")
     assert read(tmp_path / "figures.json", bundle, 3840, 62) == figures
-    assert "| float32 |  |  |  | 0.0000 | 100.00 % | clean 2 / 0, 6 dB 2 / 0 |" in table(figures)
+    assert table(figures).endswith(" | clean 2 / 0 |")
 
 
 def test_figures_of_something_else_are_not_gone_on_with(bundle: Bundle, tmp_path: Path) -> None:
@@ -76,7 +81,7 @@ def test_a_spread_network_answers_as_before_with_smaller_outliers() -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)  # norms and biases that matter
-        for block in network.encoder.blocks:
+        for block in (cast(Block, each) for each in network.encoder.blocks):
             block.fc2.weight[7] *= 40  # a loud channel, as training grows them
     frames = 12
     audio = torch.randn((frames - 1) * FRAME + RECEPTIVE) * 0.1
@@ -84,9 +89,9 @@ def test_a_spread_network_answers_as_before_with_smaller_outliers() -> None:
     peaks = []
     with torch.no_grad():
         for model in (Deployed(network, frames), Spread(network, frames)):
-            streams: list[torch.Tensor] = []
-            for block in model.blocks:
-                block.register_forward_hook(lambda _module, _given, out, keep=streams: keep.append(out))
+            streams: list[Tensor] = []
+            for each in model.blocks:
+                each.register_forward_hook(lambda _module, _given, out, keep=streams: keep.append(out))
             answer = model.eval()(features)[0, :, 0].T
             torch.testing.assert_close(answer, network(audio[None])[0], rtol=1e-3, atol=1e-3)
             peaks.append(max(float(out.abs().max() / out.std()) for out in streams))
@@ -97,3 +102,31 @@ def test_axes_are_orthogonal_and_leave_means_alone() -> None:
     turn = axes()
     torch.testing.assert_close(turn @ turn.T, torch.eye(WIDTH), rtol=0, atol=1e-5)
     torch.testing.assert_close(turn @ torch.ones(WIDTH), torch.ones(WIDTH), rtol=0, atol=1e-4)
+
+
+def test_only_the_named_tensors_are_rounded() -> None:
+    nodes = [
+        helper.make_node("Relu", ["audio"], ["positive"]),
+        helper.make_node("Neg", ["positive"], ["negative"]),
+        helper.make_node("Add", ["positive", "negative"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "audio"], ["logits"]),
+    ]
+    shape = [1, 2, 1, 3]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "small",
+            [helper.make_tensor_value_info("audio", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    window = np.array([-1, 0.1, 0.2, 1, 2, 255], np.float32).reshape(shape)
+    found = ranges(model, [window])
+    assert found["positive"] == (0, 255)
+    assert found["negative"] == (-255, 0)
+    exact = answers(model, [window])
+    np.testing.assert_array_equal(answers(rounded(model, found, ["positive"]), [window]), exact)
+    moved = answers(rounded(model, found, ["negative"]), [window]) - exact
+    np.testing.assert_allclose(sorted(moved.ravel()), [0, 0, 0, 0, 0.1, 0.2], atol=1e-6)
