@@ -210,32 +210,41 @@ def bundle(
 
 @app.command()
 def quantize(
-    model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
-    folder: Folder = CORPUS,
-    windows: Annotated[int, typer.Option(help="Windows of training streams to calibrate on.")] = 24,
+    out: Annotated[Path, typer.Argument(help="Figures, JSON: formats that are in it already stay.")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="Try only this one; may be given again.")
+    ] = None,
     half: Annotated[
-        str, typer.Option(help="Stay in float16: [[first tensor, last tensor], ...] as JSON.")
-    ] = "[]",
+        list[str] | None, typer.Option(help="Stays in float16 in the hybrid, a regular expression.")
+    ] = None,
+    algorithm: Annotated[str, typer.Option(help="normal, kl_divergence or mmse.")] = "normal",
+    trained: Annotated[
+        Path | None, typer.Option(help="ONNX model that was trained quantized, with its scales in it.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 4,
+    hop: Annotated[int, typer.Option(min=1, help="Frames; more than the bundle's hears less often.")] = 20,
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
     python: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
     / "convert-venv/bin/python",
 ) -> None:
-    """Convert to int8 and print how it does in the simulator on a part of dev."""
-    import tempfile
+    """Compare number formats on the RK3568, by the orders that are heard in the vendor's simulator."""
+    from agent.acoustics.bundle import load_bundle
+    from models.recipe import formats as side
+    from models.recipe.peers.recordings import orders
+    from models.recipe.quantize import STEM, Workplace, recipes
 
-    import torch
-
-    from models.recipe.batches import Data
-    from models.recipe.evaluate import Judge
-    from models.recipe.quantize import calibration, compare
-
-    device = torch.device("cpu")
-    judge = Judge(folder, device)
-    data = Data([folder / "train"], folder, {"train/": 1.0}, device, seed=0)
-    with tempfile.TemporaryDirectory() as scratch:
-        listing = calibration(data, Path(scratch), windows)
-        options = {"calibration": str(listing), "half": json.loads(half)}
-        figures, _ = compare(python, model, judge, judge.some("dev/an4", 6), Path(scratch), **options)
-    print(json.dumps(figures, indent=2))
+    bundle = load_bundle(folder)
+    known = recipes(algorithm, half or STEM, trained)
+    figures = side.read(out, bundle, hop * bundle.manifest.frame_samples, every)
+    missing = {name: known[name] for name in formats or known if name not in figures.formats}
+    if missing:
+        bench = side.Bench(bundle, figures.hop_samples, list(orders(SPEECH, side.SNRS_DB, every)), CACHE)
+        print(f"{len(bench.windows)} windows", flush=True)
+    for name, recipe in missing.items():
+        figures.formats[name] = bench.outcome(recipe, Workplace(python, CORPUS))
+        side.write(figures, out)
+        print(f"{name}: done", flush=True)
+    print(side.table(figures))
 
 
 @app.command()

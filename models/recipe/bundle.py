@@ -13,7 +13,7 @@ from agent.acoustics.bundle import Bundle, seal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import CANARY_LOGITS_FILE, CANARY_SAMPLES_FILE
-from agent.acoustics.support import TargetSupport
+from agent.acoustics.support import REPORT_FILE, TargetSupport, fresh_report, store_report
 from models.recipe.convert import TARGET, convert
 from models.recipe.corpus import read_audio
 from models.recipe.export import framed
@@ -82,7 +82,7 @@ def build(
     converter: Path | None,
     canary: NDArray[np.int16],
 ) -> tuple[Bundle, dict[str, Any]]:
-    """Convert an exported model and seal the bundle.
+    """Convert an exported model, ask the converter what each system on chip makes of it, and seal the bundle.
 
     Args:
         model: folder that `export` wrote.
@@ -101,6 +101,7 @@ def build(
         converted = convert(converter, model / "model.onnx", folder / RKNN, features[None])
     else:
         (folder / RKNN).unlink(missing_ok=True)  # it would be of another model
+    (folder / REPORT_FILE).unlink(missing_ok=True)  # so would it
     halve(model / "model.onnx", folder / "model.onnx")
     frames, tokens = described["frames"], len(described["tokens"])
     canary.astype("<i2").tofile(folder / CANARY_SAMPLES_FILE)
@@ -111,8 +112,10 @@ def build(
     bundle = seal_bundle(folder, described)  # an engine needs a bundle, and the canary an engine
     logits = np.array(OnnxEngine(bundle).run(window_rows(bundle.manifest, canary)), "<f4")
     logits.tofile(folder / CANARY_LOGITS_FILE)
-    report = _report(logits, *converted) if converted else {}
-    return seal_bundle(folder, described), report
+    bundle = seal_bundle(folder, described)
+    if not (converter and converted):
+        return bundle, {}
+    return store_report(bundle, fresh_report(bundle, converter)), _report(logits, *converted)
 
 
 def _report(

@@ -40,7 +40,7 @@ def convert(
         onnx: float32 model with fixed shapes.
         rknn: file to write; its bytes differ from run to run.
         inputs: what to ask the simulator.
-        options: more of the worker's job: `calibration`, `half`, `algorithm`.
+        options: more of the worker's job: `calibration`, `algorithm`, `half`.
 
     Raises:
         RuntimeError: the toolkit failed; the message ends with the end of its output.

@@ -105,17 +105,37 @@ class Deployed(nn.Module):
         self.out = nn.Conv2d(h.out.in_features, h.out.out_features, 1)
         self.out.weight.data = h.out.weight.data[:, :, None, None]
         self.out.bias.data = h.out.bias.data  # type: ignore[union-attr]
+        self.enter: nn.Module = nn.Identity()
+        self.leave: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Answer token logits."""
         x = self.groupnorm(torch.tanh(self.conv1(x)))
         x = functional.gelu(self.conv3(functional.gelu(self.conv2(x))))
-        x = x.squeeze(2).transpose(1, 2)
+        x = self.enter(x).squeeze(2).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
-        x = self.head_norm(self.norm(x)).transpose(1, 2).unsqueeze(2)
+        x = self.head_norm(self.leave(self.norm(x))).transpose(1, 2).unsqueeze(2)
         out: Tensor = self.out(functional.relu(self.head2(functional.relu(self.head1(x)))))
         return out
+
+
+def write_onnx(model: Deployed, features: Tensor, path: Path) -> NDArray[np.float32]:
+    """Write a model, check the file, and return ONNX Runtime's answer to `features`."""
+    with torch.no_grad():
+        torch.onnx.export(
+            model.eval(),
+            (features,),
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["audio"],
+            output_names=["logits"],
+        )
+    onnx.checker.check_model(onnx.load(path))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    answer: NDArray[np.float32] = session.run(None, {"audio": features.numpy()})[0]
+    return answer
 
 
 def export(weights: Path, folder: Path, window: Window) -> None:
@@ -132,18 +152,7 @@ def export(weights: Path, folder: Path, window: Window) -> None:
     path = folder / "model.onnx"
     with torch.no_grad():
         expected = network(audio[None])[0].numpy()
-        torch.onnx.export(
-            Deployed(network, window.frames).eval(),
-            (features,),
-            path,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["audio"],
-            output_names=["logits"],
-        )
-    onnx.checker.check_model(onnx.load(path))
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    answer = session.run(None, {"audio": features.numpy()})[0]
+    answer = write_onnx(Deployed(network, window.frames), features, path)
     error = float(np.abs(answer[0, :, 0].T - expected).max())
     if error > 1e-2:
         raise ArithmeticError(f"ONNX Runtime and PyTorch differ by {error} (logits)")

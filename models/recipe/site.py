@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle, load_bundle, reseal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import VERSION
-from agent.acoustics.support import REPORT_FILE
 from agent.audio.file import read_audio
 from agent.errors import BundleError, VoxlineError
 from agent.evaluation.commands import Trial, Verdict, run_trials
@@ -188,7 +187,7 @@ def write(
     """Write a network as a bundle that is like another in all but the weights and some fields."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in base.manifest.files:
-        if name != REPORT_FILE and not name.endswith(".rknn"):  # both are of the old weights
+        if not name.endswith(".rknn"):  # it is of the old weights
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(base.folder / name, folder / name)
     m = base.manifest
