@@ -6,8 +6,9 @@ Units stand in the names: `_s`, `_ms`, `_hz`, `_db`, `_bytes`. `config.example.t
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -246,8 +247,8 @@ class Updates(Section):
     probation_utterances: int = Field(default=10, ge=0, le=10_000)
 
 
-class Settings(BaseSettings):
-    """All settings of one station. Build it with `load`, or from sections in a test."""
+class _Layered(BaseSettings):
+    """A file, over it secret files, over them environment variables."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         extra="forbid",
@@ -256,19 +257,8 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
     )
 
-    station: Station
-    audio: Annotated[Microphone | AudioFile | Stdin, Field(discriminator="type")] = Microphone()
-    recognition: Recognition
-    commands: Commands = Commands()
-    panel: Panel = Panel()
-    mqtt: Mqtt = Mqtt()
-    health: Health = Health()
-    logging: Logging = Logging()
-    storage: Storage = Storage()
-    updates: Updates = Updates()
-
     @classmethod
-    def settings_customise_sources(  # noqa: D102 - a hook of pydantic-settings
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
@@ -286,6 +276,30 @@ def _secrets_directory() -> Path:
     return Path(os.environ.get("CREDENTIALS_DIRECTORY", SYSTEM_SECRETS))
 
 
+class Settings(_Layered):
+    """All settings of one station. Build it with `load`, or from sections in a test."""
+
+    station: Station
+    audio: Annotated[Microphone | AudioFile | Stdin, Field(discriminator="type")] = Microphone()
+    recognition: Recognition
+    commands: Commands = Commands()
+    panel: Panel = Panel()
+    mqtt: Mqtt = Mqtt()
+    health: Health = Health()
+    logging: Logging = Logging()
+    storage: Storage = Storage()
+    updates: Updates = Updates()
+
+
+class Account(_Layered):
+    """An account at the broker, for programs that are no station."""
+
+    mqtt: Mqtt
+
+
+_S = TypeVar("_S", bound=_Layered)
+
+
 def load(path: Path | None = None) -> Settings:
     """Read the settings of this station.
 
@@ -296,8 +310,27 @@ def load(path: Path | None = None) -> Settings:
     Raises:
         SettingsError: names every fault with its file and line, and what would be valid.
     """
+    origin = _read(path)
+    return _build(Settings, origin.data, origin)
+
+
+def load_account(path: Path | None = None) -> Account:
+    """Read `[mqtt]` alone, as `load` does; what a station's file has beside it counts for nothing.
+
+    Raises:
+        SettingsError: as `load`.
+    """
+    origin = _read(path)
+    own = {
+        name: section
+        for name, section in origin.data.items()
+        if name in Account.model_fields or name not in Settings.model_fields
+    }
+    return _build(Account, own, origin)
+
+
+def _read(path: Path | None) -> Origin:
     path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
-    secrets = _secrets_directory()
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
@@ -307,12 +340,15 @@ def load(path: Path | None = None) -> Settings:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
-    origin = Origin(path, text, data, secrets, dict(os.environ), ENVIRONMENT_PREFIX)
+    return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)
+
+
+def _build(kind: type[_S], data: Mapping[str, Any], origin: Origin) -> _S:
     if unknown := unknown_names(Settings, origin):
         raise SettingsError("\n".join(unknown))
     try:
-        return Settings(**data)
+        return kind(**data)
     except ValidationError as error:
-        raise SettingsError("\n".join(describe(Settings, error, origin))) from error
+        raise SettingsError("\n".join(describe(kind, error, origin))) from error
     except (PydanticSettingsError, OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"environment or secret files in {secrets}: {error}") from error
+        raise SettingsError(f"environment or secret files in {origin.secrets}: {error}") from error

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from agent.config_cli import app
 from agent.errors import SettingsError
-from agent.settings import Settings, load
+from agent.settings import Settings, load, load_account
 from agent.settings_faults import line_of
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
@@ -153,6 +153,19 @@ def test_secret_file_is_read_and_masked(file: Path, tmp_path: Path) -> None:
 def test_no_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="VOXLINE_CONFIG"):
         load(tmp_path / "nothing.toml")
+
+
+def test_an_account_needs_no_station_but_no_fault_of_its_own_either(tmp_path: Path) -> None:
+    file = tmp_path / "account.toml"
+    file.write_text('[mqtt]\nhost = "broker"\n[station]\nid = 5\n')
+    assert load_account(file).mqtt.host == "broker"
+    for text, said in (
+        ('[mqqt]\nhost = "broker"\n', f"{file}:1: no setting \\[mqqt]"),
+        ("[mqtt]\nport = 0\n", f"{file}:2: .*port"),
+    ):
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=said):
+            load_account(file)
 
 
 def test_show_prints_toml_that_loads(file: Path) -> None:

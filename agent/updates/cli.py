@@ -14,7 +14,7 @@ import typer
 from agent.config_cli import ConfigPath, Json
 from agent.errors import UpdateError
 from agent.logs import configure_logging
-from agent.settings import Settings, load
+from agent.settings import Settings, load, load_account
 from agent.updates import memory
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
@@ -105,9 +105,9 @@ def serve(
     """Offer a repository at the broker to stations that can reach nothing else, until interrupted."""
     if not (folder / "metadata" / "timestamp.json").exists():
         raise UpdateError(f"{folder}: no repository; it lacks metadata/timestamp.json")
-    settings = load(config)
-    server = Server(settings.mqtt, folder)
-    typer.echo(f"offering {folder} at {settings.mqtt.host}:{settings.mqtt.port}")
+    broker = load_account(config).mqtt
+    server = Server(broker, folder)
+    typer.echo(f"offering {folder} at {broker.host}:{broker.port}")
     try:
         while True:
             time.sleep(3600)

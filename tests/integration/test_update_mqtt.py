@@ -2,6 +2,7 @@
 
 import contextlib
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -52,6 +53,27 @@ def serving(broker: Mosquitto, folder: Path) -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+def test_the_command_serves_with_an_account_alone(
+    mosquitto: Mosquitto, repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    config = tmp_path / "account.toml"
+    config.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\n')
+    command = [
+        *(sys.executable, "-c", "from agent.cli import main; main()"),
+        *("update", "serve", str(repository.public), "--config", str(config)),
+    ]
+    way = Broker(mqtt(mosquitto.port), BASE, BRISK)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"offering {repository.public} at 127.0.0.1:{mosquitto.port}\n"
+        updater = make_updater(tmp_path / "station", repository, Obedient(), way, terms=Terms(0, 0))
+        updater.start()
+        updater.wish(wanted("model/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 60)
+        updater.stop()
+        process.terminate()
 
 
 def test_a_whole_update(mosquitto: Mosquitto, repository: ReleaseRepository, tmp_path: Path) -> None:
