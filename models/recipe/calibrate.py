@@ -132,11 +132,11 @@ class Example:
 RIGHT, WRONG = 1.0, 4.0
 """Importance of examples: a wrong command is worse than a refused one. Near misses, which are many and made
 up, count once."""
-KEPT = 0.995
-"""Share of anchors that shall reach a probability of one half."""
+SLACK = 0.001
+"""More than rounding the weights can move a probability."""
 POINTS = {
     "low": {"min_probability": 0.3, "min_margin": 0.3},
-    "normal": {"min_probability": 0.4, "min_margin": 0.5},
+    "normal": {"min_probability": 0.5, "min_margin": 0.5},
     "high": {"min_probability": 0.8, "min_margin": 3.0},
 }
 
@@ -164,14 +164,14 @@ def other_sound(
 
 
 def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
-    """Fit the map from evidence to the probability of being right, `KEPT` of the anchors above one half."""
+    """Fit the map from evidence to the probability of being right, the least sure anchor at one half."""
     weights = logistic.fit(
         [example.hypothesis.evidence for example in examples],
         [example.right for example in examples],
         [example.importance for example in examples],
     )
     anchors = [probability(e.hypothesis.evidence, weights) for e in examples if e.anchor]
-    half = float(np.quantile(anchors, 1 - KEPT))
+    half = min(anchors) - SLACK
     weights["bias"] -= float(np.log(half / (1 - half)))
     return {name: round(weight, 4) for name, weight in weights.items()}
 

@@ -38,11 +38,11 @@ def _example(value: float, *, right: bool) -> calibrate.Example:
     return calibrate.Example(heard, right, importance=1.0, anchor=right)
 
 
-def test_the_promised_share_of_anchors_reaches_one_half() -> None:
+def test_the_least_sure_anchor_reaches_one_half() -> None:
     data = examples()
     weights = calibrate.fit_weights(data)
-    sure = [probability(e.hypothesis.evidence, weights) >= 0.5 for e in data if e.anchor]
-    assert np.mean(sure) == pytest.approx(calibrate.KEPT, abs=0.01)
+    least = min(probability(e.hypothesis.evidence, weights) for e in data if e.anchor)
+    assert 0.5 <= least < 0.51
     assert weights["worst_word"] > 0
 
 
