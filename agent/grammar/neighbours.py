@@ -24,11 +24,11 @@ def find_neighbours(texts: Iterable[str], lexicon: Lexicon, tokens: Sequence[str
         tokens: token table of the model.
     """
     ways = _ways_to_say(texts, lexicon)
-    english = set(dictionary_sounds())
+    english = set(dictionary_sounds()) if any(map(_is_english, ways)) else set()
     number = {token: index for index, token in enumerate(tokens) if token[0].isalpha()}
     found: dict[tuple[int, ...], tuple[tuple[int, int], ...]] = {}
     for said, same in ways.items():
-        capitals = said[0].isupper()  # ARPAbet is written in capitals, pinyin in small letters
+        capitals = _is_english(said)
         others = [token for token in number if token[0].isupper() == capitals]
         found[tuple(number[sound] for sound in said)] = tuple(
             (place, number[other])
@@ -54,6 +54,10 @@ def _changes(said: Sounds, others: Sequence[str]) -> Iterator[tuple[int, str, So
         before, after = said[:place], said[place + 1 :]
         for other in others:
             yield place, other, (*before, other, *after)
+
+
+def _is_english(sounds: Sounds) -> bool:
+    return sounds[0].isupper()  # ARPAbet is written in capitals, pinyin in small letters
 
 
 def _is_chinese(sounds: Sounds) -> bool:
