@@ -35,8 +35,8 @@ class Data:
             seed,
         )
 
-    def batch(self, plan: Plan) -> tuple[Tensor, list[list[int]]]:
-        """Make a batch: streams [B, samples] and the tokens said in each."""
+    def batch(self, plan: Plan) -> Tensor:
+        """Make the streams of a plan, [B, samples]."""
         count, samples = len(plan.speech), plan.samples
         speech = render(self.speech, plan.speech, samples)
         layers = [render(self.noise, plan.steady, samples), render(self.noise, plan.events, samples)]
@@ -51,7 +51,7 @@ class Data:
         )
         x = augment.mix(x, layers, -5, 30, 0.15)
         x = augment.filtered(x, augment.microphone_spectra(count, size, self.device))
-        return augment.capture(x), plan.said
+        return augment.capture(x)
 
 
 def sampling_weights(clips: Sequence[Clip], shares: dict[str, float]) -> np.ndarray:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine
-from agent.acoustics.manifest import Calibration
+from agent.acoustics.manifest import Calibration, Manifest
 from agent.acoustics.stream import AcousticStream, Emission, Frames
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.grammar.graph import Graph
@@ -47,7 +47,7 @@ def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache:
     ).hexdigest()
     path = cache / "emissions-revised" / f"{digest[:32]}.npz"
     if not path.exists():
-        heard = list(_stream(bundle, engine, samples))
+        heard = list(stream(bundle.manifest, engine, samples))
         parts = [frames for each in heard for frames in (each.committed, each.provisional, each.revised)]
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
@@ -66,10 +66,11 @@ def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache:
     return [Emission(*parts) for parts in zip(frames[::3], frames[1::3], frames[2::3], strict=True)]
 
 
-def _stream(bundle: Bundle, engine: Engine, samples: NDArray[np.int16]) -> Iterator[Emission]:
-    stream, hop = AcousticStream(bundle.manifest, engine), bundle.manifest.hop_samples
+def stream(manifest: Manifest, engine: Engine, samples: NDArray[np.int16]) -> Iterator[Emission]:
+    """Yield what a station's stream says of a recording, shape [n], 16 kHz."""
+    station, hop = AcousticStream(manifest, engine), manifest.hop_samples
     for start in range(0, len(samples), hop):
-        yield from stream.push(samples[start : start + hop], start / 16_000)
+        yield from station.push(samples[start : start + hop], start / 16_000)
 
 
 def hear(

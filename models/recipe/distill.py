@@ -62,8 +62,7 @@ def distill(
     with (folder / "log.jsonl").open("w", encoding="utf-8") as log:
         while (progress := (time.monotonic() - began) / seconds) < 1:
             plan = data.planner.plan(step, windows, hop=40)
-            streams, targets = data.batch(plan)
-            window = plan.window
+            streams, window = data.batch(plan), plan.window
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
                 logits = slide(teacher, streams, window)
             bands = mel(streams)
@@ -79,7 +78,7 @@ def distill(
             divergence = (
                 functional.kl_div(answer.float().log_softmax(-1), wanted, reduction="none").sum(-1).mean()
             )
-            loss = CTC_SHARE * ctc(answer, targets) + 5 * divergence
+            loss = CTC_SHARE * ctc(answer, plan.said) + 5 * divergence
             for group in optimizer.param_groups:
                 group["lr"] = (
                     RATE * min(1, step / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))

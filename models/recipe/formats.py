@@ -12,11 +12,12 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import log_softmax
 from agent.evaluation.commands import Score
+from models.recipe.calibrate import stream
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline
 from models.recipe.peers.recordings import Order
 from models.recipe.quantize import Compiled, Recipe, Workplace
-from models.recipe.replay import Answered, Collector, stream
+from models.recipe.replay import Answered, Collector
 
 SNRS_DB: tuple[float | None, ...] = (None, 6.0)
 
@@ -90,7 +91,7 @@ class Bench:
         self._voxline = Voxline(bundle, Grammars.of(bundle.manifest.tokens).coffee, cache)
         collector = Collector(self._manifest)
         for recording in recordings:
-            stream(self._manifest, collector, recording.sound)
+            list(stream(self._manifest, collector, recording.sound))
         self.windows = np.stack(collector.asked)
         engine, tensor = OnnxEngine(bundle), bundle.manifest.input
         self._exact = np.stack([engine.run(tensor.to_rows(window)) for window in self.windows])

@@ -28,7 +28,7 @@ ARPABET = {
     "e": "EH",
 }  # fmt: skip
 # Pairs that dictionaries choose freely between (cot and caught, reduced vowels, flaps): no disagreement.
-FREE = [
+_FREE = [
     {"AA", "AO"}, {"AO", "OW"}, {"AH", "IH"}, {"AH", "EH"}, {"AH", "UH"}, {"IH", "IY"}, {"IH", "EH"},
     {"UW", "UH"}, {"T", "D"},
 ]  # fmt: skip
@@ -41,7 +41,7 @@ _MISSING = {
     "millimetres": "M IH L AH M IY T ER Z",
 }  # fmt: skip
 _WORST_DISAGREEMENT = 0.26  # share of a word's phones
-VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
+_VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
 
 
 jieba.setLogLevel(logging.WARNING)
@@ -83,12 +83,12 @@ def _arpabet(said: str) -> list[str]:
 
 
 def _distance(one: list[str], other: list[str]) -> float:
-    """Edit distance in phones; pairs in `FREE` cost nothing much."""
+    """Edit distance in phones; pairs in `_FREE` cost nothing much."""
     row = [float(j) for j in range(len(other) + 1)]
     for i, a in enumerate(one, 1):
         diagonal, row[0] = row[0], float(i)
         for j, b in enumerate(other, 1):
-            change = 0.0 if a == b else 0.1 if {a, b} in FREE else 1.0
+            change = 0.0 if a == b else 0.1 if {a, b} in _FREE else 1.0
             diagonal, row[j] = row[j], min(diagonal + change, row[j] + 1, row[j - 1] + 1)
     return row[-1]
 
@@ -213,6 +213,11 @@ def _neighbours() -> dict[tuple[str, ...], set[str]]:
     return found
 
 
+def distinct(one: str, other: str) -> bool:
+    """Whether two vowels or two consonants differ in what dictionaries do not choose freely between."""
+    return one != other and (one in _VOWELS) == (other in _VOWELS) and {one, other} not in _FREE
+
+
 @cache
 def near_words(word: str) -> list[str]:
     """Words that differ from `word` in exactly one phone, vowel for vowel or consonant for consonant."""
@@ -221,10 +226,6 @@ def near_words(word: str) -> list[str]:
         for place, phone in enumerate(reading):
             for other in _neighbours()[(*reading[:place], "", *reading[place + 1 :])]:
                 changed = _dictionary()[other][0][place]
-                if (
-                    changed != phone
-                    and (changed in VOWELS) == (phone in VOWELS)
-                    and {changed, phone} not in FREE
-                ):
+                if distinct(changed, phone):
                     others.add(other)
     return sorted(others) if len(word) > 2 else []

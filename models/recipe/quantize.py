@@ -89,9 +89,7 @@ class Workplace:
             folder = Path(scratch)
             options: dict[str, object] = {"algorithm": recipe.algorithm, "half": recipe.half}
             if recipe.windows:
-                train = [self.corpus / "train"]
-                data = Data(train, self.corpus, {"train/": 1.0}, torch.device("cpu"), seed=0)
-                options["calibration"] = str(calibration(data, folder, recipe.windows))
+                options["calibration"] = str(calibration(self.corpus, folder, recipe.windows))
             onnx = recipe.onnx or folder / "model.onnx"
             if recipe.spread:
                 network = Spread(restore(bundle), bundle.manifest.frames)
@@ -106,14 +104,14 @@ class Workplace:
         return answers, Compiled(size, support.cycles, support.predicted_ms, dict(layers))
 
 
-def calibration(data: Data, folder: Path, count: int) -> Path:
-    """Write `count` windows of training streams, and the list of them that the toolkit reads."""
+def calibration(corpus: Path, folder: Path, count: int) -> Path:
+    """Write `count` windows of a corpus's training streams, and the list of them that the toolkit reads."""
+    data = Data([corpus / "train"], corpus, {"train/": 1.0}, torch.device("cpu"), seed=0)
     rng = np.random.default_rng(0)
     paths: list[Path] = []
     while len(paths) < count:
         plan = data.planner.plan(len(paths), 34, hop=40)
-        streams, _ = data.batch(plan)
-        windows = streams.unfold(1, plan.window.samples, 17 * FRAME).flatten(0, 1)
+        windows = data.batch(plan).unfold(1, plan.window.samples, 17 * FRAME).flatten(0, 1)
         for one in rng.permutation(len(windows))[: min(8, count - len(paths))]:
             paths.append(folder / f"{len(paths)}.npy")
             np.save(paths[-1], framed(windows[one].numpy()))

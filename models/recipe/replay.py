@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.acoustics.engines.engine import Engine, Latency
+from agent.acoustics.engines.engine import Latency
 from agent.acoustics.manifest import Manifest
-from agent.acoustics.stream import AcousticStream, Emission
+from models.recipe.calibrate import stream
 from models.recipe.peers.contestants import Heard, Mode, Sound, Voxline
 
 
@@ -60,15 +60,5 @@ class Answered:
 
     def understand(self, sound: Sound) -> Mapping[Mode, Heard]:
         """See `Contestant`; recordings must come in the order in which they were collected."""
-        said = stream(self._manifest, self._engine, sound)
+        said = list(stream(self._manifest, self._engine, sound))
         return {mode: self._voxline.search(said, mode) for mode in Mode}
-
-
-def stream(manifest: Manifest, engine: Engine, sound: Sound) -> list[Emission]:
-    """Return what a station's stream says of a recording, shape [n], 16 kHz."""
-    station, hop = AcousticStream(manifest, engine), manifest.hop_samples
-    return [
-        emission
-        for start in range(0, len(sound), hop)
-        for emission in station.push(sound[start : start + hop], start / 16_000)
-    ]

@@ -23,7 +23,6 @@ from onnx import helper, numpy_helper
 
 from agent.acoustics.bundle import load_bundle
 from models.recipe.__main__ import BUNDLES, CORPUS
-from models.recipe.batches import Data
 from models.recipe.export import write_onnx
 from models.recipe.formats import divergence
 from models.recipe.int8 import widen
@@ -115,9 +114,8 @@ def main(
 ) -> None:
     """Print how far the answers move, in nats per frame, with each group of tensors alone in eight bits."""
     bundle = load_bundle(folder)
-    data = Data([CORPUS / "train"], CORPUS, {"train/": 1.0}, torch.device("cpu"), seed=0)
     with tempfile.TemporaryDirectory() as scratch:
-        listing = calibration(data, Path(scratch), CALIBRATION_WINDOWS + JUDGED)
+        listing = calibration(CORPUS, Path(scratch), CALIBRATION_WINDOWS + JUDGED)
         windows = [np.load(path) for path in listing.read_text().split()]
         path = Path(scratch) / "model.onnx"
         if spread:

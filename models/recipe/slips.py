@@ -8,7 +8,7 @@ label stays true even where no dictionary has such a word.
 from difflib import SequenceMatcher
 from random import Random
 
-from models.recipe.phones import ARPABET, FREE, VOWELS
+from models.recipe.phones import ARPABET, distinct
 
 _LETTERS = {
     "EY": "A", "AY": "I", "OW": "O", "AW": "W", "OY": "Y", "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ",
@@ -45,15 +45,7 @@ def slip(spoken: str, targets: str, rng: Random) -> tuple[str, str] | None:
     word, at, place = rng.choice(places)
     sounds = wanted[word]
     old, beside = sounds[place], {*sounds[max(0, place - 1) : place], *sounds[place + 1 : place + 2]}
-    others = [
-        sound
-        for sound in _LETTERS
-        if (sound in VOWELS) == (old in VOWELS)
-        and sound != old
-        and sound not in beside
-        and {sound, old} not in FREE
-    ]
-    new = rng.choice(others)
+    new = rng.choice([sound for sound in _LETTERS if distinct(sound, old) and sound not in beside])
     said[word] = said[word][:at] + _LETTERS[new] + said[word][at + 1 :]
     sounds[place] = new
     return " ".join(said), " | ".join(" ".join(word) for word in wanted)

@@ -97,10 +97,10 @@ class Learner:
         self.network.encoder.requires_grad_(not (self.head_is_new and progress < self.settings.frozen_share))
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate(progress, self.settings)
-        streams, targets = data.batch(plan)
+        streams = data.batch(plan)
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = slide(self.forward, streams, plan.window)
-        loss = ctc(logits, targets)
+        loss = ctc(logits, plan.said)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

@@ -258,11 +258,10 @@ def test_the_whole_recipe_on_a_little_real_speech(tmp_path: Path) -> None:
     assert [names[i] for i in data.planner.noises] == ["fan"]
     assert HELD_OUT_CLASSES
     plan = data.planner.plan(0, 17, hop=40)
-    streams, said = data.batch(plan)
-    window = plan.window
+    streams, window = data.batch(plan), plan.window
     assert torch.isfinite(streams).all()
     assert (streams.shape[1] - window.samples) // (window.hop * FRAME) + 1 == 17
-    assert len(said) == 1
+    assert len(plan.said) == 1
     torch.manual_seed(0)
     start = Network(len(TOKENS)).state_dict()
     out = tmp_path / "out"

@@ -12,6 +12,7 @@ from agent.acoustics.stream import Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Word
 from agent.grammar.neighbours import Neighbours
+from agent.recognition.confidence import EVIDENCE
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
 from tests.recognition.toy import TOKENS, chain_graph, speak
@@ -99,6 +100,7 @@ def test_a_wrong_sound_that_makes_another_word_is_told_apart(place: int, counts:
     words: Neighbours = {(a, d): ((place, c),), (a, b): ((place, c),)}
     recognizer = Recognizer(replace(chain_graph(SENTENCES), neighbours=words), CALIBRATION, FRAME_S)
     [heard] = [one for emission in emissions(speak("ABC AC")) for one in recognizer.push(emission)]
+    assert heard.evidence.keys() == EVIDENCE
     assert heard.evidence["worst_word"] < -5
     assert heard.evidence["other_word"] == (heard.evidence["worst_word"] if counts else 0)
 
