@@ -1,0 +1,194 @@
+"""What grammars take for a command in hours that hold none, for each of a bundle's operating points.
+
+    python -m models.recipe.false_accepts FIGURES.json [--grammar FILE ...]
+
+The hours are those of `synthesize negatives`; nothing was fitted on them. They are heard at `low`, the point
+that lets most pass; what the stricter points let pass of it is counted by their thresholds.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from agent.acoustics.bundle import Bundle, load_bundle
+from agent.acoustics.engines.engine import Engine
+from agent.acoustics.engines.onnx import OnnxEngine
+from agent.acoustics.manifest import Calibration
+from agent.audio.file import read_audio
+from agent.evaluation.rejects import find_audio
+from agent.evaluation.statistics import Rate
+from agent.grammar import compile_grammar, load_grammar
+from agent.grammar.graph import Graph
+from models.recipe.__main__ import BUNDLES, CACHE
+from models.recipe.calibrate import emissions, hear
+from models.recipe.negatives import Said
+
+POINTS = ("low", "normal", "high")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A sentence that was understood at `low`, refused ones included."""
+
+    text: str
+    start_s: float
+    probability: float
+    margin: float | None
+    """Nats; None: nothing else was in question."""
+    refused: bool
+
+    def passes(self, point: Calibration) -> bool:
+        """Whether it becomes a command."""
+        margin = float("inf") if self.margin is None else self.margin
+        return not self.refused and self.probability >= point.min_probability and margin >= point.min_margin
+
+
+@dataclass
+class Figures:
+    """Of one bundle."""
+
+    digest: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each recording."""
+    heard: dict[str, dict[str, list[Reading]]] = field(default_factory=dict)
+    """Readings by grammar and recording."""
+
+
+_JSON = TypeAdapter(Figures)
+
+
+def read(path: Path, bundle: Bundle) -> Figures:
+    """Read figures, or begin new ones.
+
+    Raises:
+        ValueError: there are figures, but of another bundle.
+    """
+    if not path.exists():
+        return Figures(bundle.digest)
+    figures = _JSON.validate_json(path.read_bytes())
+    if figures.digest != bundle.digest:
+        raise ValueError(f"{path}: its bundle is {figures.digest}, not {bundle.digest}: name another file")
+    return figures
+
+
+def hear_recordings(
+    figures: Figures,
+    path: Path,
+    bundle: Bundle,
+    engine: Engine,
+    graphs: Mapping[str, Graph],
+    folder: Path,
+    cache: Path,
+) -> Iterator[str]:
+    """Hear what is not in the figures yet, and write them after each recording; yields its name.
+
+    Args:
+        figures: are added to.
+        path: where they are written, whole or not at all.
+        bundle: heard at its operating point `low`.
+        engine: runs it.
+        graphs: by name.
+        folder: recordings, a stream of its own each.
+        cache: of the recipe; keeps what the model said.
+    """
+    low, frame_s = bundle.manifest.operating_points.low, bundle.manifest.frame_samples / 16_000
+    for file in find_audio(folder):
+        missing = [name for name in graphs if file.name not in figures.heard.setdefault(name, {})]
+        if not missing:
+            continue
+        sound = read_audio(file)
+        heard = emissions(bundle, engine, sound, cache)
+        figures.seconds[file.name] = len(sound) / 16_000
+        for name in missing:
+            figures.heard[name][file.name] = [
+                Reading(h.text, h.start_s, h.probability, h.margin, h.reject is not None)
+                for h in hear(graphs[name], low, frame_s, heard)
+                if h.command
+            ]
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(_JSON.dump_json(figures, indent=1) + b"\n")
+        partial.rename(path)
+        yield file.name
+
+
+def table(figures: Figures, points: Mapping[str, Calibration]) -> str:
+    """Show false accepts per hour for each grammar and all together, by operating point and kind of sound."""
+    kinds = sorted({_kind(name) for name in figures.seconds})
+    head = ["grammar", "hours", *points, *(f"{kind} (at low)" for kind in kinds)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for grammar, by_recording in figures.heard.items():
+        hours = sum(figures.seconds[name] for name in by_recording) / 3600
+        passing = {point: _passing(by_recording, limits) for point, limits in points.items()}
+        counts: dict[str, int] = defaultdict(int)
+        for recording, _ in passing[POINTS[0]]:
+            counts[_kind(recording)] += 1
+        cells = [f"{hours:.1f}", *(_rate(len(found), hours) for found in passing.values())]
+        lines.append(f"| {' | '.join([grammar, *cells, *(str(counts[kind]) for kind in kinds)])} |")
+    return "\n".join(lines)
+
+
+def likeliest(figures: Figures, said: Mapping[str, Sequence[Said]], count: int) -> Iterator[str]:
+    """Describe the likeliest readings that `low` lets pass or nearly does, with what was really said."""
+    readings = [
+        (one, grammar, name)
+        for grammar, by_recording in figures.heard.items()
+        for name, found in by_recording.items()
+        for one in found
+    ]
+    for one, grammar, name in sorted(readings, key=lambda reading: -reading[0].probability)[:count]:
+        at_s = one.start_s + 0.2  # a sentence may begin in the pause before what was said
+        true = " / ".join(text.text for text in said.get(name, ()) if text.start_s <= at_s <= text.end_s)
+        yield f"{one.probability:.2f} {grammar}, {name} at {one.start_s:.1f} s: {one.text} ({true})"
+
+
+def said(folder: Path) -> dict[str, list[Said]]:
+    """Read what is said in the recordings of a folder that `negatives` made."""
+    texts: dict[str, list[Said]] = defaultdict(list)
+    with (folder / "index.tsv").open(encoding="utf-8", newline="") as file:
+        for name, start, end, text in csv.reader(file, delimiter="\t"):
+            texts[name].append(Said(float(start), float(end), text))
+    return texts
+
+
+def _passing(by_recording: Mapping[str, Sequence[Reading]], point: Calibration) -> list[tuple[str, Reading]]:
+    return [(name, one) for name, found in by_recording.items() for one in found if one.passes(point)]
+
+
+def _kind(recording: str) -> str:
+    return recording.rpartition("-")[0]
+
+
+def _rate(count: int, hours: float) -> str:
+    rate = Rate.of(count, hours)
+    return f"{count}: {rate.value:.2f} ({rate.low:.2f}-{rate.high:.2f})"
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Figures, JSON; what is in it is not heard again.")],
+    grammars: Annotated[
+        list[Path], typer.Option("--grammar", help="Grammar file; may be given several times.")
+    ] = [Path("grammars/demo.yaml")],  # noqa: B006
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
+    recordings: Annotated[Path, typer.Option(help="Made by `synthesize negatives`.")] = CACHE / "negatives",
+) -> None:
+    """Count false accepts, and show the likeliest ones with what was really said."""
+    bundle = load_bundle(folder)
+    figures = read(out, bundle)
+    graphs = {path.stem: compile_grammar(load_grammar(path), bundle.manifest.tokens) for path in grammars}
+    engine = OnnxEngine(bundle)
+    for name in hear_recordings(figures, out, bundle, engine, graphs, recordings, CACHE):
+        print(name, flush=True)
+    points = {name: getattr(bundle.manifest.operating_points, name) for name in POINTS}
+    print(table(figures, points))
+    print(*likeliest(figures, said(recordings), 20), sep="\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
