@@ -17,7 +17,10 @@ CORPUS = CACHE / "corpus"
 BUNDLES = Path(__file__).parents[1] / "bundles"
 SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
 
+CONVERTER = CACHE / "convert-venv/bin/python"
+
 Folder = Annotated[Path, typer.Option(help="Corpus folder.")]
+Converter = Annotated[Path, typer.Option(help="Python of the converter's environment; `converter` makes it.")]
 
 
 def _roots() -> dict[str, Path]:
@@ -71,13 +74,14 @@ def rooms(folder: Folder = CORPUS, count: int = 200) -> None:
 
 @app.command()
 def start(folder: Path = CACHE / "moonshine") -> None:
-    """Fetch the Moonshine encoder and write its dequantized weights (`encoder.pt`)."""
+    """Write the dequantized weights of the Moonshine encoder (`encoder.pt`)."""
     import torch
 
-    from models.recipe.moonshine import download, load
+    from models.recipe.moonshine import load
 
-    encoder = load(download(folder))
-    torch.save({f"encoder.{k}": v.half() for k, v in encoder.state_dict().items()}, folder / "encoder.pt")
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {f"encoder.{k}": v.half() for k, v in load().state_dict().items()}
+    torch.save(weights, folder / "encoder.pt")
 
 
 @app.command()
@@ -194,16 +198,15 @@ def converter(folder: Path = CACHE / "convert-venv") -> None:
 def bundle(
     model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder.")] = BUNDLES / "voxline-en-zh",
-    python: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
-    / "convert-venv/bin/python",
+    python: Converter = CONVERTER,
 ) -> None:
-    """Convert an exported model for the RK3568 and seal the bundle; prints what the NPU will run."""
+    """Convert an exported model for the RK3568 and seal the bundle; without a converter it is for the CPU."""
     from models.recipe.bundle import build, canary_samples, manifest
     from models.recipe.facts import ENGLISH_MANDARIN
 
     described = manifest(json.loads((model / "info.json").read_text()), ENGLISH_MANDARIN)
     canary = canary_samples(out, described["window_samples"])
-    made, report = build(model, out, described, python, canary)
+    made, report = build(model, out, described, python if python.exists() else None, canary)
     (model / "conversion.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"{made.manifest.name} {made.manifest.version} in {out}: {json.dumps(report, indent=2)}")
 
@@ -224,8 +227,7 @@ def quantize(
     every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 4,
     hop: Annotated[int, typer.Option(min=1, help="Frames; more than the bundle's hears less often.")] = 20,
     folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
-    python: Annotated[Path, typer.Option(help="Python of the converter's environment.")] = CACHE
-    / "convert-venv/bin/python",
+    python: Converter = CONVERTER,
 ) -> None:
     """Compare number formats on the RK3568, by the orders that are heard in the vendor's simulator."""
     from agent.acoustics.bundle import load_bundle
@@ -320,30 +322,6 @@ def peers(
 
 
 @app.command()
-def int8(
-    out: Annotated[Path, typer.Argument(help="Folder for the int8 bundle; must not be there yet.")],
-    every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 4,
-    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
-) -> None:
-    """Quantize a bundle for CPUs, and print size, time and orders heard beside what it was made from."""
-    from agent.acoustics.bundle import load_bundle
-    from models.recipe.int8 import quantized, window_ms
-    from models.recipe.peers import compare
-    from models.recipe.peers.recordings import orders
-
-    bundles = [load_bundle(folder), quantized(folder, out)]
-    for bundle, least_ms in zip(bundles, window_ms(bundles), strict=True):
-        megabytes = bundle.onnx.stat().st_size / 1e6
-        print(f"{bundle.manifest.name}: {megabytes:.1f} MB, {least_ms} ms per window")
-        engine = compare.contestant(
-            "voxline", compare.Grammars.of(bundle.manifest.tokens).coffee, bundle, CACHE
-        )
-        for mode, scores in compare.count_orders(engine, orders(SPEECH, (None, 12.0, 6.0), every)).items():
-            for score in scores:
-                print(f"  {mode}, {score.snr_db or 'clean'}: {score.exact} exact, {score.wrong} wrong")
-
-
-@app.command()
 def adapt(
     recordings: Annotated[Path, typer.Option(help="Folder with recordings.tsv and the files that it names.")],
     out: Annotated[Path, typer.Option(help="Folder of the new bundle.")],
@@ -353,11 +331,12 @@ def adapt(
         Path | None, typer.Option(help="The site's grammar: checks the sentences, and judges commands too.")
     ] = None,
     settings: Annotated[str, typer.Option(help="Settings to change, as JSON.")] = "{}",
-    python: Annotated[
-        Path, typer.Option(help="Python of the converter's environment; where there is none, for the CPU.")
-    ] = CACHE / "convert-venv/bin/python",
+    python: Converter = CONVERTER,
 ) -> None:
-    """Adapt a bundle to a site's recordings, if those held back and the golden set speak for it."""
+    """Adapt a bundle to a site's recordings, if those held back and the golden set speak for it.
+
+    Without a converter the new bundle is for the CPU alone.
+    """
     from agent.acoustics.bundle import load_bundle
     from agent.errors import VoxlineError
     from agent.grammar import load_grammar

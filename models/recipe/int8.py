@@ -1,5 +1,7 @@
 """The CPU's int8: a bundle whose matrix products run in 8 bits, for controllers without an NPU.
 
+    python -m models.recipe.int8 FOLDER
+
 ONNX Runtime's dynamic quantization: weights once, activations by their range in each call, so nothing has
 to be calibrated. Convolutions stay in float32: in int8 they are slower there, and cost more accuracy.
 """
@@ -10,17 +12,24 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnx
+import typer
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from agent.acoustics.bundle import Bundle, seal_bundle
+from agent.acoustics.bundle import Bundle, load_bundle, seal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
+from models.recipe.__main__ import BUNDLES, CACHE, SPEECH
 from models.recipe.bundle import halve
+from models.recipe.peers import compare
+from models.recipe.peers.recordings import orders
+
+SNRS_DB = (None, 12.0, 6.0)
 
 
 def widen(source: Path, target: Path) -> None:
@@ -77,3 +86,24 @@ def _processor_s(engine: OnnxEngine, rows: NDArray[np.float32]) -> float:
     start_s = time.process_time()
     engine.run(rows)
     return time.process_time() - start_s
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Folder for the int8 bundle; must not be there yet.")],
+    every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 4,
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
+) -> None:
+    """Quantize a bundle for CPUs, and print size, time and orders heard beside what it was made from."""
+    bundles = [load_bundle(folder), quantized(folder, out)]
+    for bundle, least_ms in zip(bundles, window_ms(bundles), strict=True):
+        megabytes = bundle.onnx.stat().st_size / 1e6
+        print(f"{bundle.manifest.name}: {megabytes:.1f} MB, {least_ms} ms per window", flush=True)
+        grammar = compare.Grammars.of(bundle.manifest.tokens).coffee
+        engine = compare.contestant("voxline", grammar, bundle, CACHE)
+        for mode, scores in compare.count_orders(engine, orders(SPEECH, SNRS_DB, every)).items():
+            for score in scores:
+                print(f"  {mode}, {score.snr_db or 'clean'}: {score.exact} exact, {score.wrong} wrong")
+
+
+if __name__ == "__main__":
+    typer.run(main)

