@@ -17,9 +17,10 @@ from agent.recognition.network import Network
 from agent.recognition.swaps import swap_gains
 
 EVIDENCE = frozenset(
-    {"worst_word", "next_worst_word", "other_word", "doubt", "gain_per_sound", "sounds", "lead"}
+    {"worst_word", "next_worst_word", "other_word", "doubt", "gain_per_sound", "sounds", "lead", "mandarin"}
 )
-"""By what a sentence is judged: the names that a bundle may give weights."""
+"""By what a sentence is judged: the names that a bundle may give weights. `mandarin`, the share of Mandarin
+sounds, lets a model that hears one language worse mean the same by a probability in both."""
 LEAD_FRAMES = 12
 """Frames before a sentence in which its first sound may have been another."""
 

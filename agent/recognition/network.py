@@ -44,6 +44,8 @@ class Network:
     model of two languages would hear one in the other."""
     native: NDArray[np.bool_]
     """Shape [V]: sounds of the languages that the grammar speaks."""
+    pinyin: NDArray[np.bool_]
+    """Shape [V]: sounds of Mandarin."""
 
     @property
     def start(self) -> int:
@@ -102,7 +104,10 @@ def build_network(graph: Graph, commands: Collection[str] | None = None) -> Netw
     emission[0 : 2 * nodes : 2] = graph.label
     command = np.full(2 * nodes + 1, -1, np.int32)
     command[:-1] = np.repeat(np.where(np.isin(graph.final, sayable), graph.final, -1), 2)
-    foreign = _foreign(graph)
+    # ARPAbet is written in capitals and pinyin in small letters; <blank> and <noise> belong to both
+    common = np.array([token.startswith("<") for token in graph.tokens])
+    arpabet = np.array([token.isupper() for token in graph.tokens])
+    foreign = ~common & ~np.isin(arpabet, np.unique(arpabet[graph.label]))
     goes_on = np.bincount(source, minlength=nodes) > 0
     return Network(
         graph=graph,
@@ -115,19 +120,9 @@ def build_network(graph: Graph, commands: Collection[str] | None = None) -> Netw
         command=command,
         may_continue=np.append(np.repeat(goes_on, 2), True),
         foreign=foreign,
-        native=~foreign & ~_common(graph),
+        native=~foreign & ~common,
+        pinyin=~arpabet & ~common,
     )
-
-
-def _foreign(graph: Graph) -> NDArray[np.bool_]:
-    """ARPAbet is written in capitals and pinyin in small letters; `<blank>` and `<noise>` belong to both."""
-    upper = np.array([token.isupper() for token in graph.tokens])
-    spoken = np.unique(upper[graph.label])
-    return ~_common(graph) & ~np.isin(upper, spoken)
-
-
-def _common(graph: Graph) -> NDArray[np.bool_]:
-    return np.array([token.startswith("<") for token in graph.tokens])
 
 
 def _slot_fingerprints(graph: Graph) -> NDArray[np.uint64]:

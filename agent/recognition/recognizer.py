@@ -185,7 +185,8 @@ class Recognizer:
         states = decoder.states(finish.token)
         frames = np.array(decoder.frames)
         heard = fit_words(decoder.network, states, frames)
-        meaning = self.graph.interpret(decoder.nodes(finish.token))
+        nodes = decoder.nodes(finish.token)
+        meaning = self.graph.interpret(nodes)
         rival, margin = self._runner_up(decoder, meaning.command, meaning.slots, finish)
         start_s = time_s - (finish.age - 1) * self.frame_s
         end_s = start_s + heard[-1].end_frame * self.frame_s
@@ -200,6 +201,7 @@ class Recognizer:
             "gain_per_sound": finish.score / sounds,
             "sounds": min(sounds, 40) / 10,
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
+            "mandarin": float(decoder.network.pinyin[self.graph.label[nodes]].mean()),
         }
         sure = probability(evidence, self.calibration.weights)
         reject = self._objection(ending, evidence, margin, sure, (end_s - start_s) / sounds)

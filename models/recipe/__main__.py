@@ -260,6 +260,7 @@ def calibrate(
     from agent.acoustics.bundle import load_bundle, seal_bundle
     from agent.acoustics.engines.onnx import OnnxEngine
     from models.recipe import calibrate as fit
+    from models.recipe import mandarin
     from models.recipe.calibration_data import REPOSITORY, Listening
 
     bundle = load_bundle(folder)
@@ -279,6 +280,7 @@ def calibrate(
     hours = sum(negative.hours for negative in without)
     print(f"{len(other)} readings of {hours:.2f} h without a command")
     weights = fit.fit_weights([*real, *made_up, *near, *other])
+    weights["mandarin"] = fit.shift(weights, list(mandarin.examples(listening, base, frame_s)))
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]
     manifest["operating_points"] = fit.operating_points(base, weights)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine
@@ -175,6 +176,19 @@ def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
     half = min(anchors) - SLACK
     weights["bias"] -= float(np.log(half / (1 - half)))
     return {name: round(weight, 4) for name, weight in weights.items()}
+
+
+def shift(weights: Mapping[str, float], examples: Sequence[Example]) -> float:
+    """Return what to add to these examples' logit, so that as many are right as their probabilities say."""
+    sure = np.array([probability(example.hypothesis.evidence, weights) for example in examples])
+    logits = np.log(sure / (1 - sure))
+    right = np.array([example.right for example in examples])
+    importance = np.array([example.importance for example in examples])
+
+    def surplus(added: float) -> float:
+        return float(importance @ (1 / (1 + np.exp(-logits - added)) - right))
+
+    return float(brentq(surplus, -20, 20))
 
 
 CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)

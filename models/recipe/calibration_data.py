@@ -32,33 +32,33 @@ class Listening:
     """Runs the model once over everything, and keeps what it said in `cache`."""
 
     def __init__(self, bundle: Bundle, engine: Engine, speech: Path, cache: Path) -> None:
-        self._bundle, self._engine, self._speech, self._cache = bundle, engine, speech, cache
+        self.bundle, self.speech, self._engine, self._cache = bundle, speech, engine, cache
 
     def graph(self, grammar: Path) -> Graph:
         """Compile a grammar for the bundle."""
-        return compile_grammar(load_grammar(grammar), self._bundle.manifest.tokens)
+        return compile_grammar(load_grammar(grammar), self.bundle.manifest.tokens)
 
     def orders(self) -> Iterator[Positive]:
         """Yield strangers ordering coffee, clean and in unseen noise."""
-        folder = self._speech / "dev/coffee"
+        folder = self.speech / "dev/coffee"
         graph = self.graph(REPOSITORY / "tests/grammars/coffee.yaml")
-        beds = unseen_noise(self._speech)
+        beds = unseen_noise(self.speech)
         for snr_db in SNRS_DB:
             for index, (file, label) in enumerate(sorted(read_labels(folder / "labels.json").items())):
                 bed = None if snr_db is None else beds[index % len(beds)]
                 sound = in_room(read_audio(folder / file), bed, snr_db, seed=index)
-                yield Positive(file, snr_db, label, graph, self._hear(sound))
+                yield Positive(file, snr_db, label, graph, self.hear(sound))
 
     def grammar_clips(self, folder: Path) -> Iterator[Positive]:
         """Yield synthetic commands of grammars from a folder that `synthesize speak` filled."""
         for row, graph, sound in self._spoken(folder, "grammar"):
             label = Label.model_validate_json(row["label"])
-            yield Positive(row["path"], None, label, graph, self._hear(sound))
+            yield Positive(row["path"], None, label, graph, self.hear(sound))
 
     def near_misses(self, folder: Path) -> Iterator[Negative]:
         """Yield sentences of the same folder that are one sound away from a command."""
         for _, graph, sound in self._spoken(folder, "near"):
-            yield Negative(graph, self._hear(sound), len(sound) / 16_000 / 3600)
+            yield Negative(graph, self.hear(sound), len(sound) / 16_000 / 3600)
 
     def _spoken(self, folder: Path, kind: str) -> Iterator[tuple[dict[str, str], Graph, NDArray[np.int16]]]:
         """Yield the manifest's rows of a kind, in a quiet room."""
@@ -75,12 +75,13 @@ class Listening:
         graphs = [self.graph(grammar) for grammar in grammars]
         for folder in folders:
             for piece in _pieces(folder):
-                heard = self._hear(piece)
+                heard = self.hear(piece)
                 for graph in graphs:
                     yield Negative(graph, heard, len(piece) / 16_000 / 3600)
 
-    def _hear(self, sound: NDArray[np.int16]) -> list[Emission]:
-        return emissions(self._bundle, self._engine, sound, self._cache)
+    def hear(self, sound: NDArray[np.int16]) -> list[Emission]:
+        """Return what the model says of a recording, shape [n], 16 kHz."""
+        return emissions(self.bundle, self._engine, sound, self._cache)
 
 
 def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:

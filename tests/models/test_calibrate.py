@@ -46,6 +46,13 @@ def test_the_least_sure_anchor_reaches_one_half() -> None:
     assert weights["worst_word"] > 0
 
 
+def test_a_shift_makes_as_many_right_as_the_probabilities_say() -> None:
+    data = [_example(value, right=value > 0) for value in (-4.0, -1.0, 1.0, 2.0, 3.0)]
+    weights = {"bias": -9.0, "worst_word": 1.0}
+    weights["bias"] += calibrate.shift(weights, data)
+    assert sum(probability(e.hypothesis.evidence, weights) for e in data) == pytest.approx(3.0)
+
+
 def test_operating_points_are_what_a_manifest_takes() -> None:
     points = calibrate.operating_points(calibrate.permissive(3.0, 4.0), calibrate.fit_weights(examples()))
     parsed = OperatingPoints.model_validate(points)

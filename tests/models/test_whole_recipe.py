@@ -16,12 +16,20 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `trai
 pytest.importorskip("moonshine_voice", reason="weights to begin with are in moonshine-voice (extra `train`)")
 
 from agent.acoustics.bundle import load_bundle  # noqa: E402
+from agent.acoustics.engines.onnx import OnnxEngine  # noqa: E402
+from agent.evaluation.commands import Verdict  # noqa: E402
+from models.recipe import mandarin  # noqa: E402
+from models.recipe.calibrate import hear  # noqa: E402
+from models.recipe.calibration_data import Listening  # noqa: E402
 from models.recipe.restore import restore  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "models/recipe/README.md"
 SHIPPED = REPOSITORY / "models/bundles/voxline-en-zh"
 SPEECH = Path(os.environ.get("VOXLINE_SPEECH", REPOSITORY.parent / "shared" / "speech"))
+needs_speech = pytest.mark.skipif(
+    not (SPEECH / "manifest.tsv").exists(), reason=f"no shared speech at {SPEECH}"
+)
 KOKORO = Path(os.environ.get("VOXLINE_CACHE", "~/.cache/voxline")).expanduser() / "kokoro"
 
 LESS = {
@@ -31,23 +39,18 @@ LESS = {
     "peers": None,  # tests/models/test_peers.py
     "int8": None,  # there as well
     "synthesize golden": None,  # ten minutes; the shipped one is of the same make
-    "synthesize plan": "--count 6",
-    "synthesize speak": "--limit 6",
-    "synthesize negatives": "--hours 0.5",
+    "synthesize plan": "--count 4",
+    "synthesize speak": "--limit 4",
+    "synthesize negatives": None,  # tests/models/test_negatives.py
+    "false_accepts": None,  # tests/models/test_false_accepts.py
     "noise": "--per-family 1",
     "rooms": "--count 1",
     "train": """--settings '{"steps": 1, "windows": 17}'""",
 }
 """What each step is given besides, by its name; None: it is not run."""
-TAKEN = {
-    "train/an4/": 8,
-    "train/libri/": 1,
-    "dev/an4/": 1,
-    "dev/coffee/": 2,
-    "007_helicopter": 1,
-    "003_sea_waves": 1,
-}
-"""So many recordings of each folder of the real speech."""
+TAKEN = {"train/an4/": 8, "train/libri/": 1, "dev/coffee/": 2, "007_helicopter": 1, "003_sea_waves": 1}
+"""So many recordings of each folder of the real speech, and of the Mandarin those with these texts."""
+MANDARIN = {"想听歌曲红豆", "想听歌曲剑心", "设定三十度", "崇明岛", "绍兴饭店", "在如此巨大的压力下"}
 
 
 def documented() -> list[str]:
@@ -70,6 +73,7 @@ def little_speech(folder: Path) -> None:
         header, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
     long = [row for row in rows if row[1] == "noise" or float(row[4]) > 2]
     chosen = [row for part, count in TAKEN.items() for row in [r for r in long if part in r[0]][:count]]
+    chosen += [row for row in rows if row[-1] in MANDARIN]
     for row in chosen:
         (folder / row[0]).parent.mkdir(parents=True, exist_ok=True)
         (folder / row[0]).symlink_to(SPEECH / row[0])
@@ -97,8 +101,8 @@ def golden_clips(folder: Path) -> None:
     (folder / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-@pytest.mark.skipif(not (SPEECH / "manifest.tsv").exists(), reason=f"no shared speech at {SPEECH}")
-def test_from_an_empty_cache_to_a_judged_bundle(tmp_path: Path) -> None:
+@needs_speech
+def test_from_an_empty_cache_to_a_calibrated_bundle(tmp_path: Path) -> None:
     cache, speech = tmp_path / "cache", tmp_path / "speech"
     little_speech(speech)
     (cache / "voxline-en-zh").mkdir(parents=True)
@@ -137,4 +141,25 @@ def test_from_an_empty_cache_to_a_judged_bundle(tmp_path: Path) -> None:
     made = load_bundle(cache / "voxline-en-zh")
     assert made.manifest.golden
     assert made.manifest.calibration_curve
-    assert "| demo | 0." in done.stdout
+    assert "mandarin" in made.manifest.operating_points.normal.weights
+
+
+@needs_speech
+def test_real_mandarin_is_heard_and_what_the_grammar_lacks_is_not(tmp_path: Path) -> None:
+    little_speech(tmp_path / "speech")
+    bundle = load_bundle(SHIPPED)
+    listening = Listening(bundle, OnnxEngine(bundle), tmp_path / "speech", tmp_path)
+    normal, frame_s = bundle.manifest.operating_points.normal, bundle.manifest.frame_samples / 16_000
+    spoken = mandarin.commands(listening)
+    assert {kind: len(positives) for kind, positives in spoken.items()} == {
+        "play": 2,
+        "set": 1,
+        "go": 2,
+        "dial": 0,
+    }
+    for positives in spoken.values():
+        assert all(positive.trial(normal, frame_s).verdict is Verdict.EXACT for positive in positives)
+    without = [*mandarin.unknown(listening), *mandarin.news(listening)]
+    assert len(without) == 5
+    heard = [one for each in without for one in hear(each.graph, normal, frame_s, each.heard)]
+    assert all(one.reject for one in heard)

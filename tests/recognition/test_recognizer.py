@@ -105,6 +105,14 @@ def test_a_wrong_sound_that_makes_another_word_is_told_apart(place: int, counts:
     assert heard.evidence["other_word"] == (heard.evidence["worst_word"] if counts else 0)
 
 
+@pytest.mark.parametrize(("tokens", "share"), [(TOKENS, 0.0), ([token.lower() for token in TOKENS], 1.0)])
+def test_a_sentence_tells_how_much_of_it_is_mandarin(tokens: list[str], share: float) -> None:
+    recognizer = Recognizer(replace(chain_graph(SENTENCES), tokens=tuple(tokens)), CALIBRATION, FRAME_S)
+    [heard] = [one for emission in emissions(speak("ABC AD")) for one in recognizer.push(emission)]
+    assert heard.command == "light"
+    assert heard.evidence["mandarin"] == share
+
+
 def test_a_sound_that_could_be_either_is_ambiguous() -> None:
     [(_, heard)] = hear(speak("ABC A?"))
     assert heard.reject is Reject.AMBIGUOUS
