@@ -17,7 +17,17 @@ from agent.recognition.network import Network
 from agent.recognition.swaps import swap_gains
 
 EVIDENCE = frozenset(
-    {"worst_word", "next_worst_word", "other_word", "doubt", "gain_per_sound", "sounds", "lead", "mandarin"}
+    {
+        "worst_word",
+        "next_worst_word",
+        "other_word",
+        "doubt",
+        "gain_per_sound",
+        "sounds",
+        "lead",
+        "uncertainty",
+        "mandarin",
+    }
 )
 """By what a sentence is judged: the names that a bundle may give weights. `mandarin`, the share of Mandarin
 sounds, lets a model that hears one language worse mean the same by a probability in both."""
@@ -78,6 +88,19 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
         )
         opening = position + 1
     return fits
+
+
+def uncertainty(frames: NDArray[np.float32], blank_penalty: float) -> float:
+    """Return how little the model knows: the mean entropy of its answers, nats per frame.
+
+    Args:
+        frames: shape [T, V + 1], as `fit_words` takes them.
+        blank_penalty: what was taken from the first column.
+    """
+    log_probs = frames[:, :-1].astype(np.float64)
+    log_probs[:, 0] += blank_penalty
+    log_probs -= np.logaddexp.reduce(log_probs, axis=1, keepdims=True)
+    return float(-(np.exp(log_probs) * np.maximum(log_probs, -100.0)).sum(axis=1).mean())
 
 
 def probability(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:
