@@ -38,22 +38,26 @@ COMPUTES = {"linear", "conv2d", "layer_norm", "matmul", "add", "mul", "softmax",
 """Operations that make new numbers, by PyTorch's names; others only move them."""
 BELOW = ("conv1.", "groupnorm.", "conv2.", "conv3.", "enter.")
 """Weights of the part that stays in float."""
-JUDGED, LESSONS = 16, 400
-"""Windows beside those that give the ranges: which tell how it goes, and at most to learn from."""
+LESSONS = 400
+"""Windows to learn from, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How much is learnt, and how fast."""
 
-    steps: int = 200
+    steps: int
     batch: int = 8
     """Windows in a step."""
     rate: float = 1e-3
-    warmup: int = 10
+    warmup: int = 5
     """Steps."""
-    look_up_every: int = 20
-    """Steps after which ranges are taken anew."""
+    judge_every: int = 20
+    """Steps after which ranges are taken anew, and windows apart are asked."""
+    calibrated: int = CALIBRATION_WINDOWS
+    """The first windows give the ranges: those that the toolkit is given."""
+    judged: int = 40
+    """So many after these only tell how it goes; the rest are learnt from."""
 
 
 class Watched(TorchFunctionMode):
@@ -152,59 +156,41 @@ class Student:
 
 
 def train(
-    network: Spread,
-    windows: Sequence[NDArray[np.float32]],
-    calibrated: int,
-    judged: int,
-    settings: Settings,
-    say: Callable[[str], None],
+    network: Spread, windows: Sequence[NDArray[np.float32]], settings: Settings, say: Callable[[str], None]
 ) -> None:
-    """Let a network learn to be rounded.
-
-    Args:
-        network: learns, in place.
-        windows: of training streams, as the model takes them.
-        calibrated: so many of them, the first, give the ranges: those that the toolkit is given.
-        judged: so many after these only tell how it goes; the rest are learnt from.
-        settings: see there.
-        say: is told how it goes.
-    """
-    student = Student(network, windows, calibrated)
-    apart = range(calibrated, calibrated + judged)
-    lessons = np.arange(apart.stop, len(windows))
-    # Not Adam: where nearly nothing is left to learn it makes steps as long as ever, of noise alone.
+    """Let a network learn, in place, to be rounded, and say how it goes."""
+    student = Student(network, windows, settings.calibrated)
+    apart = range(settings.calibrated, settings.calibrated + settings.judged)
+    # Not Adam: where nearly nothing is left to learn, its steps are as long as ever, and of noise alone.
     optimizer = torch.optim.SGD(student.weights, momentum=0.9)
     rng = np.random.default_rng(0)
-
-    def judge(step: int) -> None:
-        student.look_up()
-        with torch.no_grad():
-            say(f"step {step} of {settings.steps}: {student.drift(apart):.4f} nats per frame on others")
-
-    judge(0)
-    for step in range(settings.steps):
-        share = min(1.0, (step + 1) / settings.warmup) * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        optimizer.param_groups[0]["lr"] = settings.rate * share
-        optimizer.zero_grad(set_to_none=True)
-        student.drift(rng.choice(lessons, settings.batch, replace=False).tolist())
-        torch.nn.utils.clip_grad_norm_(student.weights, 1.0)
-        optimizer.step()
-        if (step + 1) % settings.look_up_every == 0:
-            judge(step + 1)
+    for step in range(settings.steps + 1):
+        if step % settings.judge_every == 0 or step == settings.steps:
+            student.look_up()
+            with torch.no_grad():
+                moved = student.drift(apart)
+            say(f"step {step} of {settings.steps}: {moved:.4f} nats per frame on others")
+        if step < settings.steps:
+            share = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+            optimizer.param_groups[0]["lr"] = settings.rate * share * min(1.0, (step + 1) / settings.warmup)
+            optimizer.zero_grad()
+            chosen = rng.choice(len(windows) - apart.stop, settings.batch, replace=False) + apart.stop
+            student.drift(chosen.tolist())
+            torch.nn.utils.clip_grad_norm_(student.weights, 1.0)
+            optimizer.step()
 
 
 def main(
     out: Annotated[Path, typer.Argument(help="ONNX model to write, for `quantize --trained`.")],
-    steps: Annotated[int, typer.Option(min=1, help="Of eight windows; one takes a core 3 seconds.")] = 200,
-    rate: Annotated[float, typer.Option(help="Of learning, at its peak.")] = 1e-5,
+    steps: Annotated[int, typer.Option(min=1, help="Of eight windows; one takes a core 3 seconds.")] = 40,
     folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
 ) -> None:
     """Train a bundle's weights to answer in eight bits as they did in float."""
-    bundle = load_bundle(folder)
-    windows = list(islice(windows_of(CORPUS), CALIBRATION_WINDOWS + JUDGED + min(8 * steps, LESSONS)))
+    bundle, settings = load_bundle(folder), Settings(steps)
+    count = settings.calibrated + settings.judged + min(settings.batch * steps, LESSONS)
+    windows = list(islice(windows_of(CORPUS), count))
     network = Spread(restore(bundle), bundle.manifest.frames)
-    settings = Settings(steps=steps, rate=rate)
-    train(network, windows, CALIBRATION_WINDOWS, JUDGED, settings, partial(print, flush=True))
+    train(network, windows, settings, partial(print, flush=True))
     write_onnx(network, torch.from_numpy(windows[0]), out)
 
 

@@ -38,8 +38,8 @@ def test_a_network_learns_to_be_rounded() -> None:
     spread = Spread(network, FRAMES)
     before = {name: weight.clone() for name, weight in spread.named_parameters()}
     heard, said = windows(12), list[str]()
-    settings = Settings(steps=8, batch=8, rate=1e-3, warmup=1, look_up_every=8)
-    train(spread, [*heard, *heard[4:]], 4, 8, settings, said.append)
+    settings = Settings(steps=8, warmup=1, calibrated=4, judged=8)
+    train(spread, [*heard, *heard[4:]], settings, said.append)
     first, last = (float(line.split()[4]) for line in said)
     assert last < 0.7 * first
     moved = {name.split(".")[0] for name, own in spread.named_parameters() if not own.equal(before[name])}
