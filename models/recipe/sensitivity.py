@@ -48,7 +48,7 @@ GROUPS = {
 }
 """By the exporter's names."""
 JUDGED = 24
-"""Windows, of 24 streams; ranges are taken from others. Few windows tell little: quiet ones lose most."""
+"""Windows; ranges are taken from others. Few tell little, since quiet ones lose by far the most."""
 
 
 def answers(model: onnx.ModelProto, windows: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
