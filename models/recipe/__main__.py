@@ -222,7 +222,7 @@ def quantize(
     ] = None,
     algorithm: Annotated[str, typer.Option(help="normal, kl_divergence or mmse.")] = "normal",
     trained: Annotated[
-        Path | None, typer.Option(help="ONNX model that was trained quantized, with its scales in it.")
+        Path | None, typer.Option(help="ONNX model that `python -m models.recipe.qat` wrote.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take each so manieth order.")] = 4,
     hop: Annotated[int, typer.Option(min=1, help="Frames; more than the bundle's hears less often.")] = 20,

@@ -110,9 +110,17 @@ class Deployed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Answer token logits."""
+        return self.above(self.below(x))
+
+    def below(self, x: Tensor) -> Tensor:
+        """Answer what enters the transformer, [1, frames, WIDTH]."""
         x = self.groupnorm(torch.tanh(self.conv1(x)))
         x = functional.gelu(self.conv3(functional.gelu(self.conv2(x))))
-        x = self.enter(x).squeeze(2).transpose(1, 2)
+        out: Tensor = self.enter(x).squeeze(2).transpose(1, 2)
+        return out
+
+    def above(self, x: Tensor) -> Tensor:
+        """Answer token logits of what entered the transformer."""
         for block in self.blocks:
             x = block(x)
         x = self.head_norm(self.leave(self.norm(x))).transpose(1, 2).unsqueeze(2)

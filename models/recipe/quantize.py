@@ -2,8 +2,9 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count as numbers
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from models.recipe.convert import convert
 from models.recipe.export import framed, write_onnx
 from models.recipe.int8 import widen
 from models.recipe.network import FRAME
+from models.recipe.plans import SCORED
 from models.recipe.restore import restore
 from models.recipe.spread import Spread
 
@@ -26,6 +28,8 @@ ENTER = "/enter/.*"
 """Where the stream of the transformer begins, see `spread`."""
 CALIBRATION_WINDOWS = 24
 """Of training streams."""
+STREAMS, HOP = 8, 68
+"""Training streams made at once, and frames between their windows, half of which are taken."""
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Recipe:
     """How a format is made."""
 
     onnx: Path | None = None
-    """Another model than the bundle's, such as one that was trained quantized."""
+    """Another model than the bundle's, such as one that `qat` trained."""
     windows: int = 0
     """To calibrate on; 0: numbers stay as they are in the ONNX file."""
     algorithm: str = "normal"
@@ -59,8 +63,8 @@ def recipes(algorithm: str, half: Sequence[str], trained: Path | None) -> dict[s
     made: dict[str, Recipe | None] = {"float32": None, "float16": Recipe()}
     made["int8-ptq"] = plain = Recipe(windows=CALIBRATION_WINDOWS, algorithm=algorithm)
     made["int8-hybrid"] = replace(plain, half=tuple(half))
-    made["int8-spread"] = replace(plain, half=(*half, ENTER), spread=True)
-    return made | {"int8-qat": Recipe(onnx=trained)} if trained else made
+    made["int8-spread"] = spread = replace(plain, half=(*half, ENTER), spread=True)
+    return made | {"int8-qat": replace(spread, onnx=trained, spread=False)} if trained else made
 
 
 @dataclass
@@ -106,15 +110,24 @@ class Workplace:
 
 def calibration(corpus: Path, folder: Path, count: int) -> Path:
     """Write `count` windows of a corpus's training streams, and the list of them that the toolkit reads."""
-    data = Data([corpus / "train"], corpus, {"train/": 1.0}, torch.device("cpu"), seed=0)
-    rng = np.random.default_rng(0)
-    paths: list[Path] = []
-    while len(paths) < count:
-        plan = data.planner.plan(len(paths), 34, hop=40)
-        windows = data.batch(plan).unfold(1, plan.window.samples, 17 * FRAME).flatten(0, 1)
-        for one in rng.permutation(len(windows))[: min(8, count - len(paths))]:
-            paths.append(folder / f"{len(paths)}.npy")
-            np.save(paths[-1], framed(windows[one].numpy()))
+    paths = [folder / f"{number}.npy" for number in range(count)]
+    for path, window in zip(paths, windows_of(corpus), strict=False):
+        np.save(path, window)
     listing = folder / "calibration.txt"
     listing.write_text("".join(f"{path}\n" for path in paths))
     return listing
+
+
+def windows_of(corpus: Path) -> Iterator[NDArray[np.float32]]:
+    """Yield windows of a corpus's training streams as the model takes them, without end, always the same.
+
+    Neighbours are of different streams: a stream has one room, one microphone and one level.
+    """
+    data = Data([corpus / "train"], corpus, {"train/": 1.0}, torch.device("cpu"), seed=0)
+    for number in numbers():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)  # rooms, microphones and levels
+            plan = data.planner.plan(number, STREAMS * SCORED // HOP, HOP)
+            streams = data.batch(plan)
+        for windows in streams.unfold(1, plan.window.samples, 2 * HOP * FRAME).unbind(1):
+            yield from (framed(window.numpy()) for window in windows)

@@ -20,6 +20,7 @@ from models.recipe.export import export  # noqa: E402
 from models.recipe.network import FRAME, SAMPLE_RATE, Network, Window, frames_of  # noqa: E402
 from models.recipe.noise import FAMILIES, HELD_OUT_CLASSES, HELD_OUT_FAMILIES, synthesize  # noqa: E402
 from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
+from models.recipe.quantize import STREAMS, windows_of  # noqa: E402
 from models.recipe.references import wordings  # noqa: E402
 from models.recipe.rooms import simulate  # noqa: E402
 from models.recipe.scoring import distances, error_rate, greedy, loudest_energy, with_noise  # noqa: E402
@@ -234,6 +235,26 @@ def test_export_equals_training(tmp_path: Path) -> None:
     assert frames_of(info["window_samples"]) == 30
 
 
+def noise_and_room(folder: Path, names: list[str]) -> None:
+    write_index([Clip("", "", "noise", "", "", 3.0, name, []) for name in names], folder / "noise")
+    np.save(folder / "noise/audio.npy", np.concatenate([synthesize(name, 0, 3.0) for name in names]))
+    rooms = np.zeros((1, 800), np.float16)
+    rooms[0, 0] = 1
+    np.save(folder / "rooms.npy", rooms)
+
+
+def test_ranges_are_taken_from_the_same_windows_each_time(tmp_path: Path) -> None:
+    spoken = [synthesize("fan", seed, 2.0) for seed in range(3)]
+    corpus(tmp_path / "train", spoken, [[[[INDEX["AA"]]]]] * 3)
+    noise_and_room(tmp_path, ["fan"])
+    torch.manual_seed(1)
+    first = list(islice(windows_of(tmp_path), STREAMS))
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(list(islice(windows_of(tmp_path), STREAMS)), first)
+    assert first[0].shape == (1, 127, 1, (Window().samples - 127) // 64 + 1)
+    assert len({window.tobytes() for window in first}) == STREAMS
+
+
 @pytest.mark.skipif(not (SPEECH / "manifest.tsv").exists(), reason=f"no shared speech at {SPEECH}")
 def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     roots = {"speech": SPEECH}
@@ -241,12 +262,7 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     write_index(chosen, tmp_path / "train")
     pack_corpus(tmp_path / "train", roots)
     names = [*sorted(HELD_OUT_FAMILIES), "fan"]
-    write_index([Clip("", "", "noise", "", "", 3.0, name, []) for name in names], tmp_path / "noise")
-    np.save(tmp_path / "noise/audio.npy", np.concatenate([synthesize(name, 0, 3.0) for name in names]))
-    rooms = np.zeros((1, 800), np.float16)
-    rooms[0, 0] = 1
-    np.save(tmp_path / "rooms.npy", rooms)
-
+    noise_and_room(tmp_path, names)
     data = Data([tmp_path / "train"], tmp_path, {"train/": 1.0}, CPU, seed=0)
     assert [names[i] for i in data.planner.noises] == ["fan"]
     assert HELD_OUT_CLASSES
