@@ -10,16 +10,22 @@ from agent.evaluation.rejects import TradeOff
 
 
 def accuracy_against_snr(series: Mapping[str, Sequence[Score]], path: Path) -> None:
-    """Draw exact commands against SNR, a line with its 95 % band for each named series."""
-    figure, axes = _figure("SNR, dB (clean at the right edge)", "exact commands, %")
-    for name, scores in series.items():
-        noisy = [score.snr_db for score in scores if score.snr_db is not None]
-        clean_at = max(noisy, default=0.0) + 6
+    """Draw exact commands against SNR, a line with its 95 % intervals for each named series."""
+    figure, axes = _figure("signal to noise, dB", "exact commands, % (bars: 95 % intervals)")
+    every = {score.snr_db for scores in series.values() for score in scores}
+    noisy = sorted(snr_db for snr_db in every if snr_db is not None)
+    clean_at = max(noisy, default=0.0) + 6
+    for number, (name, scores) in enumerate(series.items()):
         ordered = sorted(scores, key=lambda score: clean_at if score.snr_db is None else score.snr_db)
-        x = [clean_at if score.snr_db is None else score.snr_db for score in ordered]
-        axes.plot(x, [100 * score.exact.value for score in ordered], marker="o", label=name)
-        low, high = ([100 * bound for bound in side] for side in zip(*_bounds(ordered), strict=True))
-        axes.fill_between(x, low, high, alpha=0.15)
+        aside = 0.25 * (number - (len(series) - 1) / 2)  # so that bars stand beside each other
+        x = [aside + (clean_at if score.snr_db is None else score.snr_db) for score in ordered]
+        shares = [score.exact for score in ordered]
+        below = [max(0.0, 100 * (share.value - share.low)) for share in shares]  # rounding must not go below
+        above = [max(0.0, 100 * (share.high - share.value)) for share in shares]
+        y = [100 * share.value for share in shares]
+        axes.errorbar(x, y, yerr=[below, above], marker="o", markersize=4, capsize=3, label=name)
+    axes.set_xticks([*noisy, clean_at], [*(f"{snr_db:g}" for snr_db in noisy), "clean"])
+    axes.set_ylim(0, 102)
     axes.legend(loc="lower right")
     figure.savefig(path)
 
@@ -39,10 +45,6 @@ def trade_off_curve(points: Sequence[TradeOff], shipped: float, path: Path) -> N
     )
     axes.legend()
     figure.savefig(path)
-
-
-def _bounds(scores: Sequence[Score]) -> list[tuple[float, float]]:
-    return [(score.exact.low, score.exact.high) for score in scores]
 
 
 def _figure(x: str, y: str) -> tuple[Any, Any]:

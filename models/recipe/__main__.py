@@ -298,6 +298,7 @@ def peers(
 ) -> None:
     """Compare a bundle with PocketSphinx and Moonshine on dev speech; what they heard is kept."""
     from agent.acoustics.bundle import load_bundle
+    from models.recipe.calibration_data import SNRS_DB
     from models.recipe.peers import compare, report
     from models.recipe.peers.recordings import orders, spelled
 
@@ -306,7 +307,10 @@ def peers(
     figures = report.read(out)
     for name in engines or compare.NAMES:
         engine = compare.contestant(name, grammars.coffee, bundle, CACHE)
-        figures.orders[name] = compare.count_orders(engine, orders(SPEECH, compare.SNRS_DB, every))
+        figures.orders[name] = compare.count_orders(engine, orders(SPEECH, SNRS_DB, every))
+        if name == "moonshine":
+            for limit, (exact, wrong) in compare.by_limit(engine, orders(SPEECH, (None, 6.0), every)).items():
+                print(f"as far as {limit}, clean and 6 dB: {exact} exact, {wrong} wrong")
         engine = compare.contestant(name, grammars.an4, bundle, CACHE)
         figures.spelled[name] = compare.count_words(engine, spelled(SPEECH))
         if name == "moonshine":

@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.acoustics.bundle import load_bundle
-from agent.errors import GrammarError
 from agent.evaluation.commands import Label
 from agent.grammar import load_grammar
 from agent.grammar.compiler import accepted_sentences
@@ -19,10 +18,9 @@ from agent.grammar.inspect import Reading, explain, sample
 from agent.grammar.lexicon import Lexicon
 from models.recipe.int8 import quantized
 from models.recipe.peers import report
-from models.recipe.peers.compare import Grammars, contestant, count_orders, word_errors
+from models.recipe.peers.compare import LIMITS, Grammars, by_limit, contestant, count_orders, word_errors
 from models.recipe.peers.contestants import Mode, Task
-from models.recipe.peers.engines import Transcript
-from models.recipe.peers.jsgf import jsgf
+from models.recipe.peers.engines import FINAL, PocketSphinx, Transcript, transitions
 from models.recipe.peers.matching import Matcher, readings
 from models.recipe.peers.recordings import Order, orders, spelled
 from models.recipe.peers.remembered import Remembered
@@ -41,11 +39,13 @@ def coffee() -> Task:
 
 
 @pytest.mark.parametrize("file", [*GRAMMARS, REPOSITORY / "grammars/demo.yaml"], ids=lambda file: file.stem)
-def test_jsgf_has_exactly_the_sentences_of_the_grammar(file: Path) -> None:
+def test_pocketsphinx_is_given_exactly_the_sentences_of_the_grammar(file: Path) -> None:
     """Random sentences, and random sentences with a word left out, repeated or replaced."""
     grammar = load_grammar(file)
     sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
-    automaton = pocketsphinx.Decoder(lm=None, loglevel="FATAL").parse_jsgf(jsgf(grammar))
+    decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL")
+    start, arcs = transitions(sentences)
+    automaton = decoder.create_fsg("grammar", start, FINAL, arcs)
     vocabulary = sorted({word.text for word in sentences.words})
     chooser, strangers = Random(1), 0
     for words, _ in islice(sample(sentences, seed=1), 300):
@@ -61,13 +61,6 @@ def test_jsgf_has_exactly_the_sentences_of_the_grammar(file: Path) -> None:
         assert automaton.accept(" ".join(changed)) == inside, changed
         strangers += not inside
     assert strangers > 30
-
-
-def test_a_word_in_pieces_is_refused(tmp_path: Path) -> None:
-    text = (REPOSITORY / "grammars/demo.yaml").read_text("utf-8").replace("(light|lights)", "light[s]")
-    (tmp_path / "pieces.yaml").write_text(text, "utf-8")
-    with pytest.raises(GrammarError, match="JSGF has whole words only"):
-        jsgf(load_grammar(tmp_path / "pieces.yaml"))
 
 
 def test_every_sentence_is_nearest_to_itself(coffee: Task) -> None:
@@ -150,14 +143,28 @@ def test_what_an_engine_said_is_not_asked_again(tmp_path: Path) -> None:
     assert parrot.asked == 2
 
 
+def test_pocketsphinx_takes_nothing_for_said_in_silence(coffee: Task) -> None:
+    silence = np.zeros(32_000, np.int16)
+    assert PocketSphinx(coffee.sentences, coffee.lexicon).hear(silence) == Transcript("", refused=True)
+
+
+def test_other_settings_are_another_engine(coffee: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = PocketSphinx(coffee.sentences, coffee.lexicon)
+    monkeypatch.setattr(PocketSphinx, "SETTINGS", {**PocketSphinx.SETTINGS, "wip": 0.5})
+    assert PocketSphinx(coffee.sentences, coffee.lexicon).identity != shipped.identity
+
+
 @needs_speech
 @pytest.mark.parametrize("name", ["voxline", "pocketsphinx", "moonshine"])
 def test_real_orders_are_understood_and_reported(name: str, tmp_path: Path) -> None:
     bundle = load_bundle(BUNDLE)
     grammars = Grammars.of(bundle.manifest.tokens)
     few = list(orders(SPEECH, (None,), every=62))
-    counted = count_orders(contestant(name, grammars.coffee, bundle, tmp_path), few)
+    engine = contestant(name, grammars.coffee, bundle, tmp_path)
+    counted = count_orders(engine, few)
     assert counted[Mode.EVERYTHING][0].exact.count == len(few) == 2
+    if name != "voxline":
+        assert by_limit(engine, few)[max(LIMITS)] == (2, 0)
     figures = report.Figures({name: counted}, {}, {}, {})
     report.write(figures, tmp_path / "figures.json")
     assert report.read(tmp_path / "figures.json") == figures

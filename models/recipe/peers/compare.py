@@ -9,12 +9,12 @@ from typing import Any
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.audio.file import read_audio
-from agent.evaluation.commands import Score, Trial, score
+from agent.evaluation.commands import Score, Trial, Verdict, score
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.lexicon import Lexicon
 from models.recipe.calibration_data import REPOSITORY
-from models.recipe.peers.contestants import Contestant, Heard, Matched, Mode, Task, Voxline
+from models.recipe.peers.contestants import DISTANCE, Contestant, Heard, Matched, Mode, Task, Voxline
 from models.recipe.peers.engines import Moonshine, Peer, PocketSphinx
 from models.recipe.peers.matching import readings
 from models.recipe.peers.recordings import Order, Spelled
@@ -22,11 +22,12 @@ from models.recipe.peers.remembered import Remembered
 from models.recipe.scoring import distances
 
 NAMES = ("voxline", "pocketsphinx", "moonshine")
-SNRS_DB: tuple[float | None, ...] = (None, 24.0, 18.0, 15.0, 12.0, 9.0, 6.0)
-FAR = {"pocketsphinx": 1e-6, "moonshine": 0.1}
+FAR = {"pocketsphinx": 1e-6, "moonshine": 0.2}
 """A text is refused that is further than this from every sentence, per sound. PocketSphinx writes a sentence,
 or the beginning of one where it found none to the end: that is its own refusal. Moonshine writes something
-for every sound, so this alone makes it refuse."""
+for every sound, so this alone makes it refuse; its limit is the one of `LIMITS` with the most exact orders
+less the wrong ones, clean and at 6 dB."""
+LIMITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Grammars:
 
 def peer(name: str, task: Task) -> Peer:
     """Start an engine that is not Voxline."""
-    return Moonshine() if name == "moonshine" else PocketSphinx(task.jsgf, task.words, task.lexicon)
+    return Moonshine() if name == "moonshine" else PocketSphinx(task.sentences, task.lexicon)
 
 
 def contestant(name: str, task: Task, bundle: Bundle, cache: Path) -> Contestant:
@@ -68,6 +69,20 @@ def count_orders(engine: Contestant, recordings: Iterable[Order]) -> Mapping[Mod
             trials[mode].append(Trial(order.file, order.snr_db, order.label, tuple(heard)))
     ratios = list(dict.fromkeys(trial.snr_db for trial in trials[Mode.EVERYTHING]))
     return {mode: [score(own, snr_db) for snr_db in ratios] for mode, own in trials.items()}
+
+
+def by_limit(engine: Contestant, recordings: Iterable[Order]) -> Mapping[float, tuple[int, int]]:
+    """Count exact and wrong orders for each of `LIMITS`, were it an engine's entry in `FAR`."""
+    trials = [
+        Trial(order.file, order.snr_db, order.label, tuple(engine.understand(order.sound)[Mode.EVERYTHING]))
+        for order in recordings
+    ]
+    counted = {}
+    for limit in LIMITS:
+        near = [trial for trial in trials if all(each.evidence[DISTANCE] <= limit for each in trial.heard)]
+        verdicts = [trial.verdict for trial in near]
+        counted[limit] = verdicts.count(Verdict.EXACT), verdicts.count(Verdict.WRONG)
+    return counted
 
 
 def count_words(engine: Contestant, recordings: Iterable[Spelled]) -> Mapping[Mode, Share]:

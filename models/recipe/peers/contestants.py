@@ -16,14 +16,16 @@ from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.compiler import accepted_sentences
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon
+from agent.grammar.sentences import Sentences
 from agent.recognition.hypothesis import HeardWord, Hypothesis, Reject
 from models.recipe.calibrate import emissions, hear
 from models.recipe.peers.engines import Peer
-from models.recipe.peers.jsgf import jsgf
 from models.recipe.peers.matching import Matcher
 
 Sound = NDArray[np.int16]
 Heard = Sequence[Hypothesis]
+DISTANCE = "cost_per_sound"
+"""Name of the evidence how far a text is from the sentence taken for it."""
 
 
 class Mode(StrEnum):
@@ -45,18 +47,16 @@ class Contestant(Protocol):
 class Task:
     """A grammar, ready for every engine."""
 
-    words: frozenset[str]
+    sentences: Sentences
     lexicon: Lexicon
     graph: Graph
-    jsgf: str
 
     @classmethod
     def of(cls, grammar_file: Path, tokens: Sequence[str]) -> "Task":
         """Prepare a grammar for a model with these tokens."""
         grammar = load_grammar(grammar_file)
-        sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
-        words = frozenset(word.text for word in sentences.words)
-        return cls(words, lexicon, compile_grammar(grammar, tokens), jsgf(grammar))
+        lexicon = Lexicon(grammar.pronounce)
+        return cls(accepted_sentences(grammar), lexicon, compile_grammar(grammar, tokens))
 
 
 class Voxline:
@@ -103,7 +103,7 @@ class Matched:
                     command=nearest.meaning.command,
                     slots=nearest.meaning.slots,
                     words=tuple(HeardWord(word, 0.0, 0.0, 0.0) for word in nearest.words),
-                    evidence={"cost_per_sound": nearest.cost_per_sound},
+                    evidence={DISTANCE: nearest.cost_per_sound},
                     reject=Reject.BACKGROUND if refused and mode is Mode.ITSELF else None,
                 )
             ]
