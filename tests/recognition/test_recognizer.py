@@ -12,7 +12,7 @@ from agent.acoustics.stream import Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Word
 from agent.grammar.neighbours import Neighbours
-from agent.recognition.confidence import EVIDENCE
+from agent.recognition.confidence import EVIDENCE, uncertainty
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
 from tests.recognition.toy import TOKENS, chain_graph, speak
@@ -111,6 +111,28 @@ def test_a_sentence_tells_how_much_of_it_is_mandarin(tokens: list[str], share: f
     [heard] = [one for emission in emissions(speak("ABC AD")) for one in recognizer.push(emission)]
     assert heard.command == "light"
     assert heard.evidence["mandarin"] == share
+
+
+@pytest.mark.parametrize(("murk", "reject"), [(0.1, None), (0.4, Reject.BACKGROUND)])
+def test_where_the_model_knows_little_even_the_likeliest_sentence_is_refused(
+    murk: float, reject: Reject | None
+) -> None:
+    clear = np.exp(speak("ABC AD"))
+    frames = np.log((1 - murk) * clear + murk * clear.mean(axis=1, keepdims=True)).astype(np.float32)
+    for least, expected in ((-1000.0, None), (1.2, reject)):
+        strict = CALIBRATION.model_copy(update={"min_clarity": least})
+        recognizer = Recognizer(chain_graph(SENTENCES), strict, FRAME_S)
+        [heard] = [one for emission in emissions(frames) for one in recognizer.push(emission)]
+        assert (heard.command, heard.reject) == ("light", expected)
+        assert heard.probability > 0.9
+
+
+def test_uncertainty_is_the_entropy_of_the_answers_before_the_penalty() -> None:
+    even = np.full((3, 5), np.log(0.25), np.float32)
+    even[:, 0] -= 3.0  # blank's penalty; the last column is resting
+    assert uncertainty(even, 3.0) == pytest.approx(np.log(4))
+    sure = np.array([[0.0, -np.inf, -np.inf, -np.inf, 0.0]], np.float32)
+    assert uncertainty(sure, 0.0) == 0.0
 
 
 def test_a_sound_that_could_be_either_is_ambiguous() -> None:
