@@ -137,9 +137,9 @@ up, count once."""
 SLACK = 0.001
 """More than rounding the weights can move a probability."""
 POINTS = {
-    "low": {"min_probability": 0.3, "min_margin": 0.3, "min_clarity": 1.2},
-    "normal": {"min_probability": 0.5, "min_margin": 0.5, "min_clarity": 1.2},
-    "high": {"min_probability": 0.8, "min_margin": 3.0, "min_clarity": 1.2},
+    "low": {"min_probability": 0.3, "min_margin": 0.3, "min_clarity": 1.1},
+    "normal": {"min_probability": 0.5, "min_margin": 0.5, "min_clarity": 1.1},
+    "high": {"min_probability": 0.8, "min_margin": 3.0, "min_clarity": 1.1},
 }
 
 
