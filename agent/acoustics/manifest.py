@@ -65,8 +65,8 @@ class Calibration(_Strict):
     min_probability: Probability
     """That the sentence is what was said."""
     min_clarity: Nats = -1000.0
-    """Per sound: what the sentence gains on the free loop, less twice the uncertainty of the model's answers.
-    Where noise drowns speech the loop fits nothing either, and a long sentence gains on it by guessing."""
+    """Per sound, see `agent.recognition.confidence.clarity`. Where noise drowns speech the free loop fits
+    nothing either, and a long sentence gains on it by guessing."""
     weights: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]]
     """Of the logistic map from the decoder's scores to a probability; `bias` is one of them."""
 

@@ -103,6 +103,11 @@ def uncertainty(frames: NDArray[np.float32], blank_penalty: float) -> float:
     return float(-(np.exp(log_probs) * np.maximum(log_probs, -100.0)).sum(axis=1).mean())
 
 
+def clarity(evidence: Mapping[str, float]) -> float:
+    """Return what a sentence gains on the free loop, nats per sound, less twice the uncertainty of the answers."""
+    return evidence["gain_per_sound"] - 2 * evidence["uncertainty"]
+
+
 def probability(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """Turn evidence into a calibrated probability by logistic regression (Platt 1999).
 
