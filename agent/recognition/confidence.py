@@ -104,7 +104,7 @@ def uncertainty(frames: NDArray[np.float32], blank_penalty: float) -> float:
 
 
 def clarity(evidence: Mapping[str, float]) -> float:
-    """Return what a sentence gains on the free loop, nats per sound, less twice the uncertainty of the answers."""
+    """Return by how many nats per sound a sentence fits better than the free loop, less twice the uncertainty."""
     return evidence["gain_per_sound"] - 2 * evidence["uncertainty"]
 
 
