@@ -104,7 +104,7 @@ def uncertainty(frames: NDArray[np.float32], blank_penalty: float) -> float:
 
 
 def clarity(evidence: Mapping[str, float]) -> float:
-    """Return by how many nats per sound a sentence fits better than the free loop, less twice the uncertainty."""
+    """Return the gain on the free loop, nats per sound, less twice the uncertainty of the answers."""
     return evidence["gain_per_sound"] - 2 * evidence["uncertainty"]
 
 
