@@ -1,7 +1,6 @@
 """One command per step: `python -m models.recipe <step>`; all lands in the cache and is taken up again."""
 
 import json
-import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-CACHE = Path(os.environ.get("VOXLINE_CACHE", "~/.cache/voxline")).expanduser()
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared" / "speech"))
-CORPUS = CACHE / "corpus"
-BUNDLES = Path(__file__).parents[1] / "bundles"
-SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
+from models.recipe.places import BUNDLES, CACHE, CONVERTER, CORPUS, SPEECH
 
-CONVERTER = CACHE / "convert-venv/bin/python"
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
 
 Folder = Annotated[Path, typer.Option(help="Corpus folder.")]
 Converter = Annotated[Path, typer.Option(help="Python of the converter's environment; `converter` makes it.")]
@@ -260,8 +255,8 @@ def calibrate(
     from agent.acoustics.bundle import load_bundle, seal_bundle
     from agent.acoustics.engines.onnx import OnnxEngine
     from models.recipe import calibrate as fit
-    from models.recipe import mandarin
     from models.recipe.calibration_data import REPOSITORY, Listening
+    from models.recipe.mandarin import Mandarin
 
     bundle = load_bundle(folder)
     frame_s = bundle.manifest.frame_samples / 16_000
@@ -280,7 +275,7 @@ def calibrate(
     hours = sum(negative.hours for negative in without)
     print(f"{len(other)} readings of {hours:.2f} h without a command")
     weights = fit.fit_weights([*real, *made_up, *near, *other])
-    weights["mandarin"] = fit.shift(weights, list(mandarin.examples(listening, base, frame_s)))
+    weights["mandarin"] = fit.shift(weights, list(Mandarin(listening).examples(base, frame_s)))
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]
     manifest["operating_points"] = fit.operating_points(base, weights)

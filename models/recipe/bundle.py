@@ -45,6 +45,23 @@ def halve(source: Path, target: Path) -> None:
     onnx.save(model, target)
 
 
+def widen(source: Path, target: Path) -> None:
+    """Write weights that are stored in float16 and cast at the start as float32: the inverse of `halve`."""
+    model = onnx.load(source)
+    halves = {each.name: each for each in model.graph.initializer if each.data_type == TensorProto.FLOAT16}
+    nodes = []
+    for node in model.graph.node:
+        half = halves.get(node.input[0]) if node.op_type == "Cast" else None
+        if half is None:
+            nodes.append(node)
+        else:
+            values = numpy_helper.to_array(half).astype(np.float32)
+            half.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, target)
+
+
 def manifest(info: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest of an encoder model, without `files` and `npu`.
 

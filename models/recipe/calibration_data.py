@@ -1,6 +1,5 @@
 """What calibration listens to: dev speech in noise that training never saw, and hours without a command."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from agent.evaluation.rejects import find_audio
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
 from models.recipe.calibrate import Negative, Positive, emissions
+from models.recipe.corpus import rows
 from models.recipe.noise import synthesize
 
 REPOSITORY = Path(__file__).parents[2]
@@ -63,9 +63,7 @@ class Listening:
     def _spoken(self, folder: Path, kind: str) -> Iterator[tuple[dict[str, str], Graph, NDArray[np.int16]]]:
         """Yield the manifest's rows of a kind, in a quiet room."""
         graph = cache(self.graph)
-        with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-        for index, row in enumerate(rows):
+        for index, row in enumerate(rows(folder / "manifest.tsv")):
             if row["kind"].startswith(f"{kind}/"):
                 sound = in_room(read_audio(folder / row["path"]), None, None, seed=index)
                 yield row, graph(_grammar(row["kind"].partition("/")[2])), sound

@@ -41,7 +41,8 @@ class Clip:
     """Per word, its pronunciations as token indices; empty where there is no text."""
 
 
-def _rows(manifest: Path) -> Iterator[dict[str, str]]:
+def rows(manifest: Path) -> Iterator[dict[str, str]]:
+    """Yield what a `manifest.tsv` says of each recording, by column."""
     with manifest.open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
 
@@ -55,7 +56,7 @@ def find(roots: dict[str, Path], split: str) -> list[Clip]:
 
     clips = []
     for root, folder in roots.items():
-        for row in _rows(folder / "manifest.tsv"):
+        for row in rows(folder / "manifest.tsv"):
             if row["split"] != split or (split == "train" and float(row["seconds"]) > MAX_SECONDS):
                 continue
             if row.get("phones"):

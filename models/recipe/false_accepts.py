@@ -26,9 +26,10 @@ from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
-from models.recipe.__main__ import BUNDLES, CACHE
+from agent.updates.durable import write_file
 from models.recipe.calibrate import emissions, hear
 from models.recipe.negatives import Said
+from models.recipe.places import BUNDLES, CACHE
 
 POINTS = ("low", "normal", "high")
 
@@ -112,9 +113,7 @@ def hear_recordings(
                 for h in hear(graphs[name], low, frame_s, heard)
                 if h.command
             ]
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(_JSON.dump_json(figures, indent=1) + b"\n")
-        partial.rename(path)
+        write_file(path, _JSON.dump_json(figures, indent=1) + b"\n")
         yield file.name
 
 

@@ -12,6 +12,7 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import log_softmax
 from agent.evaluation.commands import Score
+from agent.updates.durable import write_file
 from models.recipe.calibrate import stream
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline
@@ -69,9 +70,7 @@ def read(path: Path, bundle: Bundle, hop_samples: int, every: int) -> Figures:
 
 def write(figures: Figures, path: Path) -> None:
     """Write figures, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(_JSON.dump_json(figures, indent=1) + b"\n")
-    partial.rename(path)
+    write_file(path, _JSON.dump_json(figures, indent=1) + b"\n")
 
 
 class Bench:

@@ -15,38 +15,19 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import onnx
 import typer
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from agent.acoustics.bundle import Bundle, load_bundle, seal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
-from models.recipe.__main__ import BUNDLES, CACHE, SPEECH
-from models.recipe.bundle import halve
+from models.recipe.bundle import halve, widen
 from models.recipe.peers import compare
 from models.recipe.peers.recordings import orders
+from models.recipe.places import BUNDLES, CACHE, SPEECH
 
 SNRS_DB = (None, 12.0, 6.0)
-
-
-def widen(source: Path, target: Path) -> None:
-    """Write weights that are stored in float16 and cast at the start as float32: the inverse of `halve`."""
-    model = onnx.load(source)
-    halves = {each.name: each for each in model.graph.initializer if each.data_type == TensorProto.FLOAT16}
-    nodes = []
-    for node in model.graph.node:
-        half = halves.get(node.input[0]) if node.op_type == "Cast" else None
-        if half is None:
-            nodes.append(node)
-        else:
-            values = numpy_helper.to_array(half).astype(np.float32)
-            half.CopyFrom(numpy_helper.from_array(values, node.output[0]))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    onnx.save(model, target)
 
 
 def quantized(bundle: Path, folder: Path) -> Bundle:

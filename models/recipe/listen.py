@@ -13,6 +13,7 @@ import soundfile
 from moonshine_voice.moonshine_api import ModelArch
 from moonshine_voice.transcriber import Transcriber
 
+from models.recipe.corpus import rows
 from models.recipe.jobs import SPEECH_HZ
 from models.recipe.phones import sound_distance
 
@@ -42,8 +43,7 @@ def listen(folder: Path) -> tuple[int, int]:
     Writes `heard.tsv` (path, heard, share of sounds heard wrong) as it goes and, at the end, `kept.tsv`: the
     manifest without what was misheard. Returns how many clips were kept and how many dropped.
     """
-    with (folder / "manifest.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    listed = list(rows(folder / "manifest.tsv"))
     heard_file = folder / "heard.tsv"
     heard_file.touch()
     wrong: dict[str, float] = {}
@@ -52,18 +52,18 @@ def listen(folder: Path) -> tuple[int, int]:
         wrong[path] = float(share)
     listener = Listener()
     with heard_file.open("a", encoding="utf-8") as file:
-        for row in rows:
+        for row in listed:
             if row["language"] != "en" or row["path"] in wrong:
                 continue
             text = listener.hear(soundfile.read(folder / row["path"], dtype="int16")[0])
             wrong[row["path"]] = sound_distance(row["text"], text)
             file.write(f"{row['path']}\t{text}\t{wrong[row['path']]:.2f}\n")
             file.flush()
-    kept = [row for row in rows if wrong.get(row["path"], 0.0) <= WORST]
+    kept = [row for row in listed if wrong.get(row["path"], 0.0) <= WORST]
     with (folder / "kept.tsv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
-            file, list(rows[0]), delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE
+            file, list(listed[0]), delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE
         )
         writer.writeheader()
         writer.writerows(kept)
-    return len(kept), len(rows) - len(kept)
+    return len(kept), len(listed) - len(kept)

@@ -4,12 +4,12 @@ He asks for songs and temperatures, names places and dials numbers: a grammar is
 that he reads is no command, and neither is a song or a place while the grammar lacks it.
 """
 
-import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import Emission
@@ -19,18 +19,20 @@ from agent.evaluation.listening import in_room
 from agent.grammar import compile_grammar
 from agent.grammar.graph import Graph
 from agent.grammar.load import parse_grammar
+from agent.grammar.numbers import DIGITS
 from models.recipe import calibrate
 from models.recipe.calibrate import Example, Negative, Positive
 from models.recipe.calibration_data import Listening
+from models.recipe.corpus import rows
 
+SPELLED = {word: str(value) for value, words in enumerate(DIGITS["zh"]) for word in words}
 COMMANDS = {
     "play": re.compile(r"(?:想听|来一首)歌曲([\u4e00-\u9fff]+)"),
     "set": re.compile(r"设定([\u4e00-\u9fff]+)度"),
     "go": re.compile(r"([\u4e00-\u9fff]{1,7}[店园场城家岛馆王寺门])"),
-    "dial": re.compile(r"([零一二三四五六七八九幺]{11})"),
+    "dial": re.compile(rf"([{''.join(SPELLED)}]{{11}})"),
 }
 SENTENCES = {"play": "(想听|来一首)歌曲{play}", "set": "设定{set}度", "go": "{go}", "dial": "{dial}"}
-DIGITS = str.maketrans("零一二三四五六七八九幺", "01234567891")
 NEWS = re.compile(r"[\u4e00-\u9fff]+")
 MOST_NEWS = 120
 
@@ -44,16 +46,15 @@ class Spoken:
     value: str
 
 
-def recordings(listening: Listening) -> list[Spoken]:
+def recordings(speech: Path) -> list[Spoken]:
     """List the recordings of use."""
-    with (listening.speech / "manifest.tsv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        texts = {row["path"]: row["text"].strip("\ufeff ") for row in rows if "dev/aishell/" in row["path"]}
+    listed = [row for row in rows(speech / "manifest.tsv") if "dev/aishell/" in row["path"]]
     found = []
-    for path, text in texts.items():
+    for row in listed:
+        path, text = row["path"], row["text"].strip("\ufeff ")
         for kind, pattern in COMMANDS.items():
             if match := pattern.fullmatch(text):
-                value = match[1].translate(DIGITS) if kind == "dial" else match[1]
+                value = "".join(map(SPELLED.__getitem__, match[1])) if kind == "dial" else match[1]
                 found.append(Spoken(path, kind, value))
                 break
         else:
@@ -76,47 +77,41 @@ def graph(spoken: Sequence[Spoken], tokens: Sequence[str], without: str = "") ->
     return compile_grammar(parse_grammar(json.dumps(content, ensure_ascii=False)), tokens)  # JSON is YAML
 
 
-def examples(listening: Listening, base: Calibration, frame_s: float) -> Iterator[Example]:
-    """Hear all but the numbers, which are longer than any that a station is told, with nothing refused."""
-    for kind, positives in commands(listening).items():
-        if kind != "dial":
-            yield from calibrate.commands(base, positives, frame_s, real=False)
-    yield from calibrate.other_sound(base, unknown(listening), frame_s, calibrate.RIGHT)
-    yield from calibrate.other_sound(base, news(listening), frame_s, calibrate.WRONG)
+class Mandarin:
+    """Hears the recordings with the bundle that is calibrated."""
 
+    def __init__(self, listening: Listening) -> None:
+        self._listening = listening
+        self._tokens = listening.bundle.manifest.tokens
+        self._spoken = recordings(listening.speech)
+        self._everything = graph(self._spoken, self._tokens)
 
-def commands(listening: Listening) -> dict[str, list[Positive]]:
-    """Hear what he asks for, by command."""
-    spoken = recordings(listening)
-    everything = graph(spoken, listening.bundle.manifest.tokens)
-    return {
-        kind: [
-            Positive(one.file, None, Label(command=kind, slots={kind: one.value}), everything, heard)
-            for one, heard, _ in _heard(listening, spoken, kind)
-        ]
-        for kind in COMMANDS
-    }
+    def examples(self, base: Calibration, frame_s: float) -> Iterator[Example]:
+        """Hear all but the numbers, longer than any that a station is told, with nothing refused."""
+        for kind in COMMANDS:
+            if kind != "dial":
+                yield from calibrate.commands(base, self.commands(kind), frame_s, real=False)
+        yield from calibrate.other_sound(base, self.unknown(), frame_s, calibrate.RIGHT)
+        yield from calibrate.other_sound(base, self.news(), frame_s, calibrate.WRONG)
 
+    def commands(self, kind: str) -> Iterator[Positive]:
+        """Hear one kind of what he asks for."""
+        for one, heard, _ in self._heard(kind):
+            label = Label(command=kind, slots={kind: one.value})
+            yield Positive(one.file, None, label, self._everything, heard)
 
-def unknown(listening: Listening) -> Iterator[Negative]:
-    """Hear songs and places, each with a grammar that has all of them but the one that is said."""
-    spoken = recordings(listening)
-    for kind in ("play", "go"):
-        for one, heard, hours in _heard(listening, spoken, kind):
-            yield Negative(graph(spoken, listening.bundle.manifest.tokens, one.value), heard, hours)
+    def unknown(self) -> Iterator[Negative]:
+        """Hear songs and places, each with a grammar that has all of them but the one that is said."""
+        for kind in ("play", "go"):
+            for one, heard, hours in self._heard(kind):
+                yield Negative(graph(self._spoken, self._tokens, one.value), heard, hours)
 
+    def news(self) -> Iterator[Negative]:
+        """Hear what is no command at all."""
+        for _, heard, hours in islice(self._heard("news"), MOST_NEWS):
+            yield Negative(self._everything, heard, hours)
 
-def news(listening: Listening) -> Iterator[Negative]:
-    """Hear what is no command at all."""
-    spoken = recordings(listening)
-    everything = graph(spoken, listening.bundle.manifest.tokens)
-    for _, heard, hours in islice(_heard(listening, spoken, "news"), MOST_NEWS):
-        yield Negative(everything, heard, hours)
-
-
-def _heard(
-    listening: Listening, spoken: Iterable[Spoken], kind: str
-) -> Iterator[tuple[Spoken, list[Emission], float]]:
-    for seed, one in enumerate(one for one in spoken if one.kind == kind):
-        sound = in_room(read_audio(listening.speech / one.file), None, None, seed)
-        yield one, listening.hear(sound), len(sound) / 16_000 / 3600
+    def _heard(self, kind: str) -> Iterator[tuple[Spoken, list[Emission], float]]:
+        for seed, one in enumerate(one for one in self._spoken if one.kind == kind):
+            sound = in_room(read_audio(self._listening.speech / one.file), None, None, seed)
+            yield one, self._listening.hear(sound), len(sound) / 16_000 / 3600

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from agent.audio.mixing import mix
-from models.recipe.corpus import read_audio
+from models.recipe.corpus import read_audio, rows
 from models.recipe.noise import FAMILIES, synthesize
 from models.recipe.rooms import bank
 from models.recipe.texts import Text, mixed
@@ -114,9 +114,8 @@ def _joined(parts: Iterator[tuple[Sound, str]], rng: Random) -> tuple[Sound, lis
 
 def _readings(speech: Path) -> list[Path]:
     """Readings among the training speech: no spelling, no digits, no commands."""
-    with (speech / "manifest.tsv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [speech / row["path"] for row in rows if row["path"].startswith(("train/lj/", "train/libri/"))]
+    paths = [row["path"] for row in rows(speech / "manifest.tsv")]
+    return [speech / path for path in paths if path.startswith(("train/lj/", "train/libri/"))]
 
 
 @cache

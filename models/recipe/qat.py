@@ -28,8 +28,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from agent.acoustics.bundle import load_bundle
-from models.recipe.__main__ import BUNDLES, CORPUS
 from models.recipe.export import write_onnx
+from models.recipe.places import BUNDLES, CORPUS
 from models.recipe.quantize import CALIBRATION_WINDOWS, windows_of
 from models.recipe.restore import restore
 from models.recipe.spread import Spread

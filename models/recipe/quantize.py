@@ -14,9 +14,9 @@ from pydantic.dataclasses import dataclass
 
 from agent.acoustics.bundle import Bundle
 from models.recipe.batches import Data
+from models.recipe.bundle import widen
 from models.recipe.convert import convert
 from models.recipe.export import framed, write_onnx
-from models.recipe.int8 import widen
 from models.recipe.network import FRAME
 from models.recipe.plans import SCORED
 from models.recipe.restore import restore

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from agent.acoustics.bundle import load_bundle
-from models.recipe.__main__ import BUNDLES, CORPUS
+from models.recipe.bundle import widen
 from models.recipe.export import write_onnx
 from models.recipe.formats import divergence
-from models.recipe.int8 import widen
+from models.recipe.places import BUNDLES, CORPUS
 from models.recipe.quantize import CALIBRATION_WINDOWS, calibration
 from models.recipe.restore import restore
 from models.recipe.spread import Spread

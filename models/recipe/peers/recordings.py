@@ -1,6 +1,5 @@
 """The recordings of the comparison: orders of coffee in noise, and strings of letters or digits."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from agent.evaluation.commands import Label, read_labels
 from agent.evaluation.listening import in_room
 from agent.grammar.numbers import DIGITS
 from models.recipe.calibration_data import unseen_noise
+from models.recipe.corpus import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,8 @@ class Spelled:
 def spelled(speech: Path) -> Iterator[Spelled]:
     """Yield the strings of AN4 that are nothing but letters and digits, clean."""
     digits = {word for group in DIGITS["en"] for word in group}
-    with (speech / "manifest.tsv").open(encoding="utf-8", newline="") as manifest:
-        rows = list(csv.DictReader(manifest, delimiter="\t", quoting=csv.QUOTE_NONE))
-    said = [(row["path"], row["text"].split()) for row in rows if row["path"].startswith("dev/an4/")]
+    listed = rows(speech / "manifest.tsv")
+    said = [(row["path"], row["text"].split()) for row in listed if row["path"].startswith("dev/an4/")]
     chosen = [each for each in said if all(len(word) == 1 or word in digits for word in each[1])]
     for index, (path, words) in enumerate(chosen):
         names = [word if word in digits else word.upper() for word in words]
