@@ -67,6 +67,8 @@ class Calibration(_Strict):
     min_clarity: Nats = -1000.0
     """Per sound, see `agent.recognition.confidence.clarity`. Where noise drowns speech the free loop fits
     nothing either, and a long sentence gains on it by guessing."""
+    max_talk_before: Probability = 1.0
+    """See `agent.recognition.talk`: what is said in the middle of talk is a part of it."""
     weights: dict[str, Annotated[float, Field(ge=-1e6, le=1e6)]]
     """Of the logistic map from the decoder's scores to a probability; `bias` is one of them."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agent.acoustics.engines.engine import Engine
 from agent.acoustics.features import front_end
 from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.audio.levels import levels_at
 
 GAP_TOLERANCE_S = 0.03
 """Block times may be off by this much before sound counts as lost."""
@@ -46,6 +47,8 @@ class Emission:
     provisional: Frames
     revised: Frames
     """The frames right before the committed ones, once more."""
+    levels_dbfs: NDArray[np.float32]
+    """Shape [committed frames]: how loud the sound is there, from a frame before to a frame after."""
     gap_s: float = 0.0
     """Jump of time before these frames: lost sound of up to one window reads as silence; after a longer jump,
     or one back in time (negative), the stream has started anew."""
@@ -128,6 +131,7 @@ class AcousticStream:
     def _restart(self) -> None:
         self._front_end.reset()
         self._waiting = np.empty(0, np.int16)  # less than a hop
+        self._window = np.zeros(self._manifest.window_samples, np.int16)
         self._heard = 0  # samples that the front end has had: where the window ends
         self._committed = 0  # frames with their centre before this sample were given out
         self._start_s = None
@@ -141,22 +145,25 @@ class AcousticStream:
         while len(self._waiting) >= self._manifest.hop_samples:
             hop, self._waiting = np.split(self._waiting, [self._manifest.hop_samples])
             self._heard += len(hop)
+            self._window = np.concatenate((self._window, hop))[len(hop) :]
             emissions.append(self._run(self._front_end.push(hop)))
         return emissions
 
     def _run(self, rows: NDArray[np.float32]) -> Emission:
         m = self._manifest
         logits = self._engine.run(rows)
-        first_centre = self._heard - m.window_samples + m.first_frame_samples
-        centres = first_centre + m.frame_samples * np.arange(m.frames)
+        in_window = m.first_frame_samples + m.frame_samples * np.arange(m.frames)
+        centres = self._heard - m.window_samples + in_window
         oldest, first = (int(at) for at in np.searchsorted(centres, (0, self._committed)))
         oldest = max(oldest, first - round(REVISED_S * SAMPLE_RATE_HZ / m.frame_samples))
         self._committed = max(self._committed, int(centres[m.usable_frames - 1]) + 1)
         gap_s, self._pending_gap_s = self._pending_gap_s, 0.0
+        fresh = slice(first, m.usable_frames)
         return Emission(
-            committed=self._frames(logits, centres, slice(first, m.usable_frames)),
+            committed=self._frames(logits, centres, fresh),
             provisional=self._frames(logits, centres, slice(m.usable_frames, m.frames)),
             revised=self._frames(logits, centres, slice(oldest, first)),
+            levels_dbfs=levels_at(self._window, in_window[fresh], m.frame_samples),
             gap_s=gap_s,
         )
 

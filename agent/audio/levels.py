@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from agent.audio.convert import FULL_SCALE, FrameCutter
@@ -96,6 +97,27 @@ def advice(levels: Levels) -> str | None:
     if levels.snr_db < 10:
         return "speech hardly above the noise: speak now, move closer, or use a close-talking microphone"
     return None
+
+
+def levels_at(samples: NDArray[np.int16], centres: NDArray[np.int64], reach: int) -> NDArray[np.float32]:
+    """Return how loud the sound is around some samples.
+
+    Args:
+        samples: shape [n]; what lies outside is silence.
+        centres: shape [m], 0 to n, ascending.
+        reach: samples to each side that count.
+
+    Returns:
+        Shape [m], RMS in dBFS.
+    """
+    if not len(centres):
+        return np.empty(0, np.float32)
+    begin, end = int(centres[0]) - reach, int(centres[-1]) + reach
+    outside = max(0, -begin), max(0, end - len(samples))
+    sound = np.pad(samples[max(0, begin) : end].astype(np.float32), outside) / np.float32(FULL_SCALE)
+    around = sliding_window_view(sound**2, 2 * reach)[centres - centres[0]].mean(axis=1)
+    levels: NDArray[np.float32] = 10 * np.log10(np.maximum(around, np.float32(10 ** (LOWEST_DBFS / 10))))
+    return levels
 
 
 def _db(power: float) -> float:

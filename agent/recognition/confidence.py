@@ -26,6 +26,7 @@ EVIDENCE = frozenset(
         "sounds",
         "lead",
         "uncertainty",
+        "talk_before",
         "mandarin",
     }
 )

@@ -20,6 +20,7 @@ from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
 from agent.recognition.hindsight import Hindsight
 from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Reject
 from agent.recognition.network import build_network
+from agent.recognition.talk import Talk
 
 DOUBT_NATS = 2.0
 """A runner-up so far behind still leaves a third of the doubt that an equal one leaves."""
@@ -70,6 +71,7 @@ class Recognizer:
         self._hindsight = Hindsight(len(graph.tokens), round(REVISED_S / frame_s))
         self._settled = self._decoder.copy()
         """Has heard the frames that no window revises any more: it stands `REVISED_S` behind."""
+        self._talk = Talk(frame_s, calibration.blank_penalty)
         self._last_s = -np.inf
         self._deaf_until_s = -np.inf
         """Sound before this belongs to an utterance that has been reported."""
@@ -88,6 +90,7 @@ class Recognizer:
     def succeed(self, other: "Recognizer") -> None:
         """Go on after another recognizer: what it has reported is not heard again."""
         self._deaf_until_s = other._deaf_until_s
+        self._talk.succeed(other._talk)
 
     @property
     def beam(self) -> tuple[float, int]:
@@ -100,6 +103,7 @@ class Recognizer:
         other._decoder = self._decoder.copy()
         other._hindsight = self._hindsight.copy()
         other._settled = self._settled.copy()
+        other._talk = self._talk.copy()
         return other
 
     def enable(self, commands: Collection[str]) -> None:
@@ -116,6 +120,7 @@ class Recognizer:
                 self._drop()  # words before and after lost sound are not one sentence
                 self._hindsight.clear()
             self._last_s = float(times_s[-1])
+        self._talk.push(heard)
         self._search(self._settled, self._hindsight.push(heard))
         for newest, (frame, time_s) in enumerate(_timed_frames(heard.committed), start=1 - len(times_s)):
             self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
@@ -129,6 +134,9 @@ class Recognizer:
         if early:
             hypotheses.append(early)
             self._finish(early.end_s)
+        for hypothesis in hypotheses:
+            if hypothesis.reject is None:
+                self._talk.forget(hypothesis.end_s)
         return hypotheses
 
     def _finish(self, end_s: float) -> None:
@@ -202,6 +210,7 @@ class Recognizer:
             "sounds": min(sounds, 40) / 10,
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
             "uncertainty": uncertainty(frames[-len(states) :], self.calibration.blank_penalty),
+            "talk_before": self._talk.before(start_s, end_s),
             "mandarin": float(decoder.network.pinyin[self.graph.label[nodes]].mean()),
         }
         sure = probability(evidence, self.calibration.weights)
@@ -254,7 +263,7 @@ class Recognizer:
             return Reject.TOO_SHORT
         if margin is not None and margin < limits.min_margin:
             return Reject.AMBIGUOUS
-        if clarity(evidence) < limits.min_clarity:
+        if clarity(evidence) < limits.min_clarity or evidence["talk_before"] > limits.max_talk_before:
             return Reject.BACKGROUND
         if sure < limits.min_probability:
             one_word = evidence["worst_word"] < WEAK_NATS <= evidence["next_worst_word"]

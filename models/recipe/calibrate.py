@@ -16,8 +16,9 @@ from scipy.optimize import brentq
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine
-from agent.acoustics.manifest import Calibration, Manifest
+from agent.acoustics.manifest import SAMPLE_RATE_HZ, Calibration, Manifest
 from agent.acoustics.stream import AcousticStream, Emission, Frames
+from agent.audio.levels import levels_at
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.grammar.graph import Graph
 from agent.recognition.confidence import clarity, probability
@@ -64,14 +65,22 @@ def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache:
         log_probs = np.split(stored["log_probs"].astype(np.float32), cuts)
         times_s = np.split(stored["times_s"], cuts)
     frames = [Frames(*pair) for pair in zip(log_probs, times_s, strict=True)]
-    return [Emission(*parts) for parts in zip(frames[::3], frames[1::3], frames[2::3], strict=True)]
+    width = bundle.manifest.frame_samples
+    return [
+        Emission(committed, provisional, revised, levels_at(samples, _samples(committed), width))
+        for committed, provisional, revised in zip(frames[::3], frames[1::3], frames[2::3], strict=True)
+    ]
+
+
+def _samples(frames: Frames) -> NDArray[np.int64]:
+    return np.rint(frames.times_s * SAMPLE_RATE_HZ).astype(np.int64)
 
 
 def stream(manifest: Manifest, engine: Engine, samples: NDArray[np.int16]) -> Iterator[Emission]:
     """Yield what a station's stream says of a recording, shape [n], 16 kHz."""
     station, hop = AcousticStream(manifest, engine), manifest.hop_samples
     for start in range(0, len(samples), hop):
-        yield from station.push(samples[start : start + hop], start / 16_000)
+        yield from station.push(samples[start : start + hop], start / SAMPLE_RATE_HZ)
 
 
 def hear(

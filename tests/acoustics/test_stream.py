@@ -9,6 +9,7 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import SAMPLE_RATE_HZ
 from agent.acoustics.stream import REVISED_S, AcousticStream, Emission, log_softmax, offline
+from agent.audio.levels import levels_at
 from agent.errors import EngineError
 from tests.acoustics.small import FRAME, WINDOW
 
@@ -43,6 +44,16 @@ def test_blocks_do_not_matter(bundle: Bundle, engine: OnnxEngine, length: int, b
     whole = offline(bundle.manifest, engine, sound)
     assert np.array_equal(log_probs, whole.log_probs)
     assert np.allclose(times_s, whole.times_s + 100, atol=1e-6)
+
+
+def test_levels_are_those_of_the_sound_at_each_frame(bundle: Bundle, engine: OnnxEngine) -> None:
+    stream = AcousticStream(bundle.manifest, engine)
+    sound = (SOUND * np.linspace(0, 1, len(SOUND))).astype(np.int16)
+    emissions = stream.push(sound, 0.0)
+    _, times_s = heard(emissions)
+    levels = np.concatenate([emission.levels_dbfs for emission in emissions])
+    assert levels[0] < levels[-1] - 20
+    assert np.allclose(levels, levels_at(sound, np.rint(times_s * SAMPLE_RATE_HZ).astype(int), FRAME))
 
 
 def test_frames_come_once_in_order_and_are_those_of_one_long_window(

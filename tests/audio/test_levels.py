@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from agent.audio.levels import HIGHEST_SNR_DB, LOWEST_DBFS, LOWEST_SNR_DB, LevelMeter, Levels, advice
+from agent.audio.levels import (
+    HIGHEST_SNR_DB,
+    LOWEST_DBFS,
+    LOWEST_SNR_DB,
+    LevelMeter,
+    Levels,
+    advice,
+    levels_at,
+)
 from tests.audio.blocks import blocks_of, cuts, noise
 
 
@@ -44,6 +52,15 @@ def test_a_sine_of_known_level(peak: int) -> None:
     levels = measure(sine(peak))
     assert levels.peak_dbfs == pytest.approx(20 * math.log10(peak / 32768), abs=0.05)
     assert levels.rms_dbfs == pytest.approx(20 * math.log10(peak / 32768) - 3.01, abs=0.05)
+
+
+def test_the_level_around_a_sample() -> None:
+    loud = sine(3277.0, seconds=0.1)
+    sound = np.concatenate((np.zeros(1600, np.int16), loud))
+    levels = levels_at(sound, np.array([0, 800, 1600, 2400, 3200]), reach=400)
+    half = -23.01 - 3.01
+    assert levels == pytest.approx([LOWEST_DBFS, LOWEST_DBFS, half, -23.01, half], abs=0.05)
+    assert len(levels_at(sound, np.empty(0, np.int64), reach=400)) == 0
 
 
 @given(st.integers(1, 2000), st.integers(2, 8))

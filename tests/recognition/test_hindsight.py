@@ -16,7 +16,8 @@ def window(end: int, share: float, revised: int) -> Emission:
         return Frames(rows, np.arange(start, stop, dtype=np.float64))
 
     begin = end - HOP
-    return Emission(frames(begin, end), frames(end, end + AHEAD), frames(begin - revised, begin))
+    levels = np.zeros(HOP, np.float32)
+    return Emission(frames(begin, end), frames(end, end + AHEAD), frames(begin - revised, begin), levels)
 
 
 def shares(frames: Frames) -> list[float]:

@@ -39,10 +39,12 @@ def emissions(
     hop: int = 10,
     ahead: int = 12,
     revised: NDArray[np.float32] | None = None,
+    levels_dbfs: NDArray[np.float32] | None = None,
 ) -> list[Emission]:
     """Cut frames into hops; `revised` is how the windows that follow hear them."""
     times = np.arange(len(frames), dtype=np.float64) * FRAME_S
     later = frames if revised is None else revised
+    levels = np.full(len(frames), -30, np.float32) if levels_dbfs is None else levels_dbfs
 
     def cut(source: NDArray[np.float32], start: int, end: int) -> Frames:
         return Frames(source[max(0, start) : end], times[max(0, start) : end])
@@ -52,6 +54,7 @@ def emissions(
             cut(frames, start, start + hop),
             cut(frames, start + hop, start + hop + ahead),
             cut(later, start - 3 * hop, start),
+            levels[start : start + hop],
         )
         for start in range(0, len(frames), hop)
     ]
@@ -125,6 +128,26 @@ def test_where_the_model_knows_little_even_the_likeliest_sentence_is_refused(
         [heard] = [one for emission in emissions(frames) for one in recognizer.push(emission)]
         assert (heard.command, heard.reject) == ("light", expected)
         assert heard.probability > 0.9
+
+
+@pytest.mark.parametrize(
+    ("before", "softer_db", "reject"),
+    [("DADADA", 0, Reject.BACKGROUND), ("DADADA", 12, None), ("CDCD", 0, None)],
+)
+def test_a_command_in_the_middle_of_talk_is_a_part_of_it(
+    before: str, softer_db: int, reject: Reject | None
+) -> None:
+    """But the talk of people further away is none of its business, nor is another command."""
+    first = speak(before, tail=30)
+    frames = np.concatenate([first, speak("ABC AD", lead=0)])
+    levels = np.full(len(frames), -30, np.float32)
+    levels[: len(first)] -= softer_db
+    for most, expected in ((1.0, None), (0.05, reject)):
+        strict = CALIBRATION.model_copy(update={"max_talk_before": most})
+        recognizer = Recognizer(chain_graph(SENTENCES), strict, FRAME_S)
+        heard = [h for emission in emissions(frames, levels_dbfs=levels) for h in recognizer.push(emission)]
+        assert (heard[-1].command, heard[-1].reject) == ("light", expected)
+        assert heard[-1].probability > 0.9
 
 
 def test_uncertainty_is_the_entropy_of_the_answers_before_the_penalty() -> None:
@@ -224,7 +247,7 @@ def test_words_before_and_after_lost_sound_are_not_one_sentence() -> None:
     for emission in emissions(after):
         frames = Frames(emission.committed.log_probs, emission.committed.times_s + 60.0)
         nothing = Frames(frames.log_probs[:0], frames.times_s[:0])
-        heard += recognizer.push(Emission(frames, nothing, nothing))
+        heard += recognizer.push(Emission(frames, nothing, nothing, emission.levels_dbfs))
     assert all(h.command != "move" or h.reject for h in heard)
 
 
