@@ -21,7 +21,7 @@ from agent.acoustics.stream import AcousticStream, Emission, Frames
 from agent.audio.levels import levels_at
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.grammar.graph import Graph
-from agent.recognition.confidence import clarity, probability
+from agent.recognition.confidence import probability, undisturbed
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.recognizer import Recognizer
 from models.recipe import logistic
@@ -143,14 +143,16 @@ class Example:
 RIGHT, WRONG = 1.0, 4.0
 """Importance of examples: a wrong command is worse than a refused one. Near misses, which are many and made
 up, count once."""
+WEIGHED = ("doubt", "gain_per_sound", "lead", "next_worst_word", "other_word", "sounds", "worst_word")
+"""Evidence that gets its weight here; for Mandarin see `shift`, the rest has limits."""
 SLACK = 0.001
 """More than rounding the weights can move a probability."""
-MIN_CLARITY = 1.1
-"""Costs no real order, and keeps all from passing that was said under a roar (models/EXPERIMENTS.md)."""
+LIMITS = {"min_clarity": 1.1, "max_talk_before": 0.06}
+"""They cost no real order, and keep out what is said under a roar or in talk (models/EXPERIMENTS.md)."""
 POINTS = {
-    "low": {"min_probability": 0.3, "min_margin": 0.3, "min_clarity": MIN_CLARITY},
-    "normal": {"min_probability": 0.5, "min_margin": 0.5, "min_clarity": MIN_CLARITY},
-    "high": {"min_probability": 0.8, "min_margin": 3.0, "min_clarity": MIN_CLARITY},
+    "low": {"min_probability": 0.3, "min_margin": 0.3, **LIMITS},
+    "normal": {"min_probability": 0.5, "min_margin": 0.5, **LIMITS},
+    "high": {"min_probability": 0.8, "min_margin": 3.0, **LIMITS},
 }
 
 
@@ -178,15 +180,22 @@ def other_sound(
 
 def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
     """Fit the map from evidence to the probability of being right, the least sure anchor at one half."""
+    counting = _undisturbed(examples)
     weights = logistic.fit(
-        [example.hypothesis.evidence for example in examples],
-        [example.right for example in examples],
-        [example.importance for example in examples],
+        [{name: example.hypothesis.evidence[name] for name in WEIGHED} for example in counting],
+        [example.right for example in counting],
+        [example.importance for example in counting],
     )
-    anchors = [probability(e.hypothesis.evidence, weights) for e in examples if e.anchor]
+    anchors = [probability(e.hypothesis.evidence, weights) for e in counting if e.anchor]
     half = min(anchors) - SLACK
     weights["bias"] -= float(np.log(half / (1 - half)))
     return {name: round(weight, 4) for name, weight in weights.items()}
+
+
+def _undisturbed(examples: Iterable[Example]) -> list[Example]:
+    """Leave out what is refused whatever its weights."""
+    limits = permissive(0.0, 0.0).model_copy(update=LIMITS)
+    return [example for example in examples if undisturbed(example.hypothesis.evidence, limits)]
 
 
 def shift(weights: Mapping[str, float], examples: Sequence[Example]) -> float:
@@ -228,8 +237,7 @@ def trade_off(
     """
 
     def accepted(examples: Sequence[Example], least: float) -> list[Example]:
-        clear = [e for e in examples if clarity(e.hypothesis.evidence) >= MIN_CLARITY]
-        return [e for e in clear if probability(e.hypothesis.evidence, weights) >= least]
+        return [e for e in _undisturbed(examples) if probability(e.hypothesis.evidence, weights) >= least]
 
     curve = []
     for least in CURVE:

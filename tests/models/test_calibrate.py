@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agent.acoustics.manifest import OperatingPoints
-from agent.recognition.confidence import probability
+from agent.recognition.confidence import EVIDENCE, probability
 from agent.recognition.hypothesis import Hypothesis
 from models.recipe import calibrate, logistic
 
@@ -33,8 +33,9 @@ def examples() -> list[calibrate.Example]:
     ]
 
 
-def _example(value: float, *, right: bool) -> calibrate.Example:
-    heard = Hypothesis(start_s=0, end_s=1, snr_db=None, evidence={"worst_word": value})
+def _example(value: float, *, right: bool, **evidence: float) -> calibrate.Example:
+    full = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0, "worst_word": value} | evidence
+    heard = Hypothesis(start_s=0, end_s=1, snr_db=None, evidence=full)
     return calibrate.Example(heard, right, importance=1.0, anchor=right)
 
 
@@ -44,6 +45,12 @@ def test_the_least_sure_anchor_reaches_one_half() -> None:
     least = min(probability(e.hypothesis.evidence, weights) for e in data if e.anchor)
     assert 0.5 <= least < 0.51
     assert weights["worst_word"] > 0
+
+
+@pytest.mark.parametrize("disturbed", [{"talk_before": 0.5}, {"uncertainty": 2.0}])
+def test_what_is_refused_anyway_teaches_nothing(disturbed: dict[str, float]) -> None:
+    worthless = [_example(-1.0, right=False, **disturbed) for _ in range(500)]
+    assert calibrate.fit_weights([*examples(), *worthless]) == calibrate.fit_weights(examples())
 
 
 def test_a_shift_makes_as_many_right_as_the_probabilities_say() -> None:

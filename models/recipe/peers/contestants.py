@@ -66,7 +66,7 @@ class Voxline:
         self._bundle, self._graph, self._cache = bundle, task.graph, cache
         self._engine = OnnxEngine(bundle)
         shipped = bundle.manifest.operating_points.normal
-        off = {"min_margin": -1000.0, "min_clarity": -1000.0, "min_probability": 0.0}
+        off = {"min_margin": -1000.0, "min_clarity": -1000.0, "max_talk_before": 1.0, "min_probability": 0.0}
         self._calibrations = {Mode.EVERYTHING: shipped.model_copy(update=off), Mode.ITSELF: shipped}
 
     def understand(self, sound: Sound) -> Mapping[Mode, Heard]:
