@@ -100,7 +100,7 @@ def hear_recordings(
         cache: of the recipe; keeps what the model said.
     """
     low, frame_s = bundle.manifest.operating_points.low, bundle.manifest.frame_samples / 16_000
-    for file in find_audio(folder):
+    for file in sorted(find_audio(folder), key=lambda file: file.stem.rpartition("-")[2]):  # the kinds mixed
         missing = [name for name in graphs if file.name not in figures.heard.setdefault(name, {})]
         if not missing:
             continue

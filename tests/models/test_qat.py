@@ -37,8 +37,8 @@ def test_a_network_learns_to_be_rounded() -> None:
             block.fc2.weight *= 3
     spread = Spread(network, FRAMES)
     before = {name: weight.clone() for name, weight in spread.named_parameters()}
-    heard, said = windows(12), list[str]()
-    settings = Settings(steps=8, warmup=1, calibrated=4, judged=8)
+    heard, said = windows(8), list[str]()
+    settings = Settings(steps=6, batch=4, warmup=1, calibrated=4, judged=4)
     train(spread, [*heard, *heard[4:]], settings, said.append)
     first, last = (float(line.split()[4]) for line in said)
     assert last < 0.7 * first
