@@ -8,6 +8,7 @@ memory than one sentence. (Token passing: Young, Russell, Thornton 1989.)
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,21 +197,18 @@ class Decoder:
             floor = max(floor, np.partition(score, -self.limits.max_tokens)[-self.limits.max_tokens])
         return np.flatnonzero(alive & (score >= floor))
 
-    def finishes(self) -> list[Finish]:
-        """Return the complete sentences alive now, best first, one for each meaning."""
-        command = self.network.command[self.tokens.state]
-        best: dict[tuple[int, int], int] = {}
-        for token in np.flatnonzero(command >= 0)[np.argsort(-self.tokens.score[command >= 0])]:
-            best.setdefault((int(command[token]), int(self.tokens.meaning[token])), int(token))
-        return [
-            Finish(
-                token=token,
-                score=float(self.tokens.score[token]),
-                quiet=int(self.tokens.quiet[token]),
-                age=int(self.tokens.age[token]),
-            )
-            for token in best.values()
-        ]
+    def finishes(self) -> Iterator[Finish]:
+        """Yield the complete sentences alive now, best first, one for each meaning."""
+        tokens, command = self.tokens, self.network.command[self.tokens.state]
+        ended = np.flatnonzero(command >= 0)
+        meanings = set[tuple[int, int]]()
+        for token in map(int, ended[np.argsort(-tokens.score[ended])]):
+            meaning = int(command[token]), int(tokens.meaning[token])
+            if meaning not in meanings:
+                meanings.add(meaning)
+                yield Finish(
+                    token, float(tokens.score[token]), int(tokens.quiet[token]), int(tokens.age[token])
+                )
 
     def unfinished(self, at_least: float) -> NDArray[np.intp]:
         """Return the tokens of sentences that can still go on, finished or not, with at least this score."""

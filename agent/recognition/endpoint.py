@@ -76,7 +76,7 @@ BEGUN_SOUNDS = 5
 def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     """Look at the newest frame: is an utterance over?"""
     tokens, background = decoder.tokens, decoder.background
-    finish = next(iter(decoder.finishes()), None)
+    finish = next(decoder.finishes(), None)
     best = int(tokens.score.argmax()) if len(tokens.score) else None
     behind = np.inf
     if best is not None and finish and finish.score > 0:

@@ -174,7 +174,7 @@ class Recognizer:
         if endpoint.ending is not Ending.COMPLETE:
             return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
         again = self._hear_again(newest)
-        finish = next(iter(again.finishes()), None)
+        finish = next(again.finishes(), None)
         if finish is None or finish.score <= 0:
             return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=Reject.BACKGROUND)
         return self._weigh(again, endpoint.ending, finish, time_s)

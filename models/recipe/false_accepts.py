@@ -7,6 +7,7 @@ that lets most pass; what the stricter points let pass of it is counted by their
 """
 
 import csv
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
@@ -56,6 +57,7 @@ class Figures:
     """Of one bundle."""
 
     digest: str
+    """See `hears_as`."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each recording."""
     heard: dict[str, dict[str, list[Reading]]] = field(default_factory=dict)
@@ -72,11 +74,17 @@ def read(path: Path, bundle: Bundle) -> Figures:
         ValueError: there are figures, but of another bundle.
     """
     if not path.exists():
-        return Figures(bundle.digest)
+        return Figures(hears_as(bundle))
     figures = _JSON.validate_json(path.read_bytes())
-    if figures.digest != bundle.digest:
-        raise ValueError(f"{path}: its bundle is {figures.digest}, not {bundle.digest}: name another file")
+    if figures.digest != hears_as(bundle):
+        raise ValueError(f"{path}: its bundle is {figures.digest}, not {hears_as(bundle)}: name another file")
     return figures
+
+
+def hears_as(bundle: Bundle) -> str:
+    """Return what makes two bundles hear alike here: their model, and how it is judged at `low`."""
+    judged = bundle.manifest.operating_points.low.model_dump_json()
+    return hashlib.sha256((bundle.manifest.files["model.onnx"].sha256 + judged).encode()).hexdigest()
 
 
 def hear_recordings(

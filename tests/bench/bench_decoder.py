@@ -53,7 +53,7 @@ def _search(network: Network, frames: NDArray[np.float32]) -> None:
     )
     for frame in frames:
         decoder.step(frame)
-        decoder.finishes()
+        next(decoder.finishes(), None)
 
 
 def _speech(graph: Graph) -> NDArray[np.float32]:

@@ -156,5 +156,5 @@ def test_looking_ahead_changes_nothing() -> None:
         ahead = decoder.copy()
         for _ in range(3):
             ahead.step(log_softmax(rng.normal(0, 3, (1, len(TOKENS))))[0])
-        assert decoder.finishes() == twin.finishes()
+        assert list(decoder.finishes()) == list(twin.finishes())
         assert decoder.background.quiet_frames == twin.background.quiet_frames

@@ -21,7 +21,7 @@ def test_kaldi_finds_the_same_path(seed: int, length: int) -> None:
     decoder = Decoder(network, limits=SearchLimits(beam=1e6, margin=1e6, max_tokens=10**6), **PENALTIES)
     for frame in frames:
         decoder.step(frame)
-    ours = decoder.states(decoder.finishes()[0].token)
+    ours = decoder.states(next(decoder.finishes()).token)
 
     fst = kaldi.to_fst(network, PENALTIES["loop_penalty"], PENALTIES["entry_penalty"])
     theirs = kaldi.best_path(fst, kaldi.emissions(frames, PENALTIES["blank_penalty"]))
