@@ -32,5 +32,5 @@ def addressed(heard: Hypothesis, *, armed: bool, deliberate: bool) -> bool:
         armed: it began while the station was armed.
         deliberate: by a phrase or a button. At an open microphone people also talk to each other.
     """
-    named = heard.command is not None and heard.reject is not Reject.BACKGROUND
+    named = heard.command is not None and heard.reject not in {Reject.BACKGROUND, Reject.IN_TALK}
     return armed and (deliberate or named)

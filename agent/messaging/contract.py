@@ -169,7 +169,7 @@ class Reject(Payload):
     channel = Channel("event/reject", keep=Keep.RING)
 
     reason: str
-    """Stable code: background, weak_word, ambiguous, too_short, too_quiet, clipped, incomplete, ..."""
+    """Stable code: background, weak_word, ambiguous, too_short, too_quiet, clipped, in_talk, ..."""
     detail: str = ""
     """Who, why, which value: for people."""
     meaning: Meaning | None = None

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.acoustics.manifest import Calibration
 from agent.recognition.network import Network
 from agent.recognition.swaps import swap_gains
 
@@ -108,11 +107,6 @@ def uncertainty(frames: NDArray[np.float32], blank_penalty: float) -> float:
 def clarity(evidence: Mapping[str, float]) -> float:
     """Return the gain on the free loop, nats per sound, less twice the uncertainty of the answers."""
     return evidence["gain_per_sound"] - 2 * evidence["uncertainty"]
-
-
-def undisturbed(evidence: Mapping[str, float], limits: Calibration) -> bool:
-    """Return whether a sentence counts at all, however well it fits: neither under a roar nor in talk."""
-    return clarity(evidence) >= limits.min_clarity and evidence["talk_before"] <= limits.max_talk_before
 
 
 def probability(evidence: Mapping[str, float], weights: Mapping[str, float]) -> float:

@@ -19,6 +19,8 @@ class Reject(StrEnum):
     TOO_SHORT = "too_short"
     TOO_QUIET = "too_quiet"
     CLIPPED = "clipped"
+    IN_TALK = "in_talk"
+    """The sentence fits, but it was said in the middle of talk: a command follows a pause."""
     INCOMPLETE = "incomplete"
     """A sentence began and was not finished in time."""
 

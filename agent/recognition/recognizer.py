@@ -14,7 +14,7 @@ from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import REVISED_S, Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Graph
-from agent.recognition.confidence import EVIDENCE, WordFit, fit_words, probability, uncertainty, undisturbed
+from agent.recognition.confidence import EVIDENCE, WordFit, clarity, fit_words, probability, uncertainty
 from agent.recognition.decoder import Decoder, Finish, SearchLimits
 from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
 from agent.recognition.hindsight import Hindsight
@@ -263,12 +263,12 @@ class Recognizer:
             return Reject.TOO_SHORT
         if margin is not None and margin < limits.min_margin:
             return Reject.AMBIGUOUS
-        if not undisturbed(evidence, limits):
+        if clarity(evidence) < limits.min_clarity:
             return Reject.BACKGROUND
         if sure < limits.min_probability:
             one_word = evidence["worst_word"] < WEAK_NATS <= evidence["next_worst_word"]
             return Reject.WEAK_WORD if one_word else Reject.BACKGROUND
-        return None
+        return Reject.IN_TALK if evidence["talk_before"] > limits.max_talk_before else None
 
 
 def _timed_frames(frames: Frames) -> Iterator[tuple[NDArray[np.float32], float]]:

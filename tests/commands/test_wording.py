@@ -42,6 +42,8 @@ def test_braces_in_names_do_no_harm() -> None:
     [
         (Reject.BACKGROUND, None, "open", False),
         (Reject.BACKGROUND, "lamp", "open", False),
+        (Reject.IN_TALK, "lamp", "open", False),
+        (Reject.IN_TALK, "lamp", "wake", True),
         (Reject.WEAK_WORD, "lamp", "open", True),
         (Reject.BACKGROUND, None, "wake", True),
     ],

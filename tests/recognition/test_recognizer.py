@@ -132,7 +132,7 @@ def test_where_the_model_knows_little_even_the_likeliest_sentence_is_refused(
 
 @pytest.mark.parametrize(
     ("before", "softer_db", "reject"),
-    [("DADADA", 0, Reject.BACKGROUND), ("DADADA", 12, None), ("CDCD", 0, None)],
+    [("DADADA", 0, Reject.IN_TALK), ("DADADA", 12, None), ("CDCD", 0, None)],
 )
 def test_a_command_in_the_middle_of_talk_is_a_part_of_it(
     before: str, softer_db: int, reject: Reject | None
