@@ -73,11 +73,12 @@ def read(path: Path, bundle: Bundle) -> Figures:
     Raises:
         ValueError: there are figures, but of another bundle.
     """
+    digest = hears_as(bundle)
     if not path.exists():
-        return Figures(hears_as(bundle))
+        return Figures(digest)
     figures = _JSON.validate_json(path.read_bytes())
-    if figures.digest != hears_as(bundle):
-        raise ValueError(f"{path}: its bundle is {figures.digest}, not {hears_as(bundle)}: name another file")
+    if figures.digest != digest:
+        raise ValueError(f"{path}: its bundle is {figures.digest}, not {digest}: name another file")
     return figures
 
 
