@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.acoustics.manifest import Calibration
+from agent.recognition.hypothesis import Reject
 from agent.recognition.network import Network
 from agent.recognition.swaps import swap_gains
 
@@ -32,6 +34,8 @@ EVIDENCE = frozenset(
 )
 """By what a sentence is judged: the names that a bundle may give weights. `mandarin`, the share of Mandarin
 sounds, lets a model that hears one language worse mean the same by a probability in both."""
+WEAK_NATS = -6.0
+"""A word with a lower score is not what was said, as far as the operator is told."""
 LEAD_FRAMES = 12
 """Frames before a sentence in which its first sound may have been another."""
 
@@ -120,3 +124,24 @@ def probability(evidence: Mapping[str, float], weights: Mapping[str, float]) -> 
         weights[name] * value for name, value in evidence.items() if name in weights
     )
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+def objection(
+    evidence: Mapping[str, float], margin: float | None, probability: float, limits: Calibration
+) -> Reject | None:
+    """Return why a complete sentence is refused, None where it is believed.
+
+    Args:
+        evidence: value by name.
+        margin: nats by which it beats what means something else; None where nothing came close.
+        probability: of being right.
+        limits: of the operating point.
+    """
+    if margin is not None and margin < limits.min_margin:
+        return Reject.AMBIGUOUS
+    if clarity(evidence) < limits.min_clarity:
+        return Reject.BACKGROUND
+    if probability < limits.min_probability:
+        one_word = evidence["worst_word"] < WEAK_NATS <= evidence["next_worst_word"]
+        return Reject.WEAK_WORD if one_word else Reject.BACKGROUND
+    return Reject.IN_TALK if evidence["talk_before"] > limits.max_talk_before else None

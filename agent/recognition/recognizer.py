@@ -14,7 +14,7 @@ from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import REVISED_S, Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Graph
-from agent.recognition.confidence import EVIDENCE, WordFit, clarity, fit_words, probability, uncertainty
+from agent.recognition.confidence import EVIDENCE, WordFit, fit_words, objection, probability, uncertainty
 from agent.recognition.decoder import Decoder, Finish, SearchLimits
 from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
 from agent.recognition.hindsight import Hindsight
@@ -24,8 +24,6 @@ from agent.recognition.talk import Talk
 
 DOUBT_NATS = 2.0
 """A runner-up so far behind still leaves a third of the doubt that an equal one leaves."""
-WEAK_NATS = -6.0
-"""A word with a lower score is not what was said, as far as the operator is told."""
 MIN_SECONDS_PER_SOUND = 0.028
 """Nobody speaks faster; a sentence squeezed below this was found in a noise."""
 MIN_SOUNDS = 3
@@ -214,7 +212,7 @@ class Recognizer:
             "mandarin": float(decoder.network.pinyin[self.graph.label[nodes]].mean()),
         }
         sure = probability(evidence, self.calibration.weights)
-        reject = self._objection(ending, evidence, margin, sure, (end_s - start_s) / sounds)
+        no_sentence = _no_sentence(ending, (end_s - start_s) / sounds)
         return Hypothesis(
             start_s=start_s,
             end_s=end_s,
@@ -226,7 +224,7 @@ class Recognizer:
             probability=sure,
             margin=margin,
             runner_up=rival,
-            reject=reject,
+            reject=no_sentence or objection(evidence, margin, sure, self.calibration),
         )
 
     def _timed(self, word: WordFit, start_s: float) -> HeardWord:
@@ -248,27 +246,12 @@ class Recognizer:
                 return Alternative(meaning.command, meaning.slots), finish.score - other.score
         return None, None
 
-    def _objection(
-        self,
-        ending: Ending,
-        evidence: Mapping[str, float],
-        margin: float | None,
-        sure: float,
-        seconds_per_sound: float,
-    ) -> Reject | None:
-        limits = self.calibration
-        if ending is not Ending.COMPLETE:
-            return Reject.INCOMPLETE if ending is Ending.INCOMPLETE else Reject.BACKGROUND
-        if seconds_per_sound < MIN_SECONDS_PER_SOUND:
-            return Reject.TOO_SHORT
-        if margin is not None and margin < limits.min_margin:
-            return Reject.AMBIGUOUS
-        if clarity(evidence) < limits.min_clarity:
-            return Reject.BACKGROUND
-        if sure < limits.min_probability:
-            one_word = evidence["worst_word"] < WEAK_NATS <= evidence["next_worst_word"]
-            return Reject.WEAK_WORD if one_word else Reject.BACKGROUND
-        return Reject.IN_TALK if evidence["talk_before"] > limits.max_talk_before else None
+
+def _no_sentence(ending: Ending, seconds_per_sound: float) -> Reject | None:
+    """Return why nobody can have said this as a whole sentence, however well it fits."""
+    if ending is not Ending.COMPLETE:
+        return Reject.INCOMPLETE if ending is Ending.INCOMPLETE else Reject.BACKGROUND
+    return Reject.TOO_SHORT if seconds_per_sound < MIN_SECONDS_PER_SOUND else None
 
 
 def _timed_frames(frames: Frames) -> Iterator[tuple[NDArray[np.float32], float]]:

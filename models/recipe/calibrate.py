@@ -21,7 +21,7 @@ from agent.acoustics.stream import AcousticStream, Emission, Frames
 from agent.audio.levels import levels_at
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.grammar.graph import Graph
-from agent.recognition.confidence import clarity, probability
+from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.recognizer import Recognizer
 from models.recipe import logistic
@@ -194,11 +194,9 @@ def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
 
 def _undisturbed(examples: Iterable[Example]) -> list[Example]:
     """Leave out what is refused whatever its weights."""
+    limits = permissive(0.0, 0.0).model_copy(update=LIMITS)
     return [
-        example
-        for example in examples
-        if clarity(example.hypothesis.evidence) >= LIMITS["min_clarity"]
-        and example.hypothesis.evidence["talk_before"] <= LIMITS["max_talk_before"]
+        example for example in examples if objection(example.hypothesis.evidence, None, 1.0, limits) is None
     ]
 
 
