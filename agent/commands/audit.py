@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from agent import durable
 from agent.commands.chain import GENESIS, Entry, seal, unseal
 from agent.errors import AuditError
 
@@ -139,7 +140,7 @@ class AuditLog:
                 break
         path = files[-1] if files else self._directory / _name(self._next)
         self._file = _open(path)
-        _sync_directory(self._directory)
+        durable.sync(self._directory)
         torn = self._unmentioned()
         if torn:
             self._write({"kind": "torn", "files": list(torn)}, time)
@@ -147,13 +148,7 @@ class AuditLog:
     def _keep_aside(self, path: Path, torn: bytes, end: int, last: Entry | None) -> None:
         sequence = last.sequence + 1 if last else int(path.stem.removeprefix("audit-"))
         aside = self._directory / f"torn-{sequence:012d}-{hashlib.sha256(torn).hexdigest()}.bin"
-        draft = aside.with_suffix(".new")
-        with draft.open("wb") as file:
-            file.write(torn)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(aside)
-        _sync_directory(self._directory)
+        durable.write_file(aside, torn)
         with path.open("r+b") as file:
             file.truncate(end)
             os.fsync(file.fileno())
@@ -168,7 +163,7 @@ class AuditLog:
         os.fdatasync(self._file)
         self._close_file()
         self._file = _open(self._directory / _name(self._next))
-        _sync_directory(self._directory)
+        durable.sync(self._directory)
         surplus = log_files(self._directory)[: -self._keep_files]
         if surplus:
             self._write({"kind": "pruned", "files": [path.name for path in surplus]}, time)
@@ -187,14 +182,6 @@ def _name(sequence: int) -> str:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o640)
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _last_entry(content: bytes) -> tuple[Entry | None, int]:

@@ -7,8 +7,6 @@ slot values and neighbours. Damaged files are not believed and rebuilt. Nothing 
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from agent.durable import write_file
 from agent.grammar.graph import Graph, SlotValue, Word
 from agent.grammar.schema import Grammar, NumberRange, Spelled
 from agent.grammar.slots import SpokenValues
@@ -88,22 +87,9 @@ class GraphCache:
         body = buffer.getvalue()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _write_atomically(self._path, hashlib.sha256(body).digest() + body)
+            write_file(self._path, hashlib.sha256(body).digest() + body)
         except OSError as error:
             _log.warning("grammar_cache_not_written", file=str(self._path), reason=str(error))
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _to_json(held: Mapping[str, SlotValue]) -> list[object]:

@@ -14,8 +14,8 @@ from typing import Literal
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from agent.durable import write_file
 from agent.errors import UpdateError
-from agent.updates.durable import write_file
 
 log = structlog.get_logger()
 

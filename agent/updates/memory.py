@@ -7,8 +7,8 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from agent.durable import write_file
 from agent.updates.course import State
-from agent.updates.durable import write_file
 
 log = structlog.get_logger()
 

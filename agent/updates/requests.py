@@ -7,7 +7,7 @@ from uuid import uuid4
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from agent.updates import durable
+from agent import durable
 from agent.updates.course import Pin, Rollback, Wish
 
 Request = Wish | Rollback | Pin

@@ -34,8 +34,8 @@ from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 from tuf.repository import Repository
 
+from agent import durable
 from agent.errors import UpdateError
-from agent.updates import durable
 from agent.updates.keys import FILE, absolute, lies_here, public_key, sign
 from agent.updates.release import NAME
 from agent.updates.trust import METADATA

@@ -15,9 +15,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from agent import durable
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
-from agent.updates import durable
 from agent.updates.release import Kind, Release, decode, digest_of, slot_digest
 
 SLOTS_KEPT = 3

@@ -20,7 +20,8 @@ from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, Repos
 from tuf.api.metadata import Metadata, Root, Targets
 from tuf.ngclient import Updater
 
-from agent.updates import durable, floor
+from agent import durable
+from agent.updates import floor
 from agent.updates.floor import Seen, UntrustedError
 from agent.updates.transports.transport import Transport, UnreachableError, may_pass
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import structlog
 
+from agent import durable
 from agent.errors import UpdateError
-from agent.updates import durable, memory
+from agent.updates import memory
 from agent.updates.actions import Actions, Parts, Repository, Station
 from agent.updates.course import (
     RESTING,

@@ -23,11 +23,11 @@ from agent.acoustics.engines.engine import Engine
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import Calibration
 from agent.audio.file import read_audio
+from agent.durable import write_file
 from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
-from agent.updates.durable import write_file
 from models.recipe.calibrate import emissions, hear
 from models.recipe.negatives import Said
 from models.recipe.places import BUNDLES, CACHE

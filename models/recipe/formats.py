@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import log_softmax
+from agent.durable import write_file
 from agent.evaluation.commands import Score
-from agent.updates.durable import write_file
 from models.recipe.calibrate import stream
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline

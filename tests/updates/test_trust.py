@@ -13,7 +13,8 @@ from securesystemslib.signer import CryptoSigner, Key
 from tuf.api.metadata import Metadata, Targets, Timestamp
 from tuf.ngclient import Updater
 
-from agent.updates import durable, floor
+from agent import durable
+from agent.updates import floor
 from agent.updates.floor import UntrustedError
 from agent.updates.keys import make_key
 from agent.updates.repository import ReleaseRepository

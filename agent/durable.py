@@ -1,7 +1,8 @@
 """Changes to files that survive a power cut: each is seen whole afterwards, or not at all.
 
 A file that is written and renamed without fsync is empty after a power cut; a rename without fsync of the
-folder may not have happened. Everything that the updates keep goes through these few functions.
+folder may not have happened. All that must outlast a cut goes through these few functions, but for what is
+appended to the audit log.
 """
 
 import os
