@@ -227,7 +227,7 @@ def quantize(
     """Compare number formats on the RK3568, by the orders that are heard in the vendor's simulator."""
     from agent.acoustics.bundle import load_bundle
     from models.recipe import formats as side
-    from models.recipe.peers.recordings import orders
+    from models.recipe.calibration_data import orders
     from models.recipe.quantize import STEM, Workplace, recipes
 
     bundle = load_bundle(folder)
@@ -293,9 +293,9 @@ def peers(
 ) -> None:
     """Compare a bundle with PocketSphinx and Moonshine on dev speech; what they heard is kept."""
     from agent.acoustics.bundle import load_bundle
-    from models.recipe.calibration_data import SNRS_DB
+    from models.recipe.calibration_data import SNRS_DB, orders
     from models.recipe.peers import compare, report
-    from models.recipe.peers.recordings import orders, spelled
+    from models.recipe.peers.spelling import spelled
 
     bundle = load_bundle(folder)
     grammars = compare.Grammars.of(bundle.manifest.tokens)

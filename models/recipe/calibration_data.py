@@ -1,6 +1,7 @@
 """What calibration listens to: dev speech in noise that training never saw, and hours without a command."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,26 @@ _PIECE_SAMPLES = 300 * 16_000
 _PAUSE_SAMPLES = 4_800
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of coffee, clean or in noise."""
+
+    file: str
+    snr_db: float | None
+    label: Label
+    sound: NDArray[np.int16]
+
+
+def orders(speech: Path, snrs_db: Sequence[float | None], every: int = 1) -> Iterator[Order]:
+    """Yield each so manieth order of strangers at each ratio, in noise that training never heard."""
+    folder, beds = speech / "dev/coffee", unseen_noise(speech)
+    clips = list(enumerate(sorted(read_labels(folder / "labels.json").items())))[::every]
+    for snr_db in snrs_db:
+        for index, (file, label) in clips:
+            bed = None if snr_db is None else beds[index % len(beds)]
+            yield Order(file, snr_db, label, in_room(read_audio(folder / file), bed, snr_db, seed=index))
+
+
 class Listening:
     """Runs the model once over everything, and keeps what it said in `cache`."""
 
@@ -38,16 +59,11 @@ class Listening:
         """Compile a grammar for the bundle."""
         return compile_grammar(load_grammar(grammar), self.bundle.manifest.tokens)
 
-    def orders(self) -> Iterator[Positive]:
+    def orders(self, snrs_db: Sequence[float | None] = SNRS_DB) -> Iterator[Positive]:
         """Yield strangers ordering coffee, clean and in unseen noise."""
-        folder = self.speech / "dev/coffee"
         graph = self.graph(REPOSITORY / "tests/grammars/coffee.yaml")
-        beds = unseen_noise(self.speech)
-        for snr_db in SNRS_DB:
-            for index, (file, label) in enumerate(sorted(read_labels(folder / "labels.json").items())):
-                bed = None if snr_db is None else beds[index % len(beds)]
-                sound = in_room(read_audio(folder / file), bed, snr_db, seed=index)
-                yield Positive(file, snr_db, label, graph, self.hear(sound))
+        for order in orders(self.speech, snrs_db):
+            yield Positive(order.file, order.snr_db, order.label, graph, self.hear(order.sound))
 
     def grammar_clips(self, folder: Path) -> Iterator[Positive]:
         """Yield synthetic commands of grammars from a folder that `synthesize speak` filled."""

@@ -14,9 +14,9 @@ from agent.acoustics.stream import log_softmax
 from agent.durable import write_file
 from agent.evaluation.commands import Score
 from models.recipe.calibrate import stream
+from models.recipe.calibration_data import Order
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline
-from models.recipe.peers.recordings import Order
 from models.recipe.quantize import Compiled, Recipe, Workplace
 from models.recipe.replay import Answered, Collector
 

@@ -23,8 +23,8 @@ from agent.acoustics.bundle import Bundle, load_bundle, seal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from models.recipe.bundle import halve, widen
+from models.recipe.calibration_data import orders
 from models.recipe.peers import compare
-from models.recipe.peers.recordings import orders
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
 SNRS_DB = (None, 12.0, 6.0)

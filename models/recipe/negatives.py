@@ -93,7 +93,7 @@ def _piece(kind: str, number: int, rng: Random, readings: list[Path]) -> tuple[S
     if kind == "spliced":
         return _joined(_splices(readings, rng), rng)
     texts = mixed(SEED + number, 0.2 if kind == "espeak" else 0.0, KINDS)
-    return _joined(_spoken(texts, _flite if kind == "flite" else _espeak, rng), rng)
+    return _joined(_spoken(texts, _by_flite if kind == "flite" else _by_espeak, rng), rng)
 
 
 def _joined(parts: Iterator[tuple[Sound, str]], rng: Random) -> tuple[Sound, list[Said]]:
@@ -148,13 +148,22 @@ def _spoken(
         yield say(first.language, text, rng), text
 
 
-def _flite(_language: str, text: str, rng: Random) -> Sound:
-    stretch = f"duration_stretch={rng.uniform(0.8, 1.25):.2f}"
-    return _run(["flite", "-voice", rng.choice(_FLITE), "--setf", stretch, "-t", text, "-o"])
+def _by_flite(_language: str, text: str, rng: Random) -> Sound:
+    stretch = rng.uniform(0.8, 1.25)
+    return flite(text, rng.choice(_FLITE), stretch)
 
 
-def _espeak(language: str, text: str, rng: Random) -> Sound:
-    voice = "cmn" if language == "zh" else rng.choice(_ESPEAK)
+def _by_espeak(language: str, text: str, rng: Random) -> Sound:
+    return espeak(text, "cmn" if language == "zh" else rng.choice(_ESPEAK), rng)
+
+
+def flite(text: str, voice: str, stretch: float) -> Sound:
+    """Speak English, `stretch` times as slow as the voice would."""
+    return _run(["flite", "-voice", voice, "--setf", f"duration_stretch={stretch:.2f}", "-t", text, "-o"])
+
+
+def espeak(text: str, voice: str, rng: Random) -> Sound:
+    """Speak at any speed and pitch."""
     speed, pitch = str(rng.randint(130, 200)), str(rng.randint(20, 80))
     return _run(["espeak-ng", "-v", voice, "-s", speed, "-p", pitch, text, "-w"])
 

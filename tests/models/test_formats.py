@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra `trai
 from torch import Tensor  # noqa: E402
 
 from agent.acoustics.bundle import Bundle, load_bundle  # noqa: E402
+from models.recipe.calibration_data import orders  # noqa: E402
 from models.recipe.export import Deployed, framed  # noqa: E402
 from models.recipe.formats import Bench, Figures, divergence, read, table, write  # noqa: E402
 from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Block, Network  # noqa: E402
 from models.recipe.peers.compare import Grammars, contestant, count_orders  # noqa: E402
 from models.recipe.peers.contestants import Mode  # noqa: E402
-from models.recipe.peers.recordings import orders  # noqa: E402
 from models.recipe.quantize import STEM, Workplace, recipes  # noqa: E402
 from models.recipe.sensitivity import answers, ranges, rounded  # noqa: E402
 from models.recipe.spread import Spread, axes  # noqa: E402

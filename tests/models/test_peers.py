@@ -16,14 +16,15 @@ from agent.grammar import load_grammar
 from agent.grammar.compiler import accepted_sentences
 from agent.grammar.inspect import Reading, explain, sample
 from agent.grammar.lexicon import Lexicon
+from models.recipe.calibration_data import Order, orders
 from models.recipe.int8 import quantized
 from models.recipe.peers import report
 from models.recipe.peers.compare import LIMITS, Grammars, by_limit, contestant, count_orders, word_errors
 from models.recipe.peers.contestants import Mode, Task
 from models.recipe.peers.engines import FINAL, PocketSphinx, Transcript, transitions
 from models.recipe.peers.matching import Matcher, readings
-from models.recipe.peers.recordings import Order, orders, spelled
 from models.recipe.peers.remembered import Remembered
+from models.recipe.peers.spelling import spelled
 from models.recipe.tokens import TOKENS
 
 REPOSITORY = Path(__file__).parents[2]

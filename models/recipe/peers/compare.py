@@ -13,12 +13,12 @@ from agent.evaluation.commands import Score, Trial, Verdict, score
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.lexicon import Lexicon
-from models.recipe.calibration_data import REPOSITORY
+from models.recipe.calibration_data import REPOSITORY, Order
 from models.recipe.peers.contestants import DISTANCE, Contestant, Heard, Matched, Mode, Task, Voxline
 from models.recipe.peers.engines import Moonshine, Peer, PocketSphinx
 from models.recipe.peers.matching import readings
-from models.recipe.peers.recordings import Order, Spelled
 from models.recipe.peers.remembered import Remembered
+from models.recipe.peers.spelling import Spelled
 from models.recipe.scoring import distances
 
 NAMES = ("voxline", "pocketsphinx", "moonshine")

@@ -1,0 +1,89 @@
+"""The last check: voices, rooms and machines that nothing was trained or fitted on, or chosen by.
+
+Sentences of the English grammars and near misses of them, of a seed of their own, spoken by synthesizers
+(flite, espeak-ng) that training never used, in rooms simulated anew, over machines of no family of training.
+New voices are not new people: real strangers are in dev/coffee.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve
+
+from agent.evaluation.commands import Label
+from agent.evaluation.listening import in_room
+from agent.grammar.graph import Graph
+from models.recipe.calibrate import Negative, Positive
+from models.recipe.calibration_data import REPOSITORY, Listening
+from models.recipe.grammar_texts import grammar_texts
+from models.recipe.negatives import espeak, flite
+from models.recipe.noise import LAST, synthesize
+from models.recipe.rooms import simulate
+from models.recipe.texts import Text
+
+SNRS_DB: tuple[float | None, ...] = (None, 24.0, 12.0, 6.0)
+SEED = 77_000
+COMMANDS, NEAR_MISSES, ROOMS = 120, 60, 12
+GRAMMARS = [
+    *(REPOSITORY / f"grammars/{name}.yaml" for name in ("cnc", "conveyor", "demo", "press", "warehouse")),
+    REPOSITORY / "tests/grammars/coffee.yaml",
+]
+FLITE = ("awb", "rms", "slt")
+ESPEAK = ("en-us+Andrea", "en-us+Michael", "en-us+linda", "en-gb-x-rp+Denis", "en-gb-x-rp+Alicia",
+          "en-gb-x-gbclan+adam", "en-us+steph", "en-gb-x-gbcwmd+Lee")  # fmt: skip
+
+Sound = NDArray[np.int16]
+
+
+class Fresh:
+    """Hears it all with one bundle; flite and espeak-ng must be installed."""
+
+    def __init__(self, listening: Listening) -> None:
+        self._listening = listening
+        self._rooms = [simulate(SEED + number) for number in range(ROOMS)]
+        self._beds = [synthesize(family.__name__, SEED, 60.0) for family in LAST]
+        self._graph = cache(self._compiled)
+
+    def kinds(self) -> Iterator[tuple[str, Iterator[Positive] | Iterator[Negative]]]:
+        """Yield commands at each ratio of speech to noise, then near misses, each kind with its name."""
+        for snr_db in SNRS_DB:
+            yield f"fresh commands, {'clean' if snr_db is None else f'{snr_db:g} dB'}", self._commands(snr_db)
+        yield "fresh near misses", self._near_misses()
+
+    def _commands(self, snr_db: float | None) -> Iterator[Positive]:
+        for index, text in enumerate(texts("grammar", COMMANDS)):
+            bed = None if snr_db is None else self._beds[index % len(self._beds)]
+            sound = in_room(self._spoken(text, index), bed, snr_db, seed=SEED + index)
+            label = Label.model_validate_json(text.label)
+            yield Positive(f"{index}", snr_db, label, self._graph(text.kind), self._listening.hear(sound))
+
+    def _near_misses(self) -> Iterator[Negative]:
+        for index, text in enumerate(texts("near", NEAR_MISSES)):
+            sound = in_room(self._spoken(text, index), None, None, seed=SEED + index)
+            yield Negative(self._graph(text.kind), self._listening.hear(sound), len(sound) / 16_000 / 3600)
+
+    def _spoken(self, text: Text, index: int) -> Sound:
+        """Say it in one of the rooms."""
+        rng = Random(f"{SEED}-{text.words}-{index}")
+        dry = (
+            flite(text.words, rng.choice(FLITE), rng.uniform(0.8, 1.25))
+            if index % 2
+            else espeak(text.words, rng.choice(ESPEAK), rng)
+        )
+        wet = fftconvolve(dry.astype(np.float32), self._rooms[index % ROOMS].astype(np.float32))
+        level = 10 ** (rng.uniform(-15, 0) / 20) * 20_000 / max(1.0, float(np.abs(wet).max()))
+        return (wet * level).astype(np.int16)
+
+    def _compiled(self, kind: str) -> Graph:
+        name = kind.partition("/")[2]
+        return self._listening.graph(next(path for path in GRAMMARS if path.stem == name))
+
+
+def texts(kind: str, count: int) -> Iterator[Text]:
+    """Yield sentences of one kind, `grammar` or `near`, of all grammars in turn."""
+    everything = grammar_texts(GRAMMARS, SEED, 0.4)
+    return islice((text for text in everything if text.kind.startswith(f"{kind}/")), count)

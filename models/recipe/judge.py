@@ -1,0 +1,175 @@
+"""What a bundle hears and refuses at each of its operating points: the figures of its card.
+
+    python -m models.recipe.judge FIGURES.json [--fresh]
+
+Every recording is heard once, with nothing refused; then each point refuses by its own limits. Nothing is
+fitted or chosen here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from agent.acoustics.bundle import Bundle, load_bundle
+from agent.acoustics.engines.onnx import OnnxEngine
+from agent.acoustics.manifest import Calibration
+from agent.durable import write_file
+from agent.evaluation.commands import Trial, Verdict
+from agent.recognition.confidence import objection, probability
+from agent.recognition.hypothesis import Hypothesis
+from models.recipe.calibrate import Negative, Positive, hear, permissive
+from models.recipe.calibration_data import SNRS_DB, Listening
+from models.recipe.fresh import Fresh
+from models.recipe.mandarin import Mandarin
+from models.recipe.places import BUNDLES, CACHE, SPEECH
+
+Sounds = Iterable[Positive] | Iterable[Negative]
+NOTHING_REFUSED = "nothing refused"
+
+
+@dataclass(frozen=True)
+class Count:
+    """Recordings of one kind, judged at one operating point."""
+
+    total: int
+    exact: int
+    """Commands of which all, and nothing else, was understood."""
+    wrong: int
+    """Commands that became another one; of what is no command, recordings in which one was understood."""
+
+    def __str__(self) -> str:
+        return f"{self.exact} / {self.wrong}"
+
+
+@dataclass
+class Figures:
+    """Of one bundle."""
+
+    digest: str
+    """See `judged_as`."""
+    counts: dict[str, dict[str, Count]] = field(default_factory=dict)
+    """By kind of recordings, by operating point."""
+
+
+_JSON = TypeAdapter(Figures)
+
+
+def judged_as(bundle: Bundle) -> str:
+    """Return what makes two bundles judge alike: their model and their operating points."""
+    points = bundle.manifest.operating_points.model_dump_json()
+    return hashlib.sha256((bundle.manifest.files["model.onnx"].sha256 + points).encode()).hexdigest()
+
+
+def read(path: Path, bundle: Bundle) -> Figures:
+    """Read figures, or begin new ones.
+
+    Raises:
+        ValueError: there are figures, but of another bundle.
+    """
+    digest = judged_as(bundle)
+    if not path.exists():
+        return Figures(digest)
+    figures = _JSON.validate_json(path.read_bytes())
+    if figures.digest != digest:
+        raise ValueError(f"{path}: its bundle is {figures.digest}, not {digest}: name another file")
+    return figures
+
+
+def write(figures: Figures, path: Path) -> None:
+    """Write figures, whole or not at all."""
+    write_file(path, _JSON.dump_json(figures, indent=1) + b"\n")
+
+
+def points(bundle: Bundle) -> dict[str, Calibration]:
+    """Return the operating points by name, and first what a bundle understands with nothing refused."""
+    stored = bundle.manifest.operating_points
+    free = permissive(stored.normal.blank_penalty, stored.normal.loop_penalty)
+    return {NOTHING_REFUSED: free, "low": stored.low, "normal": stored.normal, "high": stored.high}
+
+
+def refuse(heard: Hypothesis, limits: Calibration) -> Hypothesis:
+    """Judge anew by other limits what was heard with nothing refused."""
+    if heard.command is None or heard.reject:
+        return heard
+    sure = probability(heard.evidence, limits.weights)
+    return replace(heard, probability=sure, reject=objection(heard.evidence, heard.margin, sure, limits))
+
+
+def count(sounds: Sounds, limits: Mapping[str, Calibration], frame_s: float) -> dict[str, Count]:
+    """Hear recordings of one kind, and count them at each point."""
+    verdicts: dict[str, list[Verdict]] = {name: [] for name in limits}
+    for sound in sounds:
+        heard = tuple(hear(sound.graph, limits[NOTHING_REFUSED], frame_s, sound.heard))
+        for name, point in limits.items():
+            judged = tuple(refuse(one, point) for one in heard)
+            if isinstance(sound, Positive):
+                verdicts[name].append(Trial(sound.file, sound.snr_db, sound.label, judged).verdict)
+            else:
+                passes = any(one.reject is None for one in judged)
+                verdicts[name].append(Verdict.WRONG if passes else Verdict.REJECTED)
+    return {
+        name: Count(len(own), own.count(Verdict.EXACT), own.count(Verdict.WRONG))
+        for name, own in verdicts.items()
+    }
+
+
+def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Sounds]]:
+    """Yield what the operating points were fitted on."""
+    for snr_db in SNRS_DB:
+        yield f"orders, {named(snr_db)}", listening.orders([snr_db])
+    yield "synthetic commands", listening.grammar_clips(grammar_clips)
+    yield "near misses", listening.near_misses(grammar_clips)
+    mandarin = Mandarin(listening)
+    for kind in ("play", "set", "go", "dial"):
+        yield f"Mandarin, {kind}", mandarin.commands(kind)
+    yield "Mandarin, unknown songs and places", mandarin.unknown()
+    yield "Mandarin, news", mandarin.news()
+
+
+def named(snr_db: float | None) -> str:
+    """Name a ratio of speech to noise."""
+    return "clean" if snr_db is None else f"{snr_db:g} dB"
+
+
+def table(figures: Figures) -> str:
+    """Show a row per kind of recordings, exact / wrong at each point."""
+    names = next(iter(figures.counts.values()), {})
+    lines = [f"| | recordings | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    for kind, by_point in figures.counts.items():
+        total = by_point[NOTHING_REFUSED].total
+        lines.append(f"| {kind} | {total} | {' | '.join(map(str, by_point.values()))} |")
+    return "\n".join(lines)
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Figures, JSON; what is in it is not heard again.")],
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="The last check: what nothing was fitted on or chosen by."),
+    ] = False,
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
+    grammar_clips: Annotated[
+        Path, typer.Option(help="Made by `synthesize plan --grammars`, `speak`.")
+    ] = CACHE / "grammar-dev",
+) -> None:
+    """Count what is heard exactly, wrong, or in spite of being no command, at each operating point."""
+    bundle = load_bundle(folder)
+    figures = read(out, bundle)
+    listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
+    frame_s = bundle.manifest.frame_samples / 16_000
+    for kind, sounds in Fresh(listening).kinds() if fresh else known(listening, grammar_clips):
+        if kind not in figures.counts:
+            figures.counts[kind] = count(sounds, points(bundle), frame_s)
+            write(figures, out)
+            print(f"{kind}: done", flush=True)
+    print(table(figures))
+
+
+if __name__ == "__main__":
+    typer.run(main)
