@@ -9,9 +9,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from models.recipe import synthesize
 from models.recipe.places import BUNDLES, CACHE, CONVERTER, CORPUS, SPEECH
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(synthesize.app, name="synthesize")
 SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
 
 Folder = Annotated[Path, typer.Option(help="Corpus folder.")]
@@ -248,7 +250,7 @@ def quantize(
 def calibrate(
     folder: Annotated[Path, typer.Argument(help="The bundle.")] = BUNDLES / "voxline-en-zh",
     grammar_clips: Annotated[
-        Path, typer.Option(help="Made by `synthesize plan --grammars`, `speak`.")
+        Path, typer.Option(help="Made by `synthesize plan GRAMMAR ...`, `speak`.")
     ] = CACHE / "grammar-dev",
 ) -> None:
     """Fit penalties, probability and thresholds on dev speech; writes the bundle's operating points."""
@@ -363,16 +365,6 @@ def adapt(
     made = outcome.bundle.manifest
     place = "CPU and NPU" if made.npu else "the CPU alone: no converter at " + str(python)
     print(f"{made.name} {made.version} in {out}, for {place}; digest {outcome.bundle.digest}")
-
-
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)
-def synthesize(context: typer.Context) -> None:
-    """Make synthetic speech, the golden set and negatives: `synthesize --help` lists its own commands."""
-    from models.recipe.synthesize import main
-
-    main(context.args)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import CANARY_LOGITS_FILE, CANARY_SAMPLES_FILE
 from agent.acoustics.support import REPORT_FILE, TargetSupport, fresh_report, store_report
+from agent.audio.file import read_audio
 from models.recipe.convert import TARGET, convert
-from models.recipe.corpus import read_audio
 from models.recipe.export import framed
 from models.recipe.tokens import TOKENS
 

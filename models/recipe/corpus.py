@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from agent.audio.file import read_audio
 from models.recipe.network import SAMPLE_RATE
 from models.recipe.tokens import INDEX
 
@@ -94,15 +93,6 @@ def write_index(clips: Iterable[Clip], folder: Path) -> None:
 def read_index(folder: Path) -> list[Clip]:
     """Read `clips.jsonl` from a folder."""
     return [Clip(**json.loads(line)) for line in (folder / "clips.jsonl").read_text("utf-8").splitlines()]
-
-
-def read_audio(path: Path) -> NDArray[np.int16]:
-    """Read any audio file as 16 kHz mono int16."""
-    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = audio.mean(axis=1)
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    return np.clip(np.round(mono * 32767), -32768, 32767).astype(np.int16)
 
 
 def pack(folder: Path, roots: dict[str, Path]) -> None:

@@ -1,5 +1,7 @@
 """The last check: voices, rooms and machines that nothing was trained or fitted on, or chosen by.
 
+    python -m models.recipe.fresh FIGURES.json
+
 Sentences of the English grammars and near misses of them, of a seed of their own, spoken by synthesizers
 (flite, espeak-ng) that training never used, in rooms simulated anew, over machines of no family of training.
 New voices are not new people: real strangers are in dev/coffee.
@@ -8,20 +10,27 @@ New voices are not new people: real strangers are in dev/coffee.
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from random import Random
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from agent.acoustics.bundle import load_bundle
+from agent.acoustics.engines.onnx import OnnxEngine
 from agent.evaluation.commands import Label
 from agent.evaluation.listening import in_room
 from agent.grammar.graph import Graph
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.calibration_data import REPOSITORY, Listening
 from models.recipe.grammar_texts import grammar_texts
+from models.recipe.judge import judge, named
 from models.recipe.negatives import espeak, flite
 from models.recipe.noise import LAST, synthesize
+from models.recipe.places import BUNDLES, CACHE, SPEECH
 from models.recipe.rooms import simulate
 from models.recipe.texts import Text
 
@@ -51,8 +60,8 @@ class Fresh:
     def kinds(self) -> Iterator[tuple[str, Iterator[Positive] | Iterator[Negative]]]:
         """Yield commands at each ratio of speech to noise, then near misses, each kind with its name."""
         for snr_db in SNRS_DB:
-            yield f"fresh commands, {'clean' if snr_db is None else f'{snr_db:g} dB'}", self._commands(snr_db)
-        yield "fresh near misses", self._near_misses()
+            yield f"commands, {named(snr_db)}", self._commands(snr_db)
+        yield "near misses", self._near_misses()
 
     def _commands(self, snr_db: float | None) -> Iterator[Positive]:
         for index, text in enumerate(texts("grammar", COMMANDS)):
@@ -87,3 +96,16 @@ def texts(kind: str, count: int) -> Iterator[Text]:
     """Yield sentences of one kind, `grammar` or `near`, of all grammars in turn."""
     everything = grammar_texts(GRAMMARS, SEED, 0.4)
     return islice((text for text in everything if text.kind.startswith(f"{kind}/")), count)
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Figures, JSON; what is in it is not heard again.")],
+    folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
+) -> None:
+    """Count commands and near misses that are heard at each operating point; choose nothing by it."""
+    bundle = load_bundle(folder)
+    judge(out, bundle, Fresh(Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)).kinds())
+
+
+if __name__ == "__main__":
+    typer.run(main)

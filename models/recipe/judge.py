@@ -1,6 +1,6 @@
 """What a bundle hears and refuses at each of its operating points: the figures of its card.
 
-    python -m models.recipe.judge FIGURES.json [--fresh]
+    python -m models.recipe.judge FIGURES.json
 
 Every recording is heard once, with nothing refused; then each point refuses by its own limits. Nothing is
 fitted or chosen here.
@@ -25,7 +25,6 @@ from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
 from models.recipe.calibrate import Negative, Positive, hear, permissive
 from models.recipe.calibration_data import SNRS_DB, Listening
-from models.recipe.fresh import Fresh
 from models.recipe.mandarin import Mandarin
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
@@ -81,11 +80,6 @@ def read(path: Path, bundle: Bundle) -> Figures:
     return figures
 
 
-def write(figures: Figures, path: Path) -> None:
-    """Write figures, whole or not at all."""
-    write_file(path, _JSON.dump_json(figures, indent=1) + b"\n")
-
-
 def points(bundle: Bundle) -> dict[str, Calibration]:
     """Return the operating points by name, and first what a bundle understands with nothing refused."""
     stored = bundle.manifest.operating_points
@@ -119,6 +113,21 @@ def count(sounds: Sounds, limits: Mapping[str, Calibration], frame_s: float) -> 
     }
 
 
+def judge(out: Path, bundle: Bundle, kinds: Iterable[tuple[str, Sounds]]) -> None:
+    """Count each kind of recordings that is not in the figures yet, and print the table of all.
+
+    Raises:
+        ValueError: the figures are of another bundle.
+    """
+    figures = read(out, bundle)
+    for kind, sounds in kinds:
+        if kind not in figures.counts:
+            figures.counts[kind] = count(sounds, points(bundle), bundle.manifest.frame_samples / 16_000)
+            write_file(out, _JSON.dump_json(figures, indent=1) + b"\n")
+            print(f"{kind}: done", flush=True)
+    print(table(figures))
+
+
 def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Sounds]]:
     """Yield what the operating points were fitted on."""
     for snr_db in SNRS_DB:
@@ -149,26 +158,14 @@ def table(figures: Figures) -> str:
 
 def main(
     out: Annotated[Path, typer.Argument(help="Figures, JSON; what is in it is not heard again.")],
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh", help="The last check: what nothing was fitted on or chosen by."),
-    ] = False,
     folder: Annotated[Path, typer.Option("--bundle", help="The bundle.")] = BUNDLES / "voxline-en-zh",
     grammar_clips: Annotated[
-        Path, typer.Option(help="Made by `synthesize plan --grammars`, `speak`.")
+        Path, typer.Option(help="Made by `synthesize plan GRAMMAR ...`, `speak`.")
     ] = CACHE / "grammar-dev",
 ) -> None:
     """Count what is heard exactly, wrong, or in spite of being no command, at each operating point."""
     bundle = load_bundle(folder)
-    figures = read(out, bundle)
-    listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
-    frame_s = bundle.manifest.frame_samples / 16_000
-    for kind, sounds in Fresh(listening).kinds() if fresh else known(listening, grammar_clips):
-        if kind not in figures.counts:
-            figures.counts[kind] = count(sounds, points(bundle), frame_s)
-            write(figures, out)
-            print(f"{kind}: done", flush=True)
-    print(table(figures))
+    judge(out, bundle, known(Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE), grammar_clips))
 
 
 if __name__ == "__main__":

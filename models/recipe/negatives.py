@@ -21,8 +21,9 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from agent.audio.file import read_audio
 from agent.audio.mixing import mix
-from models.recipe.corpus import read_audio, rows
+from models.recipe.corpus import rows
 from models.recipe.noise import FAMILIES, synthesize
 from models.recipe.rooms import bank
 from models.recipe.texts import Text, mixed
@@ -49,8 +50,11 @@ class Said:
     text: str
 
 
-def make(speech: Path, out: Path, hours: float) -> None:
+def make(speech: Path, out: Path, hours: float) -> Iterator[Path]:
     """Write `hours` of recordings (FLAC, kinds in the shares of `HOURS`) and an index; what exists is kept.
+
+    Yields:
+        Each new recording.
 
     Raises:
         FileNotFoundError: flite or espeak-ng is not installed.
@@ -72,7 +76,7 @@ def make(speech: Path, out: Path, hours: float) -> None:
         with (out / "index.tsv").open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, delimiter="\t", lineterminator="\n")
             rows.writerows((path.name, f"{one.start_s:.2f}", f"{one.end_s:.2f}", one.text) for one in said)
-        partial.rename(path)
+        yield partial.rename(path)
 
 
 def _plan(hours: float) -> list[tuple[str, int]]:

@@ -13,7 +13,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
 
-from models.recipe.corpus import Clip, read_audio, write_index
+from agent.audio.file import read_audio
+from models.recipe.corpus import Clip, write_index
 from models.recipe.network import SAMPLE_RATE
 
 Signal = NDArray[np.float32]

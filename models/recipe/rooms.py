@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recipe.corpus import read_audio
+from agent.audio.file import read_audio
 from models.recipe.network import SAMPLE_RATE
 
 SECONDS = 0.5

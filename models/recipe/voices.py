@@ -55,19 +55,9 @@ def draw_mix(language: str, names: Sequence[str], rng: Random) -> Mix:
 
 
 def load_styles(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """Style rows [tokens, 256] by voice name, from a folder's `*.bin` or its packed `styles.npz`."""
-    packed = folder / "styles.npz"
-    if packed.exists():
-        with np.load(packed) as arrays:
-            return {name: arrays[name].astype(np.float32) for name in arrays.files}
+    """Style rows [tokens, 256] by voice name, from a folder's `*.bin`."""
     files = sorted(file for file in folder.glob("*.bin") if file.stem not in HELD_OUT)
     return {file.stem: np.fromfile(file, np.float32).reshape(-1, 256) for file in files}
-
-
-def pack_styles(folder: Path, target: Path, rows: int) -> None:
-    """Write the first `rows` rows of every voice as float16 into `target`, a `styles.npz` small to carry."""
-    arrays = {name: array[:rows].astype(np.float16) for name, array in load_styles(folder).items()}
-    np.savez_compressed(target, **arrays)  # type: ignore[arg-type]
 
 
 def style(mix: Mix, styles: dict[str, npt.NDArray[np.float32]], tokens: int) -> npt.NDArray[np.float32]:

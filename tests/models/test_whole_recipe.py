@@ -41,6 +41,7 @@ LESS = {
     "synthesize golden": None,  # ten minutes; the shipped one is of the same make
     "synthesize plan": "--count 4",
     "synthesize speak": "--limit 4",
+    "fresh": None,  # tests/models/test_judge.py
     "synthesize negatives": None,  # tests/models/test_negatives.py
     "false_accepts": None,  # tests/models/test_false_accepts.py
     "noise": "--per-family 1",
@@ -142,6 +143,9 @@ def test_from_an_empty_cache_to_a_calibrated_bundle(tmp_path: Path) -> None:
     assert made.manifest.golden
     assert made.manifest.calibration_curve
     assert "mandarin" in made.manifest.operating_points.normal.weights
+    judged = json.loads((cache / "judged.json").read_text("utf-8"))["counts"]
+    assert judged["orders, clean"]["nothing refused"] == {"total": 1, "exact": 1, "wrong": 0}
+    assert judged["Mandarin, news"]["normal"]["total"] == 1
 
 
 @needs_speech
