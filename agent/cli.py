@@ -10,13 +10,13 @@ from rich.console import Console
 from agent.acoustics.cli import app as model
 from agent.audio.cli import app as audio
 from agent.commands.cli import app as audit
-from agent.config_cli import ConfigPath
 from agent.config_cli import app as config
 from agent.errors import VoxlineError
 from agent.evaluation.cli import app as evaluate
 from agent.grammar.cli import app as grammar
 from agent.logs import configure_logging
 from agent.messaging.cli import app as contract
+from agent.options import ConfigPath
 from agent.settings import load
 from agent.updates.cli import app as update
 from agent.updates.release_cli import app as release

@@ -1,21 +1,15 @@
 """`voxline config`: see what the settings of this station are, and what is wrong with them."""
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from agent.errors import SettingsError
+from agent.options import ConfigPath, Json
 from agent.settings import Settings, load
 
 app = typer.Typer(help="Check and show the settings of this station.", no_args_is_help=True)
-
-ConfigPath = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Settings file; else VOXLINE_CONFIG, else /etc/voxline/config.toml."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -41,16 +35,16 @@ def show(config: ConfigPath = None, as_json: Json = False) -> None:
 
 def missing_files(settings: Settings) -> list[str]:
     """Name each file that the settings point to and that is not there."""
-    tls = settings.mqtt.tls
     wanted = {
         "[audio] path": getattr(settings.audio, "path", None),
         "[recognition] grammar": settings.recognition.grammar,
         "[recognition] bundle": settings.recognition.bundle,
-        "[mqtt.tls] ca": tls and tls.ca,
-        "[mqtt.tls] certificate": tls and tls.certificate,
-        "[mqtt.tls] key": tls and tls.key,
         "[updates] root": settings.updates.root if settings.updates.source else None,
     }
+    for section, tls in {"mqtt": settings.mqtt.tls, "updates": settings.updates.tls}.items():
+        if tls:
+            files = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
+            wanted |= {f"[{section}.tls] {key}": path for key, path in files.items()}
     return [f"{name}: no such file: {path}" for name, path in wanted.items() if path and not path.exists()]
 
 

@@ -188,6 +188,9 @@ def test_check_names_missing_files(file: Path, tmp_path: Path) -> None:
     file.write_text(re.sub(r"\[mqtt.tls\][^[]*", "", file.read_text()))
     result = CliRunner().invoke(app, ["check", "-c", str(file)])
     assert (result.exit_code, result.output) == (0, "settings are fine\n")
+    file.write_text(file.read_text() + '\n[updates.tls]\nca = "/nowhere/ca.pem"\n')
+    result = CliRunner().invoke(app, ["check", "-c", str(file)])
+    assert (result.exit_code, result.output) == (1, "[updates.tls] ca: no such file: /nowhere/ca.pem\n")
 
 
 def test_line_of_finds_tables_dotted_keys_and_quotes() -> None:

@@ -20,13 +20,13 @@ from agent.acoustics.support import (
     store_report,
     stored_report,
 )
+from agent.options import Json
 
 app = typer.Typer(help="Model bundles: verify, explain, measure.", no_args_is_help=True)
 
 CACHE = Path(os.environ.get("VOXLINE_CACHE", Path.home() / ".cache" / "voxline"))
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a model bundle.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

@@ -243,7 +243,7 @@ class Manifest(_Strict):
     """Between hearing and refusing, in order of probability."""
     training: Training
     rights: Rights
-    golden: FileName | None = None
+    golden: Literal["golden/labels.json"] | None = None
     """The file that lists utterances and the command that each must give."""
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=MAX_FILES)]
 

@@ -17,14 +17,13 @@ from agent.audio.playback import Playback
 from agent.audio.portaudio import ANY, Device, portaudio
 from agent.audio.source import AudioSource
 from agent.audio.stuck import Stuck, StuckDetector
+from agent.options import Json
 
 app = typer.Typer(help="Microphones, loudspeakers, levels.", no_args_is_help=True)
 
 _REFRESH_S = 0.2
 _REPORT_S = 1.0
 _BAR = 40
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

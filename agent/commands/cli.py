@@ -9,6 +9,7 @@ import typer
 
 from agent.commands import verify as audit
 from agent.commands.chain import Entry
+from agent.options import Json
 from agent.settings import load
 
 app = typer.Typer(help="The record of every decision.", no_args_is_help=True)
@@ -17,7 +18,6 @@ Directory = Annotated[
     Path | None,
     typer.Option("--dir", help="Directory of the log.", show_default="audit/ below [storage] state"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

@@ -16,6 +16,7 @@ from agent.errors import VoxlineError
 from agent.evaluation import commands, pictures, rejects
 from agent.evaluation.listening import Ear
 from agent.grammar import compile_grammar, load_grammar
+from agent.options import Json
 
 app = typer.Typer(help="Measure a bundle and a grammar on recordings.", no_args_is_help=True)
 
@@ -23,7 +24,6 @@ Grammar = Annotated[Path, typer.Option(help="Grammar file.")]
 Audio = Annotated[Path, typer.Option(help="Folder with the recordings.")]
 BundleFolder = Annotated[Path, typer.Option("--bundle", help="Model bundle.")]
 Point = Annotated[str, typer.Option("--operating-point", help="low, normal or high.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Picture = Annotated[Path | None, typer.Option(help="Write a picture (PNG or SVG) here.")]
 Labels = Annotated[
     Path, typer.Option(help='What was said: {"file.wav": {"command": "...", "slots": {...}}}.')
@@ -59,7 +59,7 @@ def evaluate_commands(
     bundle: BundleFolder = DEFAULT_BUNDLE,
     operating_point: Point = "normal",
     picture: Picture = None,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """Exact, wrong and rejected commands, clean and at each SNR (of the loudest 2048-sample frames)."""
     snrs = [*(snr or []), *(more_snr or [])]  # click gives an option one value; what follows are arguments
@@ -74,7 +74,7 @@ def evaluate_commands(
     scores = [commands.score(trials, condition) for condition in conditions]
     if picture:
         pictures.accuracy_against_snr({ear.bundle.manifest.name: scores}, picture)
-    if json:
+    if as_json:
         print(commands.to_json(trials, scores))  # noqa: T201
     else:
         _console.print(_score_table(scores))
@@ -100,7 +100,7 @@ def evaluate_rejects(
     labels: Annotated[Path | None, typer.Option(help="Labelled commands, for the trade-off curve.")] = None,
     labelled_audio: Annotated[Path | None, typer.Option(help="Folder of the labelled commands.")] = None,
     picture: Picture = None,
-    json: Json = False,
+    as_json: Json = False,
 ) -> None:
     """False accepts per hour in speech and noise that hold no command; with labels, against false rejects."""
     if bool(labels) != bool(labelled_audio):
@@ -122,7 +122,7 @@ def evaluate_rejects(
     curve = rejects.trade_off(negatives, trials, THRESHOLDS)
     if picture:
         pictures.trade_off_curve(curve, ear.calibration.min_probability, picture)
-    if json:
+    if as_json:
         print(rejects.to_json(negatives, curve))  # noqa: T201
     else:
         _console.print(f"false accepts: {negatives.rate}")

@@ -17,11 +17,11 @@ from agent.grammar.lexicon import Lexicon
 from agent.grammar.lint import check_file
 from agent.grammar.load import load_grammar
 from agent.grammar.schema import Grammar
+from agent.options import Json
 
 app = typer.Typer(help="What can be said: check it, sample it, explain it.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="Grammar file.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()

@@ -23,7 +23,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.messaging.channel import CONTENT_TYPE, MAX_INBOUND_BYTES
 from agent.messaging.inbound import Arrival
 from agent.messaging.namespace import Message
-from agent.settings import Mqtt, Tls
+from agent.messaging.tls import tls_context
+from agent.settings import Mqtt
 
 CONNECT_TIMEOUT_S = 5.0
 _KEEP_ALIVE_TIMEOUT = 0x8D
@@ -147,7 +148,7 @@ class Session:
         try:
             if settings.tls:
                 # Built anew each time: a certificate that was renewed on disk is taken without a restart.
-                self._client.tls_set_context(_tls_context(settings.tls))
+                self._client.tls_set_context(tls_context(settings.tls))
             # paho notices a dead broker after twice its keepalive; we promise once.
             self._client.connect(settings.host, settings.port, settings.keepalive_s // 2, properties=wanted)
             if isinstance(sock := self._client.socket(), socket.socket):
@@ -244,10 +245,3 @@ def _properties(message: Message, packet: int) -> Properties:
     if message.correlation_data is not None:
         properties.CorrelationData = message.correlation_data
     return properties
-
-
-def _tls_context(settings: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ca)
-    if settings.certificate:
-        context.load_cert_chain(settings.certificate, settings.key)
-    return context

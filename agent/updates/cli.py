@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from agent.config_cli import ConfigPath, Json
 from agent.errors import UpdateError
 from agent.logs import configure_logging
+from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import memory
 from agent.updates.actions import Parts, find_releases

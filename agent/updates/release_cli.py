@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agent.config_cli import Json
 from agent.errors import UpdateError
+from agent.options import Json
 from agent.updates.keys import make_key
 from agent.updates.pack import pack_grammar, pack_model
 from agent.updates.release import Channel, Limits, Reference

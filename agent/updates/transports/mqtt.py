@@ -7,7 +7,6 @@ import contextlib
 import os
 import queue
 import re
-import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pydantic import ValidationError
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
 from agent.messaging.contract import PIECE_REQUEST_TOPIC, PIECE_TOPIC, PieceRequest
+from agent.messaging.tls import tls_context
 from agent.settings import Mqtt
 from agent.updates.transports.folder import open_within
 from agent.updates.transports.transport import NOT_FOUND, Patience, Transport
@@ -186,10 +186,7 @@ def connect(settings: Mqtt, client_id: str, topic: str) -> paho.Client:
         password = settings.password.get_secret_value() if settings.password else None
         client.username_pw_set(settings.username, password)
     if settings.tls:
-        context = ssl.create_default_context(cafile=settings.tls.ca)
-        if settings.tls.certificate:
-            context.load_cert_chain(settings.tls.certificate, settings.tls.key)
-        client.tls_set_context(context)
+        client.tls_set_context(tls_context(settings.tls))
     client.on_connect = subscribe
     client.reconnect_delay_set(1, 30)
     client.max_queued_messages_set(MAX_WAITING)

@@ -1,0 +1,12 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Settings file; else VOXLINE_CONFIG, else /etc/voxline/config.toml."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
