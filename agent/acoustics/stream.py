@@ -171,26 +171,6 @@ class AcousticStream:
         return Frames(log_softmax(logits[part]), self._time_s(0) + centres[part] / SAMPLE_RATE_HZ)
 
 
-def offline(manifest: Manifest, engine: Engine, samples: NDArray[np.int16]) -> Frames:
-    """Return the frames of a whole recording, by the very path that streaming takes.
-
-    Args:
-        manifest: of the bundle that `engine` runs.
-        engine: as for `AcousticStream`.
-        samples: shape [n], 16 kHz mono; time 0 is the first one.
-
-    Raises:
-        EngineError: the engine failed.
-    """
-    stream = AcousticStream(manifest, engine)
-    emissions = stream.push(samples, 0.0) + stream.finish()
-    empty = np.empty((0, len(manifest.tokens)), np.float32)
-    return Frames(
-        np.concatenate([empty, *(emission.committed.log_probs for emission in emissions)]),
-        np.concatenate([np.empty(0), *(emission.committed.times_s for emission in emissions)]),
-    )
-
-
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return log-probabilities over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True, initial=-np.inf)

@@ -40,8 +40,6 @@ _log = structlog.get_logger()
 class MicrophoneState:
     """What health shows of the microphone."""
 
-    since_s: float
-    """Monotonic time of the last change between open and lost."""
     device: str | None = None
     """Full name of the open device; nothing while it is lost."""
     rate_hz: int | None = None
@@ -65,7 +63,7 @@ class Microphone:
         self._audio = portaudio()
         self._pattern = pattern
         self._closed = threading.Event()
-        self._state = MicrophoneState(since_s=time.monotonic())
+        self._state = MicrophoneState()
         self._capture: Capture | None = None
         self._past_overruns = 0
 
@@ -115,7 +113,7 @@ class Microphone:
             except OSError as error:
                 refusals[_text(error)] = error
                 continue
-            self._state = MicrophoneState(time.monotonic(), device.name, rate_hz, None, 0, self._state.losses)
+            self._state = MicrophoneState(device.name, rate_hz, None, 0, self._state.losses)
             _log.info("microphone_open", device=device.name, rate_hz=rate_hz)
             return capture, stream
         msg = f"'{device.name}' is there but cannot be opened: {', '.join(refusals)}"
@@ -137,7 +135,7 @@ class Microphone:
 
     def _note_loss(self, reason: str) -> None:
         lost = self._state
-        self._state = MicrophoneState(time.monotonic(), reason=reason, losses=lost.losses + 1)
+        self._state = MicrophoneState(reason=reason, losses=lost.losses + 1)
         _log.warning("microphone_lost", device=lost.device, reason=reason)
 
     def _note_attempt(self, attempt: RetryCallState) -> None:

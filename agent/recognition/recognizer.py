@@ -15,7 +15,7 @@ from agent.acoustics.stream import REVISED_S, Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Graph
 from agent.recognition.confidence import EVIDENCE, WordFit, fit_words, objection, probability, uncertainty
-from agent.recognition.decoder import Decoder, Finish, SearchLimits
+from agent.recognition.decoder import Decoder, Finish
 from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
 from agent.recognition.hindsight import Hindsight
 from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Reject
@@ -41,15 +41,7 @@ class Recognizer:
         BundleError: the calibration judges by evidence that this agent does not gather.
     """
 
-    def __init__(
-        self,
-        graph: Graph,
-        calibration: Calibration,
-        frame_s: float,
-        *,
-        commands: Collection[str] | None = None,
-        limits: SearchLimits | None = None,
-    ) -> None:
+    def __init__(self, graph: Graph, calibration: Calibration, frame_s: float) -> None:
         if unknown := calibration.weights.keys() - EVIDENCE - {"bias"}:
             raise BundleError(
                 f"the bundle judges by {', '.join(sorted(unknown))}, which this agent does not know: "
@@ -60,11 +52,10 @@ class Recognizer:
         self.frame_s = frame_s
         self._patience = Patience.for_frame(frame_s)
         self._decoder = Decoder(
-            build_network(graph, commands),
+            build_network(graph),
             blank_penalty=calibration.blank_penalty,
             loop_penalty=calibration.loop_penalty,
             entry_penalty=calibration.entry_penalty,
-            limits=limits,
         )
         self._hindsight = Hindsight(len(graph.tokens), round(REVISED_S / frame_s))
         self._settled = self._decoder.copy()

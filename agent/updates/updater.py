@@ -158,10 +158,6 @@ class Updater:
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
         self._tell(Wish(wanted, retry) if chosen else Withdraw())
 
-    def rollback(self, reason: str) -> None:
-        """Go back to the slot before: by hand, or since the one in use is unusable. From any thread."""
-        self._tell(Rollback(reason))
-
     def observe(self, totals: Vitals) -> None:
         """Take note of how the station does, counted since it started. From one thread."""
         self._totals = totals

@@ -16,8 +16,6 @@ from models.recipe.sliding import padded, slide
 from models.recipe.tcn import Tcn, mel
 
 SOURCES = ("dev/an4", "dev/coffee", "dev/aishell")
-BATCH = 512
-"""Windows per call."""
 
 
 class Judge:

@@ -46,7 +46,7 @@ class Upper(nn.Module):
         x = torch.cat([each.features for each in hearings]).float()
         rotary = rotary_tables(x.shape[1])
         for block in self.blocks:
-            x = block(x, rotary, None)
+            x = block(x, rotary)
         counts = [len(each.features) for each in hearings]
         used = [
             own[:, end - each.window.hop - HEAD_REACH : end + HEAD_REACH]  # the head need not see the rest

@@ -44,12 +44,12 @@ class Attention(nn.Module):
         super().__init__()
         self.q, self.k, self.v, self.o = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(4))
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """Mix frames x [B, T, WIDTH]; `mask` [T, T] is true where attention is allowed."""
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        """Mix frames x [B, T, WIDTH]."""
         q, k, v = (p(x).unflatten(-1, (HEADS, HEAD_WIDTH)).transpose(1, 2) for p in (self.q, self.k, self.v))
         cosine, sine = (t.to(q.dtype) for t in rotary)
         q, k = (h * cosine + swap_pairs(h) * sine for h in (q, k))
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        mixed = functional.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.o(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -65,9 +65,9 @@ class Block(nn.Module):
         self.fc1 = nn.Linear(WIDTH, 4 * WIDTH)
         self.fc2 = nn.Linear(4 * WIDTH, WIDTH)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
         """Map frames [B, T, WIDTH] to frames of the same shape."""
-        x = x + self.attention(self.norm1(x), rotary, mask)
+        x = x + self.attention(self.norm1(x), rotary)
         out: Tensor = x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
         return out
 
@@ -84,12 +84,12 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
         self.norm = nn.LayerNorm(WIDTH, bias=False)
 
-    def forward(self, audio: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Encode; `mask` [T, T] is true where attention is allowed (None: everywhere)."""
-        out: Tensor = self.norm(self.lower(audio, LAYERS, mask))
+    def forward(self, audio: Tensor) -> Tensor:
+        """Encode."""
+        out: Tensor = self.norm(self.lower(audio, LAYERS))
         return out
 
-    def lower(self, audio: Tensor, blocks: int, mask: Tensor | None = None) -> Tensor:
+    def lower(self, audio: Tensor, blocks: int) -> Tensor:
         """Answer what leaves the convolutions and the first `blocks` blocks, [B, T, WIDTH]."""
         # The first convolution is framing and a matrix product, which trains much faster than a convolution.
         x = torch.tanh(functional.linear(audio.unfold(1, 127, 64), self.conv1.weight[:, 0]))
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
         x = functional.gelu(self.conv3(functional.gelu(self.conv2(x.transpose(1, 2))))).transpose(1, 2)
         rotary = rotary_tables(x.shape[1], x.device)
         for block in self.blocks[:blocks]:
-            x = block(x, rotary, mask)
+            x = block(x, rotary)
         return x
 
 
@@ -129,9 +129,9 @@ class Network(nn.Module):
         self.encoder = Encoder()
         self.head = Head(tokens)
 
-    def forward(self, audio: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, audio: Tensor) -> Tensor:
         """Answer token logits for every frame."""
-        out: Tensor = self.head(self.encoder(audio, mask))
+        out: Tensor = self.head(self.encoder(audio))
         return out
 
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
-from agent.acoustics.manifest import SAMPLE_RATE_HZ
-from agent.acoustics.stream import REVISED_S, AcousticStream, Emission, log_softmax, offline
+from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.stream import REVISED_S, AcousticStream, Emission, Frames, log_softmax
 from agent.audio.levels import levels_at
 from agent.errors import EngineError
 from tests.acoustics.small import FRAME, WINDOW
@@ -26,6 +26,12 @@ def heard(emissions: list[Emission]) -> tuple[NDArray[np.float32], NDArray[np.fl
         np.concatenate([e.committed.log_probs for e in emissions]),
         np.concatenate([e.committed.times_s for e in emissions]),
     )
+
+
+def offline(manifest: Manifest, engine: OnnxEngine, samples: NDArray[np.int16]) -> Frames:
+    """Hear a whole recording at once."""
+    stream = AcousticStream(manifest, engine)
+    return Frames(*heard(stream.push(samples, 0.0) + stream.finish()))
 
 
 @settings(deadline=None, max_examples=60)
