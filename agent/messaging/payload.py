@@ -1,6 +1,6 @@
 """What every payload of the contract is and holds."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
@@ -20,7 +20,14 @@ class Quality(StrEnum):
     BAD = "bad"
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:  # the first hours of year 1 and the last of 9999, in some time zone
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from error
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 class Part(BaseModel):
