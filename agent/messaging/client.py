@@ -392,7 +392,11 @@ class Link:
         self._changed_s = time.monotonic()
 
     def _receive(self, arrival: Arrival) -> None:
-        verdict = judge(arrival, self._namespace, datetime.now(UTC))
+        try:
+            verdict = judge(arrival, self._namespace, datetime.now(UTC))
+        except Exception:  # a fault of ours, which a message that is retained must not turn into an outage
+            log.exception("message_not_judged", topic=arrival.topic[:200])
+            verdict = Refusal.MALFORMED
         if isinstance(verdict, Refusal):
             self._refuse(arrival, verdict)
             return

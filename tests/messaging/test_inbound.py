@@ -159,7 +159,7 @@ def test_what_a_later_station_adds_is_passed_over() -> None:
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-05:00"])
 def test_a_time_that_utc_cannot_hold_is_refused(time: str) -> None:
-    """.NET writes the first for "no time"; an exception would end the connection, each time it is retained."""
+    """.NET writes the first for "no time"; an exception would end the connection, again and again."""
     inhibit = Inhibit(time=NOW, active=True, who="Ada", why="die change").model_dump(mode="json")
     payload = json.dumps(inhibit | {"time": time}).encode()
     assert judge(Arrival(f"{CELL}/voice/inhibit", payload, retain=True), NAMESPACE, NOW) is Refusal.MALFORMED
