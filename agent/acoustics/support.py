@@ -128,7 +128,7 @@ def fresh_report(bundle: Bundle, python: Path, targets: Sequence[str] = TARGETS)
             told[1] if (told := re.search(r"librknnc version: (.*?)\s*$", log, re.MULTILINE)) else version
         )
         reports.append(read_layer_table(log, target))
-    settings = f"converted now, do_quantization=False, {json.dumps(CONFIG)}"
+    settings = f"do_quantization=False, {json.dumps(CONFIG)}"
     onnx_sha256 = bundle.manifest.files[ONNX_FILE].sha256
     return SupportReport(toolkit=version, onnx_sha256=onnx_sha256, settings=settings, targets=tuple(reports))
 
