@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 import tenacity
@@ -25,7 +26,8 @@ from agent.health.snapshot import LinkHealth
 from agent.messaging.channel import Ear, Keep
 from agent.messaging.contract import KINDS, Command, MachineState, State, Status
 from agent.messaging.flat import FlatValues
-from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.gate import Gate
+from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
 from agent.messaging.patience import Patience
@@ -94,7 +96,6 @@ class Link:
     ) -> None:
         self._settings = settings
         self._namespace = namespace
-        self._on_inbound = on_inbound
         self._on_change = on_change
         self._outbox = outbox
         self._flat = FlatValues() if settings.flat_values else None
@@ -111,7 +112,7 @@ class Link:
         self._reason = ""
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
+        self._gate = Gate(namespace, partial(self._guard, on_inbound))
         self._watched: frozenset[str] = frozenset()
         self._subscribed: frozenset[str] = frozenset()
         self._stopping = threading.Event()
@@ -206,7 +207,7 @@ class Link:
                 published_total=self._counts["published"],
                 dropped_total=dict(self._dropped) | {"ring": dropped},
                 outbox_messages=kept,
-                refused_total=dict(self._refused),
+                refused_total=dict(self._gate.refused),
                 handler_failures_total=self._counts["handler_failures"],
             )
 
@@ -242,14 +243,14 @@ class Link:
             client_id=self._namespace.base.replace("/", ":"),
             will=self._namespace.last_will(datetime.now(UTC)),
             subscriptions=self._filters(),
-            deliver=self._receive,
+            deliver=self._gate.pass_on,
             release=self._may_release,
             acknowledge=self._settle,
         )
         self._patience.reset()
         with self._lock:
             self._counts["connects"] += 1
-            self._set_connected(True)
+            self._connected, self._changed_s = True, time.monotonic()
             self._events.extend(self._retained.values())
         self._subscribed = frozenset()
         self._kept_sent = 0
@@ -373,7 +374,7 @@ class Link:
     def _forget(self) -> None:
         """Settle every command and keep none, now that the connection is gone; count what else is lost."""
         with self._lock:
-            self._set_connected(False)
+            self._connected, self._changed_s = False, time.monotonic()
             orders, underway = list(self._orders), list(self._underway.values())
             retained = set(self._retained)
             self._dropped["link_lost"] += sum(message.topic not in retained for message in self._events)
@@ -386,29 +387,6 @@ class Link:
         for item in underway:
             if item.order:
                 item.order.outcome.set_result(Outcome(Fate.UNCONFIRMED, "no acknowledgement"))
-
-    def _set_connected(self, connected: bool) -> None:
-        self._connected = connected
-        self._changed_s = time.monotonic()
-
-    def _receive(self, arrival: Arrival) -> None:
-        try:
-            verdict = judge(arrival, self._namespace, datetime.now(UTC))
-        except Exception:  # a fault of ours, which a message that is retained must not turn into an outage
-            log.exception("message_not_judged", topic=arrival.topic[:200])
-            verdict = Refusal.MALFORMED
-        if isinstance(verdict, Refusal):
-            self._refuse(arrival, verdict)
-            return
-        try:
-            self._guard(self._on_inbound, verdict)
-        except queue.Full:
-            self._refuse(arrival, Refusal.FLOOD)
-
-    def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
-        count = self._refused[reason.value] = self._refused[reason.value] + 1
-        if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
-            log.warning("message_refused", reason=reason.value, topic=arrival.topic[:200], count=count)
 
     def _guard(self, handler: Callable[..., None], *arguments: object) -> None:
         """Call a handler; its failure is its own and never the link's."""

@@ -1,0 +1,50 @@
+"""Where messages come in: what may be obeyed goes on, what is refused is counted."""
+
+import queue
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.namespace import Namespace
+
+log = structlog.get_logger()
+
+
+class Gate:
+    """Judges what arrives. For the link's thread alone.
+
+    Args:
+        namespace: the station's topics.
+        on_inbound: is given what may be obeyed; may raise `queue.Full`.
+    """
+
+    def __init__(self, namespace: Namespace, on_inbound: Callable[[Admitted], None]) -> None:
+        self._namespace, self._on_inbound = namespace, on_inbound
+        self.refused: Counter[str] = Counter()
+        """By reason."""
+
+    def pass_on(self, arrival: Arrival) -> None:
+        """Hand a message on, or refuse it; whatever it holds, this returns."""
+        verdict = self._judged(arrival)
+        if isinstance(verdict, Refusal):
+            self._refuse(arrival, verdict)
+            return
+        try:
+            self._on_inbound(verdict)
+        except queue.Full:
+            self._refuse(arrival, Refusal.FLOOD)
+
+    def _judged(self, arrival: Arrival) -> Admitted | Refusal:
+        try:
+            return judge(arrival, self._namespace, datetime.now(UTC))
+        except Exception:  # a fault of ours, which a message that is retained must not turn into an outage
+            log.exception("message_not_judged", topic=arrival.topic[:200])
+            return Refusal.MALFORMED
+
+    def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
+        count = self.refused[reason.value] = self.refused[reason.value] + 1
+        if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
+            log.warning("message_refused", reason=reason.value, topic=arrival.topic[:200], count=count)
