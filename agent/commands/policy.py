@@ -287,10 +287,11 @@ class Policy:
         return Decided(Decision(verdict, heard, self._origin, order, objection))
 
     def _inhibited(self, report: InhibitReported, now_s: float) -> list[Effect]:
-        if not self._inhibit.report(report, now_s):
+        news = self._inhibit.report(report, now_s)
+        if news is None:
             return []
-        text = self._words.inhibit(report.active, describe(report))
-        return [InhibitChanged(report.active, report.who, report.why), Announce(text)]
+        text = self._words.inhibit(news.active, describe(news))
+        return [InhibitChanged(news.active, news.who, news.why), Announce(text)]
 
     def _claimed(self, claim: Claimed, now_s: float) -> list[Effect]:
         effects: list[Effect] = []
