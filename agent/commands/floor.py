@@ -40,6 +40,11 @@ class Floor:
         self._waiting: dict[UUID, tuple[Order, float]] = {}
         self._missed_s = float("-inf")
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other station is online."""
+        return not self._peers
+
     def meet(self, stations: frozenset[str]) -> None:
         """Learn which stations are online."""
         self._peers = stations - {self._station}
@@ -60,13 +65,13 @@ class Floor:
 
     def reconnect(self, now_s: float) -> list[Order]:
         """Learn that the link is back: what peers claimed meanwhile was missed. A lone one missed nothing."""
-        return self.miss(now_s) if self._peers else []
+        return [] if self.alone else self.miss(now_s)
 
     def enter(self, order: Order, now_s: float) -> bool:
         """Ask to act on `order`, whose claim is now sent; true if there is nobody to wait for."""
-        if self._peers:
+        if not self.alone:
             self._waiting[order.id] = order, now_s
-        return not self._peers
+        return self.alone
 
     def hear(self, claim: Claimed, now_s: float) -> list[Ruling]:
         """Take a claim and return what it decides."""

@@ -161,7 +161,10 @@ class Policy:
         effects: list[Effect] = []
         if self._question:
             reply = self._question.reply(
-                heard, sure=self._settings.confirm_below, plausible=self._settings.reject_below
+                heard,
+                sure=self._settings.confirm_below,
+                plausible=self._settings.reject_below,
+                alone=self._floor.alone,
             )
             if reply is Reply.YES:
                 return self._confirm(self._question, heard, now_s)

@@ -110,6 +110,20 @@ def test_only_the_winner_asks() -> None:
     assert all_of(Ask, station.tell(claim_of(effects), after_s=0.02))
 
 
+def test_a_sentence_said_again_is_agreed_on_anew() -> None:
+    """As a "yes" to the one that asked it would act there, and as a new sentence at the other."""
+    station = with_peer()
+    station.tell(claim_of(station.say("belt", 0.6, speed=5)), after_s=0.02)
+    assert station.questions()
+    again = station.say("belt", speed=5)
+    assert outcome(again) == "interrupted"
+    assert outcome(station.tell(Claimed("press-3", UUID(int=77), "belt"), after_s=0.01)) == "other_station"
+    assert station.tell(claim_of(again), after_s=0.01) == []
+    assert not station.published()
+    again = station.say("belt", after_s=4, speed=5)
+    assert outcome(station.tell(claim_of(again), after_s=0.02)) == "accept"
+
+
 def test_a_claim_with_a_foreign_id_is_not_ours() -> None:
     station = with_peer()
     station.say("lamp")

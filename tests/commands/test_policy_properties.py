@@ -156,6 +156,7 @@ class AnyStation(RuleBasedStateMachine):
         if answer.command == CONFIRM:
             assert answer.probability >= SURE
         else:
+            assert not self.peers, "others take it for a new sentence"
             assert GRAMMAR.commands[order.command].risk is Risk.NORMAL
             assert (answer.command, answer.slots) == (order.command, order.slots)
 
