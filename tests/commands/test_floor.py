@@ -79,6 +79,15 @@ def test_a_claim_holds_for_its_sentence_only() -> None:
     assert all_of(Claim, station.say("lamp", after_s=LEASE_S + 0.3)), "another time"
 
 
+def test_a_later_claim_hides_no_earlier_one() -> None:
+    """A slow station hears of the first sentence only when a second one has been claimed already."""
+    station = with_peer()
+    for ended_s in (0.0, 2.5):
+        station.tell(Claimed("press-3", UUID(int=77), "drain", age_s=0.3), after_s=ended_s + 0.3)
+    assert outcome(station.say("drain", after_s=0.2, latency_s=3.3)) == "other_station"
+    assert all_of(Claim, station.say("drain", after_s=3))
+
+
 def test_without_the_broker_nothing_happens() -> None:
     station = with_peer()
     effects = station.say("lamp")
