@@ -238,6 +238,7 @@ class AnyStation(RuleBasedStateMachine):
         reject=st.sampled_from([None, None, None, None, Reject.WEAK_WORD]),
         latency_s=st.sampled_from([0.2, 0.2, 0.2, 0.2, 2.1]),
         answer=st.sampled_from(["confirm", "confirm", "late", "unsure", "again", "nothing"]),
+        behind_s=behind_s,
     )
     def speak_to_a_free_station(
         self,
@@ -247,13 +248,14 @@ class AnyStation(RuleBasedStateMachine):
         reject: Reject | None,
         latency_s: float,
         answer: str,
+        behind_s: float,
     ) -> None:
         """Make what is nearly published frequent."""
         if self.arming == "wake":
             self.say(WAKE, 0.95, None, 1.0, 0.2, 0.5)
         if self.arming == "push_to_talk":
             self.press()
-        self.lock(active=False, age_s=0.0, behind_s=0.0)
+        self.lock(active=False, age_s=0.0, behind_s=behind_s)
         self.report("door", "closed", 0.0, 0.0)
         self.report("pressure", 6, 0.0, 0.0)
         self.say(command, probability, reject, pause_s, latency_s, 0.5)
