@@ -95,7 +95,9 @@ class Inbox:
                 raise queue.Empty
             key, items = next(iter(self._waiting.items()))
             item = items.pop(0)
-            if not items:
+            if items:
+                self._waiting.move_to_end(key)  # it may say ever more: the rest must come out too
+            else:
                 del self._waiting[key]
                 self._counts[key[0]] -= 1
             return item

@@ -396,6 +396,9 @@ class Link:
         if isinstance(verdict, Refusal):
             self._refuse(arrival, verdict)
             return
+        if isinstance(verdict.payload, MachineState) and verdict.name not in self._watched:
+            self._refuse(arrival, Refusal.UNKNOWN_TOPIC)  # a faulty broker could invent names without end
+            return
         try:
             self._guard(self._on_inbound, verdict)
         except queue.Full:
