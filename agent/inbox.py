@@ -95,7 +95,9 @@ class Inbox:
                 raise queue.Empty
             key, items = next(iter(self._waiting.items()))
             item = items.pop(0)
-            if not items:
+            if items:
+                self._waiting.move_to_end(key)  # it may say ever more: the rest must come out too
+            else:
                 del self._waiting[key]
                 self._counts[key[0]] -= 1
             return item
@@ -118,22 +120,27 @@ class Inbox:
                 raise queue.Full
             self._add(key, message)
             return
-        older, newest = waiting[0], waiting[-1]
-        assert isinstance(newest, Admitted)  # noqa: S101 - for mypy
-        passed_over = _passed_over(newest, message) or (older if older is not newest else None)
-        waiting[:] = [passed_over, message] if passed_over else [message]
+        *unseen, newest = [item for item in waiting if isinstance(item, Admitted)]
+        if passed_over := _passed_over(newest, message):
+            unseen.append(passed_over)
+        # Of two the one that was said later: it tells which of the rest were said too early to count.
+        waiting[:] = [*sorted(unseen, key=lambda item: item.payload.time)[-1:], message]
 
 
 def _passed_over(message: Admitted, newer: Admitted) -> Admitted | None:
     """Give what must be known of a message that nobody saw before the next one of its topic came.
 
     A lockout, however short, voids questions; so does a machine state that changed, for it was unknown then.
+    And what was said later than the next one counts against it.
     """
+    disordered = newer.payload.time < message.payload.time
     match message.payload, newer.payload:
-        case Inhibit(active=True), Inhibit(active=False):
+        case Inhibit(active=True), Inhibit(active=active) if disordered or not active:
             return message
         case MachineState() as old, MachineState() as new if _facts(old) != _facts(new):
             return replace(message, payload=old.model_copy(update={"quality": Quality.BAD}))
+        case MachineState(), MachineState() if disordered:
+            return message
     return None
 
 

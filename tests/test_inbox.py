@@ -3,7 +3,7 @@
 import contextlib
 import queue
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -22,12 +22,13 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ID = UUID(int=1)
 
 
-def lockout(active: bool, why: str = "") -> Admitted:
-    return Admitted(Inhibit(time=NOW, active=active, who="Kim", why=why), "press-2")
+def lockout(active: bool, why: str = "", *, said_s: float = 0.0) -> Admitted:
+    time = NOW + timedelta(seconds=said_s)
+    return Admitted(Inhibit(time=time, active=active, who="Kim", why=why), "press-2")
 
 
-def state(name: str, value: bool | int | str) -> Admitted:
-    return Admitted(MachineState(time=NOW, value=value), "press-2", name)
+def state(name: str, value: bool | int | str, *, said_s: float = 0.0) -> Admitted:
+    return Admitted(MachineState(time=NOW + timedelta(seconds=said_s), value=value), "press-2", name)
 
 
 def talk(pressed: bool) -> Admitted:
@@ -112,7 +113,30 @@ def test_a_state_that_changed_unseen_was_unknown_in_between() -> None:
     inbox.offer(state("noise", 5))
     inbox.offer(state("noise", 5))
     seen = [(p.value, p.quality) for p in payloads(drained(inbox)) if isinstance(p, MachineState)]
-    assert seen == [(True, Quality.BAD), (1, Quality.GOOD), (5, Quality.GOOD)]
+    assert seen == [(True, Quality.BAD), (5, Quality.GOOD), (1, Quality.GOOD)]
+
+
+def test_what_was_said_last_is_seen_among_what_was_said_before_and_comes_later() -> None:
+    """A bridge that was behind sends all at once; the policy needs the newest lockout to see through it."""
+    inbox = Inbox()
+    for active, said_s in ((True, 10), (False, 5), (True, 2), (True, 3), (False, 6)):
+        inbox.offer(lockout(active, said_s=said_s))
+    for value, said_s in (("open", 10), ("closed", 3), ("open", 5), ("open", 4), ("closed", 6)):
+        inbox.offer(state("door", value, said_s=said_s))
+    assert [(p.time - NOW).total_seconds() for p in payloads(drained(inbox))] == [10, 10, 6, 6]
+
+
+def test_a_topic_that_is_never_empty_does_not_keep_the_rest_waiting() -> None:
+    inbox = Inbox()
+    end = Delivered(ID, Fate.ACKNOWLEDGED)
+    inbox.offer(lockout(True))
+    inbox.put(end)
+    seen = []
+    for _ in range(3):
+        inbox.offer(lockout(True))
+        inbox.offer(lockout(False))
+        seen.append(inbox.get(0))
+    assert end in seen
 
 
 def test_after_a_new_connection_only_what_it_brought_counts() -> None:

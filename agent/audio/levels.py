@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -73,10 +74,8 @@ class LevelMeter:
     def _take(self, frame: NDArray[np.int16]) -> None:
         wide = frame.astype(np.int64)
         magnitude = np.abs(wide)
-        self._powers.append(int(wide @ wide) / (len(frame) * FULL_SCALE**2))
-        self._peaks.append(int(magnitude.max()))
-        self._clipped.append(int(np.count_nonzero(magnitude >= _CLIPPED_AT)))
-        recent = [self._powers[-1 - back] for back in range(min(_SMOOTH, len(self._powers)))]
+        power = int(wide @ wide) / (len(frame) * FULL_SCALE**2)
+        recent = [power, *islice(reversed(self._powers), _SMOOTH - 1)]
         smooth = math.fsum(recent) / len(recent)
         if self._in_span == 0:
             self._spans.append((smooth, smooth))
@@ -84,6 +83,9 @@ class LevelMeter:
             low, high = self._spans[-1]
             self._spans[-1] = (min(low, smooth), max(high, smooth))
         self._in_span = (self._in_span + 1) % _SPAN
+        self._peaks.append(int(magnitude.max()))
+        self._clipped.append(int(np.count_nonzero(magnitude >= _CLIPPED_AT)))
+        self._powers.append(power)  # last: `levels` takes it for a sign that there is something to show
 
 
 def advice(levels: Levels) -> str | None:

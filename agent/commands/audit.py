@@ -23,6 +23,7 @@ MAX_FILE_BYTES = 4 * 2**20
 KEEP_FILES = 64
 """About 400,000 decisions; older files are removed, and the chain says so."""
 _CLOSED = -1
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def log_files(directory: Path) -> list[Path]:
@@ -39,7 +40,8 @@ class AuditLog:
         keep_files: so many are kept.
 
     Raises:
-        AuditError: the directory cannot be used, or another agent writes there.
+        AuditError: the directory cannot be used, or another agent writes there. A full disk is none here: it
+            keeps entries out until there is space, and the station from nothing.
 
     """
 
@@ -65,8 +67,11 @@ class AuditLog:
             os.close(self._lock)
             raise AuditError(f"{directory}: another agent writes this audit log; stop it first") from error
         except OSError as error:
-            os.close(self._lock)
-            raise AuditError(f"{directory}: {error.strerror}; the audit log must be writable") from error
+            self._close_file()
+            if error.errno not in _FULL:
+                os.close(self._lock)
+                raise AuditError(f"{directory}: {error.strerror}; the audit log must be writable") from error
+            self._missed += 1  # at least the entry that is torn; `append` tries again
 
     @property
     def head(self) -> str:

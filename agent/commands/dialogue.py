@@ -29,7 +29,7 @@ class Question:
     picture: tuple[object, ...]
     """Machine states it was asked upon, see `Machine.picture`."""
 
-    def reply(self, heard: Hypothesis, *, sure: float, plausible: float) -> Reply:
+    def reply(self, heard: Hypothesis, *, sure: float, plausible: float, alone: bool) -> Reply:
         """Judge an utterance.
 
         Args:
@@ -37,6 +37,7 @@ class Question:
             sure: probability that a confirmation needs.
             plausible: probability that the same sentence needs when it is said again. Hearing it twice
                 settles a doubt; a high risk is settled by "confirm" alone.
+            alone: no other station may hear it: one would take the sentence, said again, for a new one.
         """
         if heard.command == CANCEL:
             return Reply.NO
@@ -44,6 +45,6 @@ class Question:
         if heard.command == CONFIRM:
             return Reply.YES if certain and heard.probability >= sure else Reply.UNCLEAR
         same = (heard.command, heard.slots) == (self.order.command, self.order.slots)
-        if same and certain and self.order.risk is not Risk.HIGH and heard.probability >= plausible:
+        if same and alone and certain and self.order.risk is not Risk.HIGH and heard.probability >= plausible:
             return Reply.YES
         return Reply.OTHER

@@ -59,6 +59,8 @@ class InhibitReported:
     why: str = ""
     age_s: float = 0.0
     """How old the statement was when it arrived: a kept one may be."""
+    said_s: float = 0.0
+    """When it was said, seconds since 1970 by the speaker's clock; only compared with each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class StateReported:
     """The name that a command's `requires` uses."""
     value: object
     age_s: float = 0.0
+    said_s: float = 0.0
+    """As that of a lockout."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ LEASE_S = 2.0
 AGREE_S = 1.0
 """Who does not get its own claim back within this time does not act: to others it may take longer still."""
 MAX_CLAIMS = 1000
-"""Commands that are claimed at the same time: no plant has as many, so more are an attack or a fault."""
+"""Claims that are remembered: no plant has as many in that time, so more are an attack or a fault."""
 _FORGET_S = 120.0
 """No sentence is decided on so long after it ended: the longest time to live is half of it."""
 
@@ -30,15 +30,32 @@ class Ruling:
     """The other station that acts; None: this one does."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A sentence that another station claimed."""
+
+    command: str
+    station: str
+    ended_s: float
+
+    def concerns(self, order: Order) -> bool:
+        return self.command == order.command and abs(self.ended_s - order.heard.end_s) <= LEASE_S
+
+
 class Floor:
     """Who may act on what was just heard."""
 
     def __init__(self, station: str) -> None:
         self._station = station
         self._peers: frozenset[str] = frozenset()
-        self._taken: dict[str, tuple[str, float]] = {}
+        self._taken: list[_Taken] = []
         self._waiting: dict[UUID, tuple[Order, float]] = {}
         self._missed_s = float("-inf")
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other station is online."""
+        return not self._peers
 
     def meet(self, stations: frozenset[str]) -> None:
         """Learn which stations are online."""
@@ -46,8 +63,7 @@ class Floor:
 
     def holder(self, order: Order) -> str | None:
         """Name the other station that has claimed the sentence of `order` already."""
-        station, ended_s = self._taken.get(order.command, (None, 0.0))
-        return station if abs(ended_s - order.heard.end_s) <= LEASE_S else None
+        return next((taken.station for taken in self._taken if taken.concerns(order)), None)
 
     def unsettled(self, order: Order) -> bool:
         """Tell whether another station may have claimed the sentence of `order` without us knowing."""
@@ -60,13 +76,13 @@ class Floor:
 
     def reconnect(self, now_s: float) -> list[Order]:
         """Learn that the link is back: what peers claimed meanwhile was missed. A lone one missed nothing."""
-        return self.miss(now_s) if self._peers else []
+        return [] if self.alone else self.miss(now_s)
 
     def enter(self, order: Order, now_s: float) -> bool:
         """Ask to act on `order`, whose claim is now sent; true if there is nobody to wait for."""
-        if self._peers:
+        if not self.alone:
             self._waiting[order.id] = order, now_s
-        return not self._peers
+        return self.alone
 
     def hear(self, claim: Claimed, now_s: float) -> list[Ruling]:
         """Take a claim and return what it decides."""
@@ -81,11 +97,11 @@ class Floor:
 
     def _take(self, claim: Claimed, now_s: float) -> None:
         if len(self._taken) >= MAX_CLAIMS:
-            self._taken = {name: taken for name, taken in self._taken.items() if now_s - taken[1] < _FORGET_S}
+            self._taken = [taken for taken in self._taken if now_s - taken.ended_s < _FORGET_S]
         if len(self._taken) >= MAX_CLAIMS:
             self._missed_s = now_s  # what is heard from now on is claimed anew
             self._taken.clear()
-        self._taken[claim.command] = (claim.station, now_s - claim.age_s)
+        self._taken.append(_Taken(claim.command, claim.station, now_s - claim.age_s))
 
     def expire(self, now_s: float) -> list[Order]:
         """Drop and return the orders whose claim did not come back in time."""

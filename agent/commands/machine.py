@@ -1,7 +1,7 @@
 """What machines report about themselves, and what may be said because of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.commands.decision import Objection, Reason
 from agent.commands.events import StateReported
@@ -12,6 +12,7 @@ from agent.grammar.schema import Command, Condition
 class _Reading:
     value: object
     taken_s: float
+    said_s: float
 
 
 class Machine:
@@ -21,8 +22,17 @@ class Machine:
         self._readings: dict[str, _Reading] = {}
 
     def report(self, report: StateReported, now_s: float) -> None:
-        """Take a value; it was true `age_s` ago."""
-        self._readings[report.state] = _Reading(report.value, now_s - max(0.0, report.age_s))
+        """Take a value; it was true `age_s` ago.
+
+        One that was taken before the one known is not believed. If they differ neither is, until a later one
+        comes: it is late, or the clock that it was taken by was set back and it is the true one.
+        """
+        known = self._readings.get(report.state)
+        if known is None or report.said_s >= known.said_s:
+            taken_s = now_s - max(0.0, report.age_s)
+            self._readings[report.state] = _Reading(report.value, taken_s, report.said_s)
+        elif report.value != known.value:
+            self._readings[report.state] = replace(known, value=None)
 
     def reconnect(self) -> None:
         """Doubt all values: they may have changed while the link was down."""

@@ -161,7 +161,10 @@ class Policy:
         effects: list[Effect] = []
         if self._question:
             reply = self._question.reply(
-                heard, sure=self._settings.confirm_below, plausible=self._settings.reject_below
+                heard,
+                sure=self._settings.confirm_below,
+                plausible=self._settings.reject_below,
+                alone=self._floor.alone,
             )
             if reply is Reply.YES:
                 return self._confirm(self._question, heard, now_s)
@@ -287,10 +290,11 @@ class Policy:
         return Decided(Decision(verdict, heard, self._origin, order, objection))
 
     def _inhibited(self, report: InhibitReported, now_s: float) -> list[Effect]:
-        if not self._inhibit.report(report, now_s):
+        news = self._inhibit.report(report, now_s)
+        if news is None:
             return []
-        text = self._words.inhibit(report.active, describe(report))
-        return [InhibitChanged(report.active, report.who, report.why), Announce(text)]
+        text = self._words.inhibit(news.active, describe(news))
+        return [InhibitChanged(news.active, news.who, news.why), Announce(text)]
 
     def _claimed(self, claim: Claimed, now_s: float) -> list[Effect]:
         effects: list[Effect] = []

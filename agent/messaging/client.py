@@ -113,7 +113,6 @@ class Link:
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._gate = Gate(namespace, partial(self._guard, on_inbound))
-        self._watched: frozenset[str] = frozenset()
         self._subscribed: frozenset[str] = frozenset()
         self._stopping = threading.Event()
         self._wake, self._waker = socket.socketpair()
@@ -192,7 +191,7 @@ class Link:
 
     def watch(self, states: frozenset[str]) -> None:
         """Hear these machine states, named as in a grammar's `requires`, and no others."""
-        self._watched = states
+        self._gate.watched = states
         self._nudge()
 
     def health(self) -> LinkHealth:
@@ -288,7 +287,7 @@ class Link:
 
     def _listen(self, session: Session) -> None:
         """Follow the machine states that are watched now."""
-        watched = self._watched
+        watched = self._gate.watched
         for change, names in (
             (session.subscribe, watched - self._subscribed),
             (session.unsubscribe, self._subscribed - watched),

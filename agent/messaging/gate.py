@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from agent.messaging.contract import MachineState
 from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
 from agent.messaging.namespace import Namespace
 
@@ -25,6 +26,8 @@ class Gate:
         self._namespace, self._on_inbound = namespace, on_inbound
         self.refused: Counter[str] = Counter()
         """By reason."""
+        self.watched: frozenset[str] = frozenset()
+        """Machine states that are asked for; a faulty broker could invent others without end."""
 
     def pass_on(self, arrival: Arrival) -> None:
         """Hand a message on, or refuse it; whatever it holds, this returns."""
@@ -39,10 +42,13 @@ class Gate:
 
     def _judged(self, arrival: Arrival) -> Admitted | Refusal:
         try:
-            return judge(arrival, self._namespace, datetime.now(UTC))
+            verdict = judge(arrival, self._namespace, datetime.now(UTC))
         except Exception:  # a fault of ours, which a message that is retained must not turn into an outage
             log.exception("message_not_judged", topic=arrival.topic[:200])
             return Refusal.MALFORMED
+        if isinstance(verdict, Admitted) and isinstance(verdict.payload, MachineState):
+            return verdict if verdict.name in self.watched else Refusal.UNKNOWN_TOPIC
+        return verdict
 
     def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
         count = self.refused[reason.value] = self.refused[reason.value] + 1

@@ -44,16 +44,17 @@ class Interpreter:
         """Say what a message means to the policy; None: nothing new."""
         payload = message.payload
         age_s = abs((now - payload.time).total_seconds())  # from the future: one of the clocks is wrong
+        said_s = min(payload.time, now).timestamp()  # a clock that once was far ahead must not win for ever
         match payload:
             case Response():
                 return Answered(payload.command_id, Answer(payload.outcome), payload.reason)
             case Talk():
                 return Button(payload.pressed)
             case Inhibit():
-                return InhibitReported(payload.active, payload.who, payload.why, age_s)
+                return InhibitReported(payload.active, payload.who, payload.why, age_s, said_s)
             case MachineState():
                 value = payload.value if payload.quality is Quality.GOOD else None
-                return StateReported(message.name, value, age_s)
+                return StateReported(message.name, value, age_s, said_s)
             case Claim():
                 return Claimed(message.station, payload.command_id, payload.command, payload.age_seconds)
             case State():

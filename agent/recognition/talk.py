@@ -33,6 +33,7 @@ class Talk:
         self._times_s = np.empty(0)
         self._levels_dbfs = np.empty(0, np.float32)
         self._spoken = np.empty(0, np.bool_)
+        self._forgotten_until_s = float("-inf")
 
     def copy(self) -> "Talk":
         """Return an independent one that has heard the same."""
@@ -41,6 +42,7 @@ class Talk:
     def succeed(self, other: "Talk") -> None:
         """Go on after another, which heard the same microphone."""
         self._times_s, self._levels_dbfs, self._spoken = other._times_s, other._levels_dbfs, other._spoken
+        self._forgotten_until_s = other._forgotten_until_s
 
     def push(self, heard: Emission) -> None:
         """Take the committed frames of a hop; what is heard again replaces what was known of that time."""
@@ -52,10 +54,15 @@ class Talk:
         log_probs[:, 0] -= self._blank_penalty
         self._times_s = np.append(self._times_s[known], times_s)
         self._levels_dbfs = np.append(self._levels_dbfs[known], heard.levels_dbfs)
-        self._spoken = np.append(self._spoken[known], log_probs.argmax(axis=1) > NOISE)
+        spoken = (log_probs.argmax(axis=1) > NOISE) & (times_s > self._forgotten_until_s)
+        self._spoken = np.append(self._spoken[known], spoken)
 
     def forget(self, until_s: float) -> None:
-        """Do not hold against what follows what was said until then: it was understood."""
+        """Do not hold against what follows what was said until then: it was understood.
+
+        Its last frames may be committed only later, where a sentence was understood before it was.
+        """
+        self._forgotten_until_s = max(self._forgotten_until_s, until_s)
         self._spoken = self._spoken & (self._times_s > until_s)
 
     def before(self, start_s: float, end_s: float) -> float:

@@ -1,4 +1,6 @@
 import math
+from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +103,23 @@ def test_louder_noise_is_followed_within_5_s_and_quieter_at_once() -> None:
     assert meter.levels().noise_floor_dbfs == pytest.approx(20 * math.log10(1000 / 32768), abs=1.0)
     meter.update(noise(0.2, 100))
     assert meter.levels().noise_floor_dbfs == pytest.approx(20 * math.log10(100 / 32768), abs=1.0)
+
+
+def test_another_thread_may_ask_at_any_step_of_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = LevelMeter()
+    shown = []
+
+    class Watched(deque[Any]):
+        def append(self, item: Any) -> None:
+            super().append(item)
+            shown.append(meter.levels())
+
+    for name in ("_powers", "_peaks", "_clipped", "_spans"):
+        monkeypatch.setattr(meter, name, Watched())
+    meter.update(noise(0.01))
+    assert len(shown) == 4
+    assert set(shown[:3]) == {LevelMeter().levels()}
+    assert shown[3] == meter.levels() == measure(noise(0.01))
 
 
 def test_before_any_sound() -> None:

@@ -1,5 +1,6 @@
 """The audit log tells when it was touched, and goes on after whatever stopped it."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
+from agent import durable
 from agent.commands.audit import AuditLog, log_files
 from agent.commands.chain import GENESIS, seal, unseal
 from agent.commands.cli import app
@@ -310,6 +312,41 @@ def test_a_full_disk_is_an_error_and_the_gap_is_told(tmp_path: Path) -> None:
     gaps = [entry.fields["missed"] for entry in tail(tmp_path, 10) if entry.fields["kind"] == "gap"]
     assert gaps == [2]
     assert not verify(tmp_path).faults
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT])
+def test_a_start_with_a_full_disk_succeeds_and_the_gap_is_told(tmp_path: Path, reason: int) -> None:
+    """Its log ends in a torn line, which there is no space to keep aside."""
+    log = AuditLog(tmp_path)
+    log.append({"kind": "note", "text": "a"}, NOW)
+    log.close()
+    with log_files(tmp_path)[0].open("ab") as file:
+        file.write(b'{"kind": "no')
+
+    def full(_path: Path, _content: bytes) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "write_file", full)
+        log = AuditLog(tmp_path)
+        assert log.missed == 1
+        with pytest.raises(AuditError, match="free space"):
+            log.append({"kind": "note", "text": "b"}, NOW)
+        log.sync()
+    log.append({"kind": "note", "text": "c"}, NOW)
+    log.close()
+    assert notes(tmp_path) == ["a", "c"]
+    assert [entry.fields["kind"] for entry in tail(tmp_path, 10)] == ["note", "torn", "gap", "note"]
+    assert not verify(tmp_path).faults
+
+
+def test_a_start_with_a_disk_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(durable, "sync", fail)
+    with pytest.raises(AuditError, match="must be writable"):
+        AuditLog(tmp_path)
 
 
 def test_two_agents_do_not_share_a_log(tmp_path: Path) -> None:

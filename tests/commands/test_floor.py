@@ -79,6 +79,15 @@ def test_a_claim_holds_for_its_sentence_only() -> None:
     assert all_of(Claim, station.say("lamp", after_s=LEASE_S + 0.3)), "another time"
 
 
+def test_a_later_claim_hides_no_earlier_one() -> None:
+    """A slow station hears of the first sentence only when a second one has been claimed already."""
+    station = with_peer()
+    for ended_s in (0.0, 2.5):
+        station.tell(Claimed("press-3", UUID(int=77), "drain", age_s=0.3), after_s=ended_s + 0.3)
+    assert outcome(station.say("drain", after_s=0.2, latency_s=3.3)) == "other_station"
+    assert all_of(Claim, station.say("drain", after_s=3))
+
+
 def test_without_the_broker_nothing_happens() -> None:
     station = with_peer()
     effects = station.say("lamp")
@@ -108,6 +117,20 @@ def test_only_the_winner_asks() -> None:
     effects = station.say("press")
     assert not all_of(Ask, effects)
     assert all_of(Ask, station.tell(claim_of(effects), after_s=0.02))
+
+
+def test_a_sentence_said_again_is_agreed_on_anew() -> None:
+    """As a "yes" to the one that asked it would act there, and as a new sentence at the other."""
+    station = with_peer()
+    station.tell(claim_of(station.say("belt", 0.6, speed=5)), after_s=0.02)
+    assert station.questions()
+    again = station.say("belt", speed=5)
+    assert outcome(again) == "interrupted"
+    assert outcome(station.tell(Claimed("press-3", UUID(int=77), "belt"), after_s=0.01)) == "other_station"
+    assert station.tell(claim_of(again), after_s=0.01) == []
+    assert not station.published()
+    again = station.say("belt", after_s=4, speed=5)
+    assert outcome(station.tell(claim_of(again), after_s=0.02)) == "accept"
 
 
 def test_a_claim_with_a_foreign_id_is_not_ours() -> None:

@@ -57,6 +57,48 @@ def test_a_lockout_holds_over_an_outage() -> None:
     assert outcome(station.say("lamp")) == "inhibited"
 
 
+def said_at(said_s: float, *, active: bool) -> InhibitReported:
+    return InhibitReported(active, "Kim", "oil change", said_s=said_s)
+
+
+def test_a_release_from_before_a_lockout_does_not_end_it() -> None:
+    """A broker gives what it had saved earlier, a bridge was behind: the order of arrival is no proof."""
+    station = Station()
+    station.tell(said_at(100, active=True))
+    station.tell(Reconnected(2))
+    station.tell(said_at(99, active=False))
+    assert outcome(station.say("lamp")) == "inhibited"
+    station.tell(said_at(100, active=False))
+    assert outcome(station.say("lamp")) == "accept", "said at the same time, heard later"
+
+
+def test_a_lockout_counts_whatever_its_time_and_sets_none_back() -> None:
+    station = Station()
+    station.tell(said_at(100, active=False))
+    station.tell(said_at(1, active=True))
+    assert outcome(station.say("lamp")) == "inhibited"
+    station.tell(said_at(100, active=True))
+    station.tell(said_at(50, active=True))
+    station.tell(said_at(60, active=False))
+    assert outcome(station.say("lamp")) == "inhibited"
+    station.tell(said_at(101, active=False))
+    assert outcome(station.say("lamp")) == "accept"
+
+
+def test_the_operator_is_told_that_a_release_did_not_count() -> None:
+    """Once, however often it is repeated: somebody's clock is behind."""
+    station = Station()
+    station.tell(said_at(100, active=True))
+    effects = station.tell(said_at(50, active=False))
+    assert "Kim: oil change (a release from before it does not count)" in texts(effects)
+    (change,) = all_of(InhibitChanged, effects)
+    assert change.active
+    assert station.tell(said_at(51, active=False)) == []
+    assert "does not count" in texts(station.say("lamp"))
+    (change,) = all_of(InhibitChanged, station.tell(said_at(101, active=False)))
+    assert not change.active
+
+
 def test_machine_states_from_before_an_outage_count_as_unknown() -> None:
     station = Station()
     station.tell(StateReported("door", "closed"))
@@ -128,6 +170,37 @@ def test_commands_leave_and_enter_what_can_be_recognized() -> None:
     assert station.tell(StateReported("pressure", 6.5)) == [], "nothing changed"
     (enable,) = all_of(Enable, station.tell(StateReported("door", "open")))
     assert enable.commands == {"lamp", "belt", "press", "drain"}
+
+
+@pytest.mark.parametrize(
+    ("known", "told", "expected"),
+    [
+        (("open", 10.0), ("closed", 9.0), "requirement"),
+        (("closed", 10.0), ("open", 9.0), "requirement"),
+        (("closed", 10.0), ("closed", 9.0), "accept"),
+        (("open", 10.0), ("closed", 10.0), "accept"),
+    ],
+)
+def test_a_reading_from_before_the_known_one_makes_nothing_hold(
+    known: tuple[str, float], told: tuple[str, float], expected: str
+) -> None:
+    """Where the two differ none is believed: it may be late, and it may be true and its clock set back."""
+    station = Station()
+    station.tell(StateReported("pressure", 6))
+    for value, said_s in (known, told):
+        station.tell(StateReported("door", value, said_s=said_s))
+    assert outcome(station.say("feed")) == expected
+    station.tell(StateReported("pressure", 6))
+    station.tell(StateReported("door", "closed", said_s=10.0))
+    assert outcome(station.say("feed")) == "accept"
+
+
+def test_a_reading_from_before_the_known_one_does_not_make_it_younger() -> None:
+    station = Station()
+    station.tell(StateReported("door", "closed", age_s=8, said_s=10))
+    station.tell(StateReported("door", "closed", said_s=9))
+    station.tell(StateReported("pressure", 6), after_s=3)
+    assert outcome(station.say("feed")) == "requirement"
 
 
 def test_a_new_recognizer_is_told_what_can_be_recognized() -> None:

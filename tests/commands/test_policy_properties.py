@@ -47,6 +47,8 @@ probabilities = st.sampled_from([0.3, 0.6, 0.95])
 rejects = st.sampled_from([None, None, None, *Reject])
 pauses_s = st.floats(0.01, 3.0)
 ages_s = st.sampled_from([0.0, 0.0, 1.0, 15.0, 1000.0])
+behind_s = st.sampled_from([0.0, 0.0, 0.0, 2.0, 30.0])
+"""How far the clock of who speaks is behind, or how long the message was under way."""
 
 
 @dataclass
@@ -56,7 +58,9 @@ class Account:
     windows: list[list[float]] = field(default_factory=list)
     inhibit: InhibitReported | None = None
     inhibit_s: float = 0.0
+    lockouts_said_s: list[float] = field(default_factory=list)
     states: dict[str, tuple[object, float]] = field(default_factory=dict)
+    states_said_s: dict[str, float] = field(default_factory=dict)
     asked: Ask | None = None
     asked_s: float = 0.0
     commands_heard_s: list[float] = field(default_factory=list)
@@ -152,6 +156,7 @@ class AnyStation(RuleBasedStateMachine):
         if answer.command == CONFIRM:
             assert answer.probability >= SURE
         else:
+            assert not self.peers, "others take it for a new sentence"
             assert GRAMMAR.commands[order.command].risk is Risk.NORMAL
             assert (answer.command, answer.slots) == (order.command, order.slots)
 
@@ -233,6 +238,7 @@ class AnyStation(RuleBasedStateMachine):
         reject=st.sampled_from([None, None, None, None, Reject.WEAK_WORD]),
         latency_s=st.sampled_from([0.2, 0.2, 0.2, 0.2, 2.1]),
         answer=st.sampled_from(["confirm", "confirm", "late", "unsure", "again", "nothing"]),
+        behind_s=behind_s,
     )
     def speak_to_a_free_station(
         self,
@@ -242,15 +248,16 @@ class AnyStation(RuleBasedStateMachine):
         reject: Reject | None,
         latency_s: float,
         answer: str,
+        behind_s: float,
     ) -> None:
         """Make what is nearly published frequent."""
         if self.arming == "wake":
             self.say(WAKE, 0.95, None, 1.0, 0.2, 0.5)
         if self.arming == "push_to_talk":
             self.press()
-        self.lock(active=False, age_s=0.0)
-        self.report("door", "closed", 0.0)
-        self.report("pressure", 6, 0.0)
+        self.lock(active=False, age_s=0.0, behind_s=behind_s)
+        self.report("door", "closed", 0.0, 0.0)
+        self.report("pressure", 6, 0.0, 0.0)
         self.say(command, probability, reject, pause_s, latency_s, 0.5)
         if self.peers and self.account.claims:
             self.hear_own_claim(0, 0.02)
@@ -280,20 +287,33 @@ class AnyStation(RuleBasedStateMachine):
             self.account.windows[-1][1] = min(self.account.windows[-1][1], now_s)
         self.tell(Button(pressed=False), pause_s)
 
-    @rule(active=st.booleans(), age_s=ages_s)
-    def lock(self, active: bool, age_s: float) -> None:
-        report = InhibitReported(active, "Kim", "oil", age_s)
-        self.account.inhibit, self.account.inhibit_s = report, self.station.now_s - age_s
+    @rule(active=st.booleans(), age_s=ages_s, behind_s=behind_s)
+    def lock(self, active: bool, age_s: float, behind_s: float) -> None:
+        account, said_s = self.account, self.station.now_s - behind_s
+        report = InhibitReported(active, "Kim", "oil", age_s, said_s)
+        if active:
+            account.lockouts_said_s.append(said_s)
+        elif all(lockout_s <= said_s for lockout_s in account.lockouts_said_s):
+            account.lockouts_said_s.clear()
+        if active or not account.lockouts_said_s:
+            account.inhibit, account.inhibit_s = report, self.station.now_s - age_s
         self.tell(report)
 
     @rule(
         state=st.sampled_from(["door", "pressure"]),
         value=st.sampled_from(["closed", "locked", "open", 3, 6, True, None]),
         age_s=ages_s,
+        behind_s=behind_s,
     )
-    def report(self, state: str, value: object, age_s: float) -> None:
-        self.account.states[state] = (value, self.station.now_s - age_s)
-        self.tell(StateReported(state, value, age_s))
+    def report(self, state: str, value: object, age_s: float, behind_s: float) -> None:
+        account, said_s = self.account, self.station.now_s - behind_s
+        known, at_s = account.states.get(state, (None, 0.0))
+        if said_s >= account.states_said_s.get(state, float("-inf")):
+            account.states[state] = (value, self.station.now_s - age_s)
+            account.states_said_s[state] = said_s
+        elif value != known:
+            account.states[state] = (None, at_s)
+        self.tell(StateReported(state, value, age_s, said_s))
 
     @rule(peers=st.booleans())
     def meet(self, peers: bool) -> None:
@@ -331,6 +351,7 @@ class AnyStation(RuleBasedStateMachine):
         if self.account.inhibit and not self.account.inhibit.active:
             self.account.inhibit = None
         self.account.states.clear()
+        self.account.states_said_s.clear()
         if self.peers:
             self.account.missed_s = self.station.now_s
         self.tell(Reconnected(2))

@@ -33,6 +33,7 @@ from agent.messaging.understand import MAX_PEERS, Interpreter
 from tests.messaging.examples import NAMESPACE
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+NOW_S = NOW.timestamp()
 CELL = "acme/lyon/assembly/l3/c7"
 TOPIC = NAMESPACE.topic(Response)
 ORDER = UUID("01a205c6-11f1-75b7-95fa-fab641fd32af")
@@ -53,25 +54,25 @@ def arrival(topic: str, payload: Payload, retain: bool = False) -> Arrival:
             f"{CELL}/voice/inhibit",
             Inhibit(time=NOW - timedelta(seconds=9), active=True, who="Ada", why="die change"),
             True,
-            InhibitReported(True, "Ada", "die change", 9.0),
+            InhibitReported(True, "Ada", "die change", 9.0, NOW_S - 9),
         ),
         (
             f"{CELL}/state/press/door_closed",
             MachineState(time=NOW, value=True),
             True,
-            StateReported("press/door_closed", True, 0.0),
+            StateReported("press/door_closed", True, 0.0, NOW_S),
         ),
         (
             f"{CELL}/state/press/door_closed",
             MachineState(time=NOW, value=True, quality=Quality.BAD),
             False,
-            StateReported("press/door_closed", None, 0.0),
+            StateReported("press/door_closed", None, 0.0, NOW_S),
         ),
         (
             f"{CELL}/state/temperature",
             MachineState(time=NOW + timedelta(seconds=3), value=21.5),
             False,
-            StateReported("temperature", 21.5, 3.0),  # from the future: one of the clocks is wrong
+            StateReported("temperature", 21.5, 3.0, NOW_S),  # from the future: one of the clocks is wrong
         ),
         (
             f"{CELL}/voice/press-9/claim",

@@ -61,6 +61,14 @@ def test_what_was_understood_is_not_held_against_what_follows() -> None:
     assert memory.before(10.0, 10.2) == 0
 
 
+def test_nor_are_its_frames_that_are_committed_only_later() -> None:
+    memory = talk(said("DADADA", 9.5))
+    memory.forget(9.99)
+    memory.push(said("DA", 9.9))
+    memory.push(COMMAND)
+    assert memory.before(10.0, 10.2) == 0
+
+
 def test_what_is_heard_again_replaces_what_was_known() -> None:
     memory = talk(said("DADADA", 9.5), said("", 9.5), said("DA", 9.5), COMMAND)
     assert memory.before(10.0, 10.2) == pytest.approx(2 * FRAME_S / TALK_S)
