@@ -80,6 +80,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "    slots: {n: [up, down]}\n", ("unused_list", 7, 13)),
         (HEAD + "rules: {r: up}\n", ("unused_rule", 7, 9)),
         ("name: a\nconfirm: []\n" + COMMANDS + "    risk: high\n", ("no_confirm", 2, 10)),
+        (HEAD + "lists:\n  n: [{in: halt, out: safety_stop}, up]\n", ("safety_claim", 8, 23)),
         # sounds
         (HEAD + "      - start the zorbulator\n", ("guessed_word", 7, 19)),
         (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
@@ -114,6 +115,8 @@ def test_fault(text: str, wanted: tuple[str, int, int], tmp_path: Path) -> None:
         COMMANDS.replace("start the pump", "按 急 停"),
         COMMANDS + "    payload: {action: emergencyStop}\n",
         COMMANDS + "    payload: {interlock: 1}\n",
+        COMMANDS + "    slots: {what: [{in: halt, out: EMERGENCY_STOP}, right]}\n",
+        COMMANDS + "    slots: {what: {values: [{in: halt, out: eStop}]}}\n",
         COMMANDS + "lists:\n  what: [emergency, normal]\n"
         + COMMANDS.partition("commands:\n")[2].replace("start_pump", "b").replace("the pump", "{what} stop"),
     ],
