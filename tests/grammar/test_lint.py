@@ -86,6 +86,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
         (HEAD + "      - go\n", ("short_phrase", 6, 9)),
         (HEAD + "pronounce: {pump: P AH MM P}\n", ("unknown_sound", 7, 19)),
+        (HEAD + "  b:\n    topic: b\n    sentences: [start the pumps]\n", ("alike", 9, 16)),
         (
             HEAD + "  b:\n    topic: b\n    sentences: [read the pump]\n"
             "  c:\n    topic: c\n    sentences: [red the pump]\n",
@@ -95,7 +96,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_fault(text: str, wanted: tuple[str, int, int], tmp_path: Path) -> None:
     found = faults(text, tmp_path)
-    if wanted[0] not in ("unpublished_slot", "guessed_word", "short_phrase", "homophones"):
+    if wanted[0] not in ("unpublished_slot", "guessed_word", "short_phrase", "homophones", "alike"):
         assert wanted in found
     assert [fault for fault in found if fault[0] == wanted[0]] == [wanted]
 
@@ -137,6 +138,35 @@ def test_a_safety_function_is_refused(changed: str) -> None:
 def test_ordinary_words_are_no_safety_claim(words: str) -> None:
     found = check(parse_grammar(HEAD.replace("start the pump", words)))
     assert not [fault for fault in found if fault.code == "safety_claim"]
+
+
+def test_commands_a_sound_apart_are_a_warning() -> None:
+    grammar = HEAD + "  bump: {topic: b, sentences: [start the bump]}\n"
+    (fault,) = check(parse_grammar(grammar))
+    assert (fault.code, fault.severity) == ("alike", Severity.WARNING)
+    assert fault.message == (
+        "`start_pump` (`start the pump`) and `bump` (`start the bump`) sound alike: 0.40 sounds apart"
+    )
+    assert "`bump`, `pump`" in fault.advice
+    assert "`risk: high` on `start_pump`" in fault.advice
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "topic: b, sentences: [start the bump], risk: high",
+        "topic: b, sentences: [start the mill]",
+        "topic: b, sentences: [stop the pump]",  # 1.28 sounds
+    ],
+)
+def test_what_is_read_back_or_further_apart_is_no_warning(other: str) -> None:
+    assert check(parse_grammar(HEAD + f"  b: {{{other}}}\n")) == []
+
+
+def test_phrases_of_the_dialogue_get_advice_that_can_be_taken() -> None:
+    (fault,) = check(parse_grammar("name: a\nconfirm: [do the lot]\ncancel: [do the lock]\n" + COMMANDS))
+    assert fault.code == "alike"
+    assert "risk" not in fault.advice
 
 
 def test_one_fault_hides_no_other(tmp_path: Path) -> None:
