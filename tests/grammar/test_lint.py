@@ -64,7 +64,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             HEAD + "      - at {n}\n  b: {topic: b, sentences: ['on {n}'], slots: {n: [up]}}\n",
             ("undefined_list", 7, 9),
         ),
-        (HEAD + "      - go {9..1:n}\n", ("undefined_list", 7, 12)),
+        (HEAD + "      - go {9..1:n}\n", ("schema", 7, 12)),
         (HEAD + "      - go {@n}\n", ("template", 7, 12)),
         (HEAD + "      - 'go {n:a-b}'\nlists: {n: [up, down]}\n", ("template", 7, 13)),
         (HEAD + "      - <a>\nrules:\n  a: x <b>\n  b: y <a>\n", ("cycle", 9, 6)),
@@ -197,6 +197,20 @@ def test_advice_names_the_nearest(tmp_path: Path) -> None:
         load_grammar(file)
     assert "Did you mean `refractory_s`?" in str(caught.value)
     assert str(caught.value).startswith(f"{file}:7:5: error [unknown_key]")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "says"),
+    [
+        ("0..9000000,1", "more than 3,000,000 values. Choose a larger step"),
+        ("9..1", "`minimum` is above `maximum`. Swap them"),
+        ("0..9,0", "input should be greater than 0. Correct the value"),
+    ],
+)
+def test_a_range_in_place_is_refused_as_in_a_list(bounds: str, says: str) -> None:
+    (fault,) = check(parse_grammar(HEAD + f"      - 'go {{{bounds}:n}}'\n    payload: '{{n}}'\n"))
+    assert (fault.code, fault.line, fault.column) == ("schema", 7, 13)
+    assert f"`{{{bounds}}}`: {says}" in str(fault)
 
 
 def test_missing_sounds_are_an_error() -> None:
