@@ -44,6 +44,12 @@ def _open_ear(bundle_folder: Path, grammar_file: Path, operating_point: str) -> 
     return Ear(bundle, OnnxEngine(bundle), graph, calibration)
 
 
+def _read_labels(path: Path, ear: Ear) -> dict[str, commands.Label]:
+    labels = commands.read_labels(path)
+    commands.require_known(labels, ear.graph, path)
+    return labels
+
+
 @app.command("commands")
 def evaluate_commands(
     grammar: Grammar,
@@ -67,7 +73,8 @@ def evaluate_commands(
         raise VoxlineError("--noise and --snr come together: give both or neither")
     bed = np.concatenate([read_audio(file) for file in noise]) if noise else None
     conditions: list[float | None] = [None, *sorted(snrs, reverse=True)]
-    ear, said = _open_ear(bundle, grammar, operating_point), commands.read_labels(labels)
+    ear = _open_ear(bundle, grammar, operating_point)
+    said = _read_labels(labels, ear)
     with Progress(console=_progress_console, transient=True) as progress:
         task = progress.add_task("hearing", total=len(said) * len(conditions))
         trials = commands.run_trials(ear, said, audio, bed, conditions, lambda _: progress.advance(task))
@@ -106,6 +113,7 @@ def evaluate_rejects(
     if bool(labels) != bool(labelled_audio):
         raise VoxlineError("--labels and --labelled-audio come together: give both or neither")
     ear = _open_ear(bundle, grammar, operating_point)
+    said = _read_labels(labels, ear) if labels else {}
     files = rejects.find_audio(audio)
     if not files:
         raise VoxlineError(f"--audio {audio}: holds no recordings")
@@ -113,8 +121,7 @@ def evaluate_rejects(
         task = progress.add_task("hearing", total=len(files))
         negatives = rejects.hear_negatives(ear, files, lambda _file, _hours: progress.advance(task))
         trials = []
-        if labels and labelled_audio:
-            said = commands.read_labels(labels)
+        if labelled_audio:
             task = progress.add_task("hearing commands", total=len(said))
             trials = commands.run_trials(
                 ear, said, labelled_audio, None, [None], lambda _: progress.advance(task)

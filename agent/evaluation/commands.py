@@ -18,6 +18,8 @@ from agent.audio.file import read_audio
 from agent.errors import VoxlineError
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
+from agent.grammar.graph import Graph
+from agent.grammar.source import nearest
 from agent.recognition.hypothesis import Hypothesis
 
 SlotValue = str | int | float
@@ -102,6 +104,24 @@ def read_labels(path: Path) -> dict[str, Label]:
     except ValidationError as error:
         first = error.errors()[0]
         raise LabelsError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def require_known(labels: Mapping[str, Label], graph: Graph, path: Path) -> None:
+    """Check that the labels read from `path` name what `graph` can hear: others would count as wrong orders.
+
+    Raises:
+        LabelsError: names the clip and the field.
+    """
+    names = sorted(command.name for command in graph.commands)
+    for file, label in labels.items():
+        if label.command not in names:
+            advice = nearest(label.command, names)
+            raise LabelsError(f"{path}: {file}.command: the grammar has no `{label.command}`. {advice}")
+        slots = sorted(slot for command, slot in graph.slot_values if command == label.command)
+        for slot in label.slots:
+            if slot not in slots:
+                message = f"`{label.command}` has no slot `{slot}`. {nearest(slot, slots)}"
+                raise LabelsError(f"{path}: {file}.slots.{slot}: {message}")
 
 
 def run_trials(

@@ -20,8 +20,8 @@ from agent.grammar.graph import Graph, SlotValue, Word
 from agent.grammar.schema import Grammar, NumberRange, Spelled
 from agent.grammar.slots import SpokenValues
 
-_FORMAT = 3
-"""Raise it when the compiler makes other graphs of the same grammar."""
+_FORMAT = 4
+"""Raise it when the compiler makes other graphs of the same grammar, or refuses what it took before."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32
 

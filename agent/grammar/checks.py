@@ -1,7 +1,7 @@
 """What the compiler refuses beyond broken templates: false claims, unfillable payloads, unknown sounds."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agent.grammar.fault import Fault
 from agent.grammar.lexicon import inventory
@@ -25,8 +25,9 @@ def refused(templates: Templates) -> Iterator[Fault]:
     grammar = templates.grammar
     yield from templates.faults
     yield from _pronunciations(grammar)
+    yield from _claims(grammar, _values(grammar))
     for command in grammar.commands.values():
-        yield from _claims(grammar, command)
+        yield from _claims(grammar, _names(command))
         yield from _payload(templates, command)
     if not grammar.confirm and any(command.risk is Risk.HIGH for command in grammar.commands.values()):
         advice = "Give at least one phrase, or leave `confirm:` out for the default"
@@ -77,30 +78,54 @@ def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
             (("commands", name, "sentences", index), text) for index, text in enumerate(command.sentences)
         )
     yield from ((("rules", name), text) for name, text in grammar.rules.items())
-    lists: list[tuple[Path, SlotList]] = [(("lists", name), entry) for name, entry in grammar.lists.items()]
-    for name, command in grammar.commands.items():
-        lists += [(("commands", name, "slots", slot), entry) for slot, entry in command.slots.items()]
-    for path, entry in lists:
+    for path, entry in _lists(grammar):
         if isinstance(entry, NamedValues):
-            inner = (*path, "values") if (*path, "values") in grammar.source.values else path
+            inner = _inner(grammar, path)
             yield from (((*inner, index, "in"), named.spoken) for index, named in enumerate(entry.values))
         elif isinstance(entry, NumberRange) and entry.unit is not None:
             yield (*path, "unit"), entry.unit
 
 
-def _claims(grammar: Grammar, command: Command) -> Iterator[Fault]:
-    parts: list[tuple[Path, str]] = [(("commands", command.name), command.name)]
-    parts.append((("commands", command.name, "topic"), command.topic))
-    parts += [
-        (("commands", command.name, "payload", *path), text) for path, text in _payload_texts(command.payload)
-    ]
-    for path, text in parts:
+def _lists(grammar: Grammar) -> Iterator[tuple[Path, SlotList]]:
+    yield from ((("lists", name), entry) for name, entry in grammar.lists.items())
+    for command in grammar.commands.values():
+        yield from (
+            (("commands", command.name, "slots", slot), entry) for slot, entry in command.slots.items()
+        )
+
+
+def _inner(grammar: Grammar, path: Path) -> Path:
+    """Where the values of the list at `path` stand: in it, or in its `values`."""
+    return (*path, "values") if (*path, "values") in grammar.source.values else path
+
+
+def _claims(grammar: Grammar, published: Iterable[tuple[Path, str]]) -> Iterator[Fault]:
+    """Texts that leave the station and claim a safety function."""
+    for path, text in published:
         plain = re.sub(r"[^\w]|_", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)).lower()
         if _CLAIM.search(plain):
             key = len(path) == 2 or text == path[-1]
             yield grammar.source.fault(
                 path, "safety_claim", f"`{text}` claims a safety function", _ADVICE, key=key
             )
+
+
+def _names(command: Command) -> Iterator[tuple[Path, str]]:
+    """What every order of `command` carries."""
+    yield ("commands", command.name), command.name
+    yield ("commands", command.name, "topic"), command.topic
+    for path, text in _payload_texts(command.payload):
+        yield ("commands", command.name, "payload", *path), text
+
+
+def _values(grammar: Grammar) -> Iterator[tuple[Path, str]]:
+    """What slots put into payloads: the `out` of every list's values."""
+    for path, entry in _lists(grammar):
+        if isinstance(entry, NamedValues):
+            inner = _inner(grammar, path)
+            for index, named in enumerate(entry.values):
+                if isinstance(named.value, str):
+                    yield (*inner, index, "out"), named.value
 
 
 def _payload_texts(payload: object) -> Iterator[tuple[Path, str]]:

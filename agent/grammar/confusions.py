@@ -20,6 +20,8 @@ FAR = 4.0
 """Sounds; commands further apart than this are not confused."""
 CLOSE = 2.0
 """Commands nearer than this want other words."""
+ALIKE = 1.0
+"""Commands nearer than this should be read back; `check` warns of those that are not."""
 CLOSE_WORDS = 1.2
 _MAX_FAN = 300
 
@@ -47,12 +49,16 @@ class WordPair:
     advice: str
 
 
-def command_pairs(graph: Graph) -> list[CommandPair]:
+def command_pairs(graph: Graph, within: float = FAR) -> list[CommandPair]:
     """Pairs of commands by the distance of their most similar sentences, most alike first.
 
     A search for the cheapest first over pairs of nodes: both go one sound further at the cost of replacing
-    one by the other, or one alone at the cost of dropping it. It ends at `FAR`, after `MAX_STEPS`, or when
+    one by the other, or one alone at the cost of dropping it. It ends at `within`, after `MAX_STEPS`, or when
     every pair is found.
+
+    Args:
+        graph: what can be said.
+        within: sounds, at most `FAR`; pairs further apart are left out. A smaller one is found sooner.
     """
     paths = Paths(graph)
     tokens, label = graph.tokens, graph.label.tolist()
@@ -61,6 +67,7 @@ def command_pairs(graph: Graph) -> list[CommandPair]:
     def following(node: int) -> list[int]:
         return starts if node == _START else paths.after[node]
 
+    ends_of = _ends(graph, paths)
     best: dict[tuple[int, int], float] = {(_START, _START): 0.0}
     origin: dict[tuple[int, int], tuple[int, int]] = {}
     heap = [(0.0, _START, _START)]
@@ -75,7 +82,8 @@ def command_pairs(graph: Graph) -> list[CommandPair]:
             ends = int(graph.final[one]), int(graph.final[other])
             pair = min(ends), max(ends)
             if min(ends) >= 0 and ends[0] != ends[1] and pair not in found:
-                found[pair] = _command_pair(graph, ends, _walk(origin, (one, other)), cost)
+                ways = _walk(origin, (one, other))
+                found[pair] = _command_pair(graph, pair, ways if pair == ends else ways[::-1], cost)
         options = [(one, n, dropping(tokens[label[n]])) for n in following(other)]
         options += [(n, other, dropping(tokens[label[n]])) for n in following(one)]
         options += [
@@ -86,12 +94,25 @@ def command_pairs(graph: Graph) -> list[CommandPair]:
         steps += len(options)
         for left, right, extra in options:
             pair = min(left, right), max(left, right)
-            if cost + extra <= FAR and cost + extra < best.get(pair, FAR + 1):
+            if (ends_of[left] | ends_of[right]).bit_count() < 2:
+                continue  # both only lead to the same command
+            if cost + extra <= within and cost + extra < best.get(pair, within + 1):
                 best[pair] = cost + extra
                 # Pairs are kept sorted; a swap here is undone by `_walk`, which follows either order.
                 origin[pair] = (one, other) if (left, right) == pair else (other, one)
                 heapq.heappush(heap, (cost + extra, *pair))
     return sorted(found.values(), key=lambda pair: pair.distance)
+
+
+def _ends(graph: Graph, paths: Paths) -> list[int]:
+    """Per node, a bit for each command that it leads to; last, at `_START`, all of them."""
+    ends = [0] * len(graph.label) + [(1 << len(graph.commands)) - 1]
+    for node in reversed(range(len(graph.label))):  # in topological order
+        if graph.final[node] >= 0:
+            ends[node] = 1 << int(graph.final[node])
+        for after in paths.after[node]:
+            ends[node] |= ends[after]
+    return ends
 
 
 def word_pairs(sentences: Sentences, lexicon: Lexicon) -> list[WordPair]:
@@ -191,8 +212,8 @@ def _advice(one: Command, other: Command, first: str, second: str, cost: float) 
     if cost > CLOSE:
         return "Far enough apart"
     differing = sorted(set(first.split()) ^ set(second.split())) or [first]
-    risky = max(one, other, key=lambda command: list(Risk).index(command.risk))
+    risky = max(one, other, key=lambda command: (not command.builtin, list(Risk).index(command.risk)))
     wanted = f"Replace one of {', '.join(f'`{word}`' for word in differing)} by a word that sounds different"
-    if risky.risk is Risk.HIGH or cost > CLOSE / 2:
+    if risky.risk is Risk.HIGH or risky.builtin or cost > ALIKE:
         return f"{wanted}, or add a word"
     return f"{wanted}, add a word, or set `risk: high` on `{risky.name}` so that it is read back"

@@ -1,24 +1,27 @@
 """`voxline grammar check`: every fault of a grammar file."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path as File
 
 from agent.errors import GrammarError
 from agent.grammar.checks import place_of_word, refused, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
+from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
+from agent.grammar.graph import Graph
 from agent.grammar.homophones import homophones
 from agent.grammar.lexicon import Lexicon, Origin
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
 from agent.grammar.resolve import Templates, parse_templates
-from agent.grammar.schema import Grammar
+from agent.grammar.schema import Grammar, Risk
 from agent.grammar.sentences import Sentences, build_sentences
 from agent.grammar.source import Path
 
 MIN_SOUNDS = 4
 """Shorter phrases are heard in noise where nobody spoke."""
-_MAX_HOMOPHONES = 20
+_MAX_PAIRS = 20
 
 
 def check_file(path: File, tokens: Sequence[str] | None = None) -> list[Fault]:
@@ -111,23 +114,44 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
         return
     yield from _short(grammar, sentences, lexicon)
     graph = build_graph(sentences, lexicon, sounds_of(sentences, lexicon))
-    for (one, other), _ in zip(homophones(graph), range(_MAX_HOMOPHONES), strict=False):
+    for one, other in islice(homophones(graph), _MAX_PAIRS):
         texts = [
             " ".join(graph.words[word].text for word in graph.word[list(path)] if word >= 0)
             for path in (one, other)
         ]
         meanings = [graph.interpret(path) for path in (one, other)]
         said = [f"`{m.command}`{dict(m.slots) or ''}" for m in meanings]
-        names = [meaning.command for meaning in meanings if meaning.command in grammar.commands]
         message = f"the same sounds mean {said[0]} (`{texts[0]}`) and {said[1]} (`{texts[1]}`)"
-        place: Path = ("commands", names[-1], "sentences") if names else ("confirm",)
+        place = _place(grammar, [meaning.command for meaning in meanings])
         yield grammar.source.fault(place, "homophones", message, "Use other words for one of them")
+    yield from _alike(grammar, graph)
     try:
         if tokens is not None:
             build_graph(sentences, lexicon, tokens)
     except GrammarError as error:
         message, _, advice = str(error).partition(". ")
         yield grammar.source.fault((), "missing_sounds", message, advice)
+
+
+def _alike(grammar: Grammar, graph: Graph) -> Iterator[Fault]:
+    """Commands at most a sound apart of which none is read back."""
+    risks = {command.name: command.risk for command in graph.commands}
+    pairs = (
+        pair
+        for pair in command_pairs(graph, ALIKE)
+        if pair.distance and Risk.HIGH not in [risks[name] for name in pair.commands]  # 0 is a homophone
+    )
+    for pair in islice(pairs, _MAX_PAIRS):
+        said = [f"`{name}` (`{text}`)" for name, text in zip(pair.commands, pair.sentences, strict=True)]
+        message = f"{said[0]} and {said[1]} sound alike: {pair.distance:.2f} sounds apart"
+        place = _place(grammar, pair.commands)
+        yield grammar.source.fault(place, "alike", message, pair.advice, Severity.WARNING)
+
+
+def _place(grammar: Grammar, commands: Sequence[str]) -> Path:
+    """Where to report what is wrong between `commands`: at the last that stands in the file."""
+    names = [name for name in commands if name in grammar.commands]
+    return ("commands", names[-1], "sentences") if names else ("confirm",)
 
 
 def _short(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> Iterator[Fault]:

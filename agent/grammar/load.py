@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from agent.errors import GrammarError
 from agent.grammar.fault import Fault, FaultyGrammarError
-from agent.grammar.schema import Grammar, with_source
+from agent.grammar.schema import Grammar, explained, with_source
 from agent.grammar.source import MAX_BYTES, Source, read
 
 
@@ -53,11 +53,11 @@ def _faults(detail: ErrorDetails, source: Source) -> Iterator[Fault]:
         for name, advice in context["keys"].items():
             yield source.fault((*path, name), "unknown_key", f"unknown key `{name}`", advice, key=True)
         return
-    message, _, advice = detail["msg"].partition("|")
+    message, advice = explained(detail)
     if detail["type"] == "missing":
         message, advice = f"`{detail['loc'][-1]}` is missing", "Add it"
     where = ".".join(map(str, path)) or "the grammar"
-    yield source.fault(path, "schema", f"{where}: {_lower(message)}", advice or "Correct the value")
+    yield source.fault(path, "schema", f"{where}: {message}", advice)
 
 
 def _in_file(location: Sequence[str | int], source: Source) -> tuple[str | int, ...]:
@@ -67,7 +67,3 @@ def _in_file(location: Sequence[str | int], source: Source) -> tuple[str | int, 
         if (*path, step) in source.values:
             path = (*path, step)
     return path
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from hassil.expression import Expression, ListReference, RuleReference
+from pydantic import ValidationError
 
 from agent.errors import GrammarError
 from agent.grammar.fault import Fault
 from agent.grammar.graph import SlotValue
-from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange
+from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange, explained
 from agent.grammar.slots import SlotDefinition, values
 from agent.grammar.source import Path, nearest
 from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
@@ -62,7 +63,10 @@ class Templates:
     def definition(self, command: Command, reference: ListReference) -> SlotDefinition | None:
         """What `reference` in a sentence of `command` stands for; None if nothing."""
         if reference.is_inline_range:
-            return _inline(reference)
+            try:
+                return _inline(reference)
+            except ValidationError:  # reported where the reference stands
+                return None
         name = reference.list_name
         return command.slots.get(name) or self.grammar.lists.get(name)
 
@@ -141,12 +145,13 @@ def _check_references(templates: Templates, expression: Expression, path: Path, 
             kind, offset = "list", max(text.find("{" + name), text.find("{@" + name))
             if reference.is_capture or not _SLOT.fullmatch(reference.slot_name):
                 code = "template"
-            elif reference.is_inline_range and _inline(reference):
+            elif reference.is_inline_range:
+                _check_inline(templates, reference, path, max(0, offset))
                 continue
         if name not in known or code == "template":
             message = f"{kind} `{name}` is not defined"
             advice = nearest(name, sorted(known))
-            if code == "template" or (isinstance(reference, ListReference) and reference.is_inline_range):
+            if code == "template":
                 message, advice = (
                     f"`{{{name}}}` is no list",
                     "Write {list}, {list:slot} or {low..high,step:slot}",
@@ -166,16 +171,26 @@ def _check_own_lists(templates: Templates, command: Command, expression: Express
             templates.report(path, "undefined_list", message, advice)
 
 
+def _check_inline(templates: Templates, reference: ListReference, path: Path, offset: int) -> None:
+    """Note a range in place that a list could not be either."""
+    try:
+        _inline(reference)
+    except ValidationError as error:
+        message, advice = explained(error.errors()[0])
+        templates.report(path, "schema", f"`{{{reference.list_name}}}`: {message}", advice, offset)
+
+
 def _inline(reference: ListReference) -> NumberRange | None:
-    """The range that a reference holds itself."""
+    """The range that a reference holds itself.
+
+    Raises:
+        ValidationError: no list may hold such a range.
+    """
     bounds = reference.get_inline_range()
     if bounds is None:
         return None
     low, high, step = map(Decimal, bounds)
-    try:
-        return NumberRange(minimum=low, maximum=high, step=step)
-    except ValueError:
-        return None
+    return NumberRange(minimum=low, maximum=high, step=step)
 
 
 def _order_rules(templates: Templates) -> None:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from agent.grammar.source import Source, nearest
 
@@ -46,6 +46,12 @@ Scalar: TypeAlias = bool | int | float | str
 MAX_DECIMALS = 3
 MAX_VALUES = 3_000_000
 """In one range; each position of a metre to a micrometre has 1,000,001."""
+
+
+def explained(detail: ErrorDetails) -> tuple[str, str]:
+    """What a validation error says, and what to do about it: the models' own say both, around a `|`."""
+    message, _, advice = detail["msg"].partition("|")
+    return message[:1].lower() + message[1:], advice or "Correct the value"
 
 
 class Strict(BaseModel):

@@ -11,6 +11,8 @@ from agent.acoustics.manifest import VERSION, FileEntry
 from agent.errors import UpdateError
 from agent.evaluation.golden import FOLDER
 from agent.grammar import load_grammar
+from agent.grammar.fault import refuse_errors
+from agent.grammar.lint import check
 from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release, explain
 
 Packed = tuple[Release, dict[str, Path]]
@@ -40,14 +42,17 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
     """Make a release of a grammar, with the golden utterances in the folder `golden` beside it, if any.
 
     Raises:
-        GrammarError: the grammar has a fault.
+        FaultyGrammarError: `voxline grammar check` names an error in it.
+        GrammarError: it cannot be read.
         UpdateError: its name or the version cannot be those of a release.
     """
     files = {GRAMMAR_FILE: file}
     golden = file.parent / FOLDER
     if golden.is_dir():
         files |= {f"{FOLDER}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
-    name = load_grammar(file).name
+    grammar = load_grammar(file)
+    refuse_errors(check(grammar))
+    name = grammar.name
     if not re.fullmatch(VERSION, version):
         raise UpdateError(f"{file}: a grammar is released under a version such as --version 1.2.0")
     try:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.evaluation.cli import DEFAULT_BUNDLE, app
+from agent.evaluation.commands import LabelsError
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / DEFAULT_BUNDLE
@@ -56,3 +57,16 @@ def test_false_accepts_are_counted_by_the_hour(folder: Path) -> None:
     assert report["false_accepts"]["hours"] == pytest.approx(2.0 / 3600, rel=0.9)
     assert report["trade_off"][0]["false_rejects"]["count"] == 0
     assert picture.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("what", ["commands", "rejects"])
+def test_labels_that_the_grammar_lacks_are_refused(folder: Path, what: str) -> None:
+    labels = folder / "labels.json"
+    labels.write_text(json.dumps({COMMAND: {"command": "conveyor_start", "slots": {"conveyer": 3}}}))
+    arguments = ["--audio", str(folder), "--labels", str(labels)]
+    arguments += ["--labelled-audio", str(folder)] if what == "rejects" else []
+    result = CliRunner().invoke(app, [what, *SETUP, *arguments])
+    assert isinstance(result.exception, LabelsError)
+    assert "slots.conveyer: `conveyor_start` has no slot `conveyer`. Did you mean `conveyor`?" in str(
+        result.exception
+    )

@@ -1,15 +1,28 @@
 """What counts as exact, wrong and rejected; what moving the threshold costs; the pictures of both."""
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from agent.evaluation import commands, pictures, rejects
-from agent.evaluation.commands import Label, LabelsError, SlotValue, Trial, Verdict, read_labels, score
+from agent.evaluation.commands import (
+    Label,
+    LabelsError,
+    SlotValue,
+    Trial,
+    Verdict,
+    read_labels,
+    require_known,
+    score,
+)
 from agent.evaluation.rejects import FalseAccept, Negatives, trade_off
+from agent.grammar.load import parse_grammar
 from agent.recognition.hypothesis import Hypothesis, Reject
+from tests.grammar.graphs import graph_of
 
 SAID = Label(command="set_speed", slots={"percent": 65, "belt": "left"})
 
@@ -136,3 +149,32 @@ def test_pictures_are_written(tmp_path: Path, suffix: str) -> None:
     pictures.trade_off_curve(trade_off(NEGATIVES, TRIALS, [0.0, 0.5, 0.9]), 0.5, curve)
     assert accuracy.read_bytes().startswith(magic)
     assert curve.read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        (
+            {"command": "blade_sped", "slots": {"speed": 1200}},
+            "a.wav.command: the grammar has no `blade_sped`. Did you mean `blade_speed`?",
+        ),
+        (
+            {"command": "blade_speed", "slots": {"sped": 1200}},
+            "a.wav.slots.sped: `blade_speed` has no slot `sped`. Did you mean `speed`?",
+        ),
+        ({"command": "feed", "slots": {"speed": 1}}, "a.wav.slots.speed: `feed` has no slot `speed`."),
+        ({"command": "blade_speed", "slots": {"speed": 1200}}, ""),
+        ({"command": "voxline.cancel"}, ""),
+    ],
+)
+def test_labels_name_what_the_grammar_has(label: dict[str, object], says: str) -> None:
+    graph = graph_of(
+        parse_grammar(
+            "name: saw\nlists: {rpm: {minimum: 500, maximum: 3000, step: 50}}\ncommands:\n"
+            "  blade_speed: {topic: a, sentences: ['blade speed {rpm:speed}'], payload: '{speed}'}\n"
+            "  feed: {topic: b, sentences: [start the feed]}\n"
+        )
+    )
+    labels = {"a.wav": Label.model_validate(label)}
+    with pytest.raises(LabelsError, match=re.escape(f"l.json: {says}")) if says else nullcontext():
+        require_known(labels, graph, Path("l.json"))

@@ -64,7 +64,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             HEAD + "      - at {n}\n  b: {topic: b, sentences: ['on {n}'], slots: {n: [up]}}\n",
             ("undefined_list", 7, 9),
         ),
-        (HEAD + "      - go {9..1:n}\n", ("undefined_list", 7, 12)),
+        (HEAD + "      - go {9..1:n}\n", ("schema", 7, 12)),
         (HEAD + "      - go {@n}\n", ("template", 7, 12)),
         (HEAD + "      - 'go {n:a-b}'\nlists: {n: [up, down]}\n", ("template", 7, 13)),
         (HEAD + "      - <a>\nrules:\n  a: x <b>\n  b: y <a>\n", ("cycle", 9, 6)),
@@ -80,11 +80,13 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "    slots: {n: [up, down]}\n", ("unused_list", 7, 13)),
         (HEAD + "rules: {r: up}\n", ("unused_rule", 7, 9)),
         ("name: a\nconfirm: []\n" + COMMANDS + "    risk: high\n", ("no_confirm", 2, 10)),
+        (HEAD + "lists:\n  n: [{in: halt, out: safety_stop}, up]\n", ("safety_claim", 8, 23)),
         # sounds
         (HEAD + "      - start the zorbulator\n", ("guessed_word", 7, 19)),
         (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
         (HEAD + "      - go\n", ("short_phrase", 6, 9)),
         (HEAD + "pronounce: {pump: P AH MM P}\n", ("unknown_sound", 7, 19)),
+        (HEAD + "  b:\n    topic: b\n    sentences: [start the pumps]\n", ("alike", 9, 16)),
         (
             HEAD + "  b:\n    topic: b\n    sentences: [read the pump]\n"
             "  c:\n    topic: c\n    sentences: [red the pump]\n",
@@ -94,7 +96,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_fault(text: str, wanted: tuple[str, int, int], tmp_path: Path) -> None:
     found = faults(text, tmp_path)
-    if wanted[0] not in ("unpublished_slot", "guessed_word", "short_phrase", "homophones"):
+    if wanted[0] not in ("unpublished_slot", "guessed_word", "short_phrase", "homophones", "alike"):
         assert wanted in found
     assert [fault for fault in found if fault[0] == wanted[0]] == [wanted]
 
@@ -114,6 +116,8 @@ def test_fault(text: str, wanted: tuple[str, int, int], tmp_path: Path) -> None:
         COMMANDS.replace("start the pump", "按 急 停"),
         COMMANDS + "    payload: {action: emergencyStop}\n",
         COMMANDS + "    payload: {interlock: 1}\n",
+        COMMANDS + "    slots: {what: [{in: halt, out: EMERGENCY_STOP}, right]}\n",
+        COMMANDS + "    slots: {what: {values: [{in: halt, out: eStop}]}}\n",
         COMMANDS + "lists:\n  what: [emergency, normal]\n"
         + COMMANDS.partition("commands:\n")[2].replace("start_pump", "b").replace("the pump", "{what} stop"),
     ],
@@ -134,6 +138,35 @@ def test_a_safety_function_is_refused(changed: str) -> None:
 def test_ordinary_words_are_no_safety_claim(words: str) -> None:
     found = check(parse_grammar(HEAD.replace("start the pump", words)))
     assert not [fault for fault in found if fault.code == "safety_claim"]
+
+
+def test_commands_a_sound_apart_are_a_warning() -> None:
+    grammar = HEAD + "  bump: {topic: b, sentences: [start the bump]}\n"
+    (fault,) = check(parse_grammar(grammar))
+    assert (fault.code, fault.severity) == ("alike", Severity.WARNING)
+    assert fault.message == (
+        "`start_pump` (`start the pump`) and `bump` (`start the bump`) sound alike: 0.40 sounds apart"
+    )
+    assert "`bump`, `pump`" in fault.advice
+    assert "`risk: high` on `start_pump`" in fault.advice
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "topic: b, sentences: [start the bump], risk: high",
+        "topic: b, sentences: [start the mill]",
+        "topic: b, sentences: [stop the pump]",  # 1.28 sounds
+    ],
+)
+def test_what_is_read_back_or_further_apart_is_no_warning(other: str) -> None:
+    assert check(parse_grammar(HEAD + f"  b: {{{other}}}\n")) == []
+
+
+def test_phrases_of_the_dialogue_get_advice_that_can_be_taken() -> None:
+    (fault,) = check(parse_grammar("name: a\nconfirm: [do the lot]\ncancel: [do the lock]\n" + COMMANDS))
+    assert fault.code == "alike"
+    assert "risk" not in fault.advice
 
 
 def test_one_fault_hides_no_other(tmp_path: Path) -> None:
@@ -164,6 +197,20 @@ def test_advice_names_the_nearest(tmp_path: Path) -> None:
         load_grammar(file)
     assert "Did you mean `refractory_s`?" in str(caught.value)
     assert str(caught.value).startswith(f"{file}:7:5: error [unknown_key]")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "says"),
+    [
+        ("0..9000000,1", "more than 3,000,000 values. Choose a larger step"),
+        ("9..1", "`minimum` is above `maximum`. Swap them"),
+        ("0..9,0", "input should be greater than 0. Correct the value"),
+    ],
+)
+def test_a_range_in_place_is_refused_as_in_a_list(bounds: str, says: str) -> None:
+    (fault,) = check(parse_grammar(HEAD + f"      - 'go {{{bounds}:n}}'\n    payload: '{{n}}'\n"))
+    assert (fault.code, fault.line, fault.column) == ("schema", 7, 13)
+    assert f"`{{{bounds}}}`: {says}" in str(fault)
 
 
 def test_missing_sounds_are_an_error() -> None:

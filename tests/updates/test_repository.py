@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from typer.testing import CliRunner
 
-from agent.errors import UpdateError
+from agent.errors import GrammarError, UpdateError
 from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
 from agent.updates.pack import pack_grammar
@@ -218,6 +218,21 @@ def test_mistakes_are_named_and_change_nothing(tmp_path: Path, words: str, says:
     after = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
     after.pop(repository.public.parent / "keyring.json")  # a key may have been learned
     assert after.items() <= before.items()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "code"), [("go {lin}", "undefined_list"), ("emergency stop", "safety_claim")]
+)
+def test_a_grammar_with_an_error_is_not_released(tmp_path: Path, sentence: str, code: str) -> None:
+    repository = make_repository(tmp_path / "repository")
+    grammar = tmp_path / "press.yaml"
+    grammar.write_text(PRESS.replace("stop belt", f"'{sentence}'"))
+    folder = str(repository.public.parent)
+    result = CliRunner().invoke(app, ["add", folder, str(grammar), "--version", "1.0.0"])
+    assert isinstance(result.exception, GrammarError)
+    assert f"{grammar}:4:" in str(result.exception)
+    assert f"error [{code}]" in str(result.exception)
+    assert not repository.contents()
 
 
 def test_a_version_is_released_once(tmp_path: Path) -> None:
