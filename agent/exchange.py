@@ -17,7 +17,7 @@ from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
-from agent.updates.plant import Plant, open_updater, vitals_of, wanted_of, with_parts
+from agent.updates.plant import Plant, open_updater, retry_of, vitals_of, wanted_of, with_parts
 from agent.updates.updater import BusyError, Updater
 
 _POLL_S = 0.1
@@ -84,7 +84,7 @@ class Exchange:
         if self._updater is None:
             return
         try:
-            self._updater.wish(wanted_of(desired), retry=desired.retry)
+            self._updater.wish(wanted_of(desired), retry=retry_of(desired))
         except UpdateError as error:
             log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
 

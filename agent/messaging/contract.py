@@ -355,7 +355,7 @@ class Desired(Payload):
     window: Hours | None = None
     """When bundles may be swapped; they are fetched and tried at once."""
     retry: bool = False
-    """Also what failed here before."""
+    """Also what failed here before; once for each `id`, or `time` where there is no `id`."""
 
 
 class Update(Payload):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 
@@ -80,7 +81,7 @@ def apply(
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
     wanted = Wanted(tuple(map(Reference.parse, releases or [])), follow)
-    _steer(load(config), Wish(wanted, retry=True))
+    _steer(load(config), Wish(wanted, retry=str(uuid4())))
 
 
 @app.command()

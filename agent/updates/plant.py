@@ -132,6 +132,13 @@ def wanted_of(desired: Desired) -> Wanted:
     return Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
 
 
+def retry_of(desired: Desired) -> str:
+    """Name the message, the same way each time it comes, if it asks also for what failed here before."""
+    if not desired.retry:
+        return ""
+    return str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat()
+
+
 class Plant:
     """The rest of the agent as updates see it; see `Station`.
 

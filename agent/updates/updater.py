@@ -153,8 +153,8 @@ class Updater:
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
         os.close(self._lock)
 
-    def wish(self, wanted: Wanted, *, retry: bool = False) -> None:
-        """Ask for something to run. From any thread."""
+    def wish(self, wanted: Wanted, *, retry: str = "") -> None:
+        """Ask for something to run; `retry` as in `Wish`. From any thread."""
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
         self._tell(Wish(wanted, retry) if chosen else Withdraw())
 
