@@ -59,13 +59,16 @@ class Exchange:
         Raises:
             VoxlineError: what the settings name cannot be loaded, and nothing else is there.
         """
-        while self._updater and (parts := self._updater.parts) != NOTHING_UPDATED:
+        if self._updater is None:
+            return self._load(NOTHING_UPDATED)
+        while True:
             try:
-                return self._load(parts)
+                return self._load(self._updater.parts)
             except VoxlineError as error:
+                if self._updater.state.active is None:
+                    raise
                 log.error("update_unusable", reason=str(error))  # noqa: TRY400 (the reason says it all)
                 self._updater.step_back(str(error))
-        return self._load(NOTHING_UPDATED)
 
     def start(self, hearing: Hearing) -> None:
         """Begin to update what this recognizer hears with."""

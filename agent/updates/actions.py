@@ -41,7 +41,6 @@ from agent.updates.release import (
     Reference,
     Release,
     decode,
-    digest_of,
     order,
     slot_digest,
 )
@@ -137,7 +136,7 @@ class Actions:
             case Fetch(candidate):
                 return self._troubled(lambda: self._fetch(candidate, state))
             case Try(candidate):
-                return self._try(candidate)
+                return self._troubled(lambda: self._try(candidate))
             case Activate(slot):
                 return self._activate(slot)
             case Revert(slot):
@@ -147,12 +146,20 @@ class Actions:
         return None
 
     def parts(self, slot: str | None) -> Parts:
-        """Return what runs together in a slot."""
+        """Return what runs together in a slot.
+
+        Raises:
+            UpdateError: the slot is damaged.
+        """
         grammar = self._store.part(slot, Kind.GRAMMAR)
         return Parts(self._store.part(slot, Kind.MODEL), grammar and grammar / GRAMMAR_FILE)
 
     def running(self, slot: str | None) -> tuple[Reference, ...]:
-        """Return what is in a slot."""
+        """Return what is in a slot.
+
+        Raises:
+            UpdateError: the slot is damaged.
+        """
         documents = self._store.releases(slot)
         return tuple(decode(Release, raw, f"{slot}/{kind}.json").reference for kind, raw in documents.items())
 
@@ -160,7 +167,7 @@ class Actions:
         """Return a moment that has passed for certain, if one is known."""
         return self._repository.trust.past() if self._repository else None
 
-    def _troubled(self, action: Callable[[], Event]) -> Event | None:
+    def _troubled(self, action: Callable[[], Event | None]) -> Event | None:
         try:
             return action()
         except CancelledError:
@@ -179,7 +186,7 @@ class Actions:
         trust.refresh()
         documents = self._store.releases(self._store.active())
         documents |= find_releases(wanted, trust)
-        slot = slot_digest({kind: digest_of(raw) for kind, raw in documents.items()})
+        slot = slot_digest(documents)
         self._documents[slot] = documents
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
@@ -250,7 +257,10 @@ class Actions:
         return Reverted(active, self.running(active))
 
     def point_back(self, slot: str | None) -> str | None:
-        """Point the link at an older slot, or where that is gone at what the settings name; return which.
+        """Point the link at an older slot, or if that is gone or damaged at what the settings name.
+
+        Returns:
+            What it points at.
 
         Raises:
             OSError: the disk refuses.

@@ -213,8 +213,12 @@ def _healthy(state: State, event: Healthy) -> Step:
 
 
 def _reverted(state: State, event: Reverted) -> Step:
+    meant = state.history[-1] if state.history else None
+    lost = "" if event.active == meant else "; the slot before it is gone or damaged as well"
     state = replace(state, phase=Phase.ROLLED_BACK, active=event.active, running=event.running)
-    return replace(_conclude(state, state.reason), candidate=None, history=state.history[:-1]), (Tidy(),)
+    return replace(_conclude(state, state.reason + lost), candidate=None, history=state.history[:-1]), (
+        Tidy(),
+    )
 
 
 def _rest(state: State, reason: str) -> State:

@@ -68,7 +68,7 @@ class Updater:
     """Keeps one station up to date.
 
     Making one counts a start of the process, and where a bundle on probation has ended the process too often
-    it points the link back: so make it before anything is loaded, and load `parts`.
+    or is damaged, it points the link back: so make it before anything is loaded, and load `parts`.
 
     Args:
         folder: of everything that updates keep. One process at a time holds it.
@@ -115,7 +115,11 @@ class Updater:
 
     @property
     def parts(self) -> Parts:
-        """What is in use: what the station must start with."""
+        """What is in use: what the station must start with.
+
+        Raises:
+            UpdateError: it was damaged since this was made.
+        """
         return self._actions.parts(self._store.active())
 
     @property
@@ -124,7 +128,11 @@ class Updater:
         return self._idle.is_set()
 
     def step_back(self, reason: str) -> None:
-        """Go back at once, before `start`: what is in use cannot be loaded."""
+        """Go back at once, before `start`: what is in use cannot be loaded.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         self._owed = self._at_once(Rollback(reason))
 
     def start(self, *, look: bool = True) -> None:
@@ -172,18 +180,26 @@ class Updater:
 
     def _begin(self) -> tuple[Effect, ...]:
         active = self._store.active()
-        return self._at_once(Started(active, self._actions.running(active)))
+        try:
+            running, damage = self._actions.running(active), ""
+        except UpdateError as error:
+            running, damage = self.state.running, str(error)
+        effects = self._at_once(Started(active, running))
+        if damage and self._store.active() == active:
+            log.error("update_slot_damaged", reason=damage)
+            return self._at_once(Rollback(damage))
+        return effects
 
     def _at_once(self, event: Event) -> tuple[Effect, ...]:
-        """Take an event before the thread runs; a link that must go back goes back now."""
+        """Take an event before the thread runs: nothing is loaded, so to go back only the link must."""
         try:
             effects = self._take(event)
         except OSError as error:  # a station with a broken disk listens all the same
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
             self.state, effects = advance(self.state, event)
-        for effect in effects:
-            if isinstance(effect, Revert):
-                self._actions.point_back(effect.slot)
+        if isinstance(effect := next(iter(effects), None), Revert):
+            active = self._actions.point_back(effect.slot)
+            return self._at_once(Reverted(active, self._actions.running(active)))
         return effects
 
     def _run(self) -> None:

@@ -153,6 +153,13 @@ def test_rolled_back_by_hand_it_stays_so() -> None:
     assert effects == [Revert(None)]
 
 
+def test_back_to_what_the_settings_name_because_the_slot_before_is_lost() -> None:
+    state, _ = run(committed("1.0.0", "2.0.0"), Rollback("by hand"), Reverted(None, ()))
+    assert (
+        state.outcomes[-1].reason == state.reason == "by hand; the slot before it is gone or damaged as well"
+    )
+
+
 def test_nothing_to_roll_back() -> None:
     state, effects = run(State(), Rollback("by hand"))
     assert (state.phase, effects) == (Phase.IDLE, [])
