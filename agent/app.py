@@ -98,7 +98,14 @@ class App:
         self._panel.language = self._vocabulary.grammar.language
         self._examiner = Examiner(settings.health.self_test_interval_s, self._hearing, self._ears)
         self._vitals = Vitals(
-            settings, self._source, self._hearing, self._ears, self._link, self._examiner, self._panel
+            settings,
+            self._source,
+            self._hearing,
+            self._ears,
+            self._link,
+            self._examiner,
+            self._panel,
+            self._updates,
         )
         audit = AuditLog(settings.storage.state / "audit")
         self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._panel, self._inbox.put)

@@ -24,6 +24,7 @@ from agent.health.snapshot import (
     RecognizerHealth,
     SelfTestHealth,
     SystemHealth,
+    UpdatesHealth,
     Versions,
 )
 from agent.messaging.channel import Channel, Ear, Keep, Place
@@ -296,6 +297,7 @@ class Health(Payload):
     recognizer: RecognizerHealth
     self_test: SelfTestHealth
     panel: PanelHealth
+    updates: UpdatesHealth
     link: LinkHealth
     system: SystemHealth
 

@@ -103,7 +103,7 @@ class Actions:
     Args:
         store: the station's bundles.
         station: the rest of the agent.
-        repository: None if the settings name none.
+        repository: or why there is none.
         interrupted: whether a long action should make way.
         on_bytes: called with the size of each chunk that arrives.
     """
@@ -112,20 +112,20 @@ class Actions:
         self,
         store: Store,
         station: Station,
-        repository: Repository | None,
+        repository: Repository | str,
         interrupted: Callable[[], bool],
         on_bytes: Callable[[int], None],
     ) -> None:
         self._store, self._station, self._repository = store, station, repository
         self._interrupted, self._on_bytes = interrupted, on_bytes
-        if repository:
+        if isinstance(repository, Repository):
             repository.transport.interrupted = interrupted
         self._documents: dict[str, dict[Kind, bytes]] = {}
         """Release documents of slots that were found, by digest."""
 
     def close(self) -> None:
         """Give connections back."""
-        if self._repository:
+        if isinstance(self._repository, Repository):
             self._repository.transport.close()
 
     def carry_out(self, effect: Effect, state: State) -> Event | None:
@@ -165,7 +165,7 @@ class Actions:
 
     def past(self) -> datetime | None:
         """Return a moment that has passed for certain, if one is known."""
-        return self._repository.trust.past() if self._repository else None
+        return self._repository.trust.past() if isinstance(self._repository, Repository) else None
 
     def _troubled(self, action: Callable[[], Event | None]) -> Event | None:
         try:
@@ -180,8 +180,8 @@ class Actions:
             return Trouble(f"disk: {error}", final=False)
 
     def _check(self, wanted: Wanted) -> Event:
-        if self._repository is None:
-            raise UpdateError("the settings name no source of updates; see [updates] source")
+        if isinstance(self._repository, str):
+            raise UpdateError(self._repository)
         trust = self._repository.trust
         trust.refresh()
         documents = self._store.releases(self._store.active())
@@ -193,7 +193,7 @@ class Actions:
         return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
 
     def _fetch(self, candidate: Candidate, state: State) -> Event:
-        assert self._repository  # noqa: S101 (for mypy: `_check` came before)
+        assert isinstance(self._repository, Repository)  # noqa: S101 (for mypy: `_check` came before)
         documents = self._documents[candidate.slot]
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         self._store.require_space(releases, keep=state.history[-1:])

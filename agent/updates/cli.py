@@ -56,8 +56,6 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
         if (folder / "trust").is_dir():
             shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
         repository = open_repository(settings, Path(copy))
-        if repository is None:
-            raise UpdateError("the settings name no source of updates; see [updates] source")
         repository.trust.refresh()
         documents = find_releases(state.wanted, repository.trust) if state.wanted else {}
     found = [decode(Release, raw, str(kind)).reference for kind, raw in documents.items()]

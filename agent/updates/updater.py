@@ -74,7 +74,7 @@ class Updater:
         folder: of everything that updates keep. One process at a time holds it.
         name: of the station, for rollouts by share.
         station: the rest of the agent.
-        repository: None if the settings name none; then what is here can still be rolled back.
+        repository: or why there is none; then what is here can still be rolled back.
         reserve_bytes: of the disk, left free.
         terms: of probation.
         check_interval_s: how often to look again.
@@ -89,7 +89,7 @@ class Updater:
         folder: Path,
         name: str,
         station: Station,
-        repository: Repository | None,
+        repository: Repository | str,
         *,
         reserve_bytes: int = 0,
         terms: Terms | None = None,
@@ -97,6 +97,8 @@ class Updater:
     ) -> None:
         durable.make_folder(folder)
         self._lock = lock(folder)
+        self.lacking = repository if isinstance(repository, str) else ""
+        """Why there is no repository; empty if there is one."""
         self._file, self._requests = folder / "state.json", folder / "requests"
         self._name, self._station = name, station
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s

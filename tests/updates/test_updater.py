@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from agent.messaging.contract import Desired
+from agent.updates import memory
 from agent.updates import updater as updater_module
-from agent.updates.course import Phase, Rollback
+from agent.updates.course import Phase, Rollback, State
 from agent.updates.plant import retry_of
 from agent.updates.probation import Terms, Vitals
 from agent.updates.repository import ReleaseRepository
@@ -130,3 +131,8 @@ def test_a_rollback_to_a_damaged_slot_is_one_swap(tmp_path: Path, repository: Re
     assert len(station.swaps) == 1
     assert updater.parts.grammar is None
     assert "damaged" in updater.state.reason
+
+
+def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "state.json").mkdir()  # stands for a disk that fails to read it
+    assert memory.load(tmp_path / "state.json") == State()
