@@ -98,7 +98,14 @@ class App:
         self._panel.language = self._vocabulary.grammar.language
         self._examiner = Examiner(settings.health.self_test_interval_s, self._hearing, self._ears)
         self._vitals = Vitals(
-            settings, self._source, self._hearing, self._ears, self._link, self._examiner, self._panel
+            settings,
+            self._source,
+            self._hearing,
+            self._ears,
+            self._link,
+            self._examiner,
+            self._panel,
+            self._updates,
         )
         audit = AuditLog(settings.storage.state / "audit")
         self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._panel, self._inbox.put)
@@ -255,9 +262,12 @@ class App:
                 )
             )
             return
-        recognizer = self._ears.recognizer(vocabulary)
+        recognizer = ears.recognizer(vocabulary)
 
         def take_over(listener: Listener) -> None:
+            if listener.stream.manifest is not ears.bundle.manifest:
+                self._reload_wanted = True  # an update took over while this waited for a pause
+                return
             listener.take(recognizer)
             self._inbox.put(TakenOver(vocabulary))
 
@@ -268,6 +278,7 @@ class App:
         if ears:
             self._ears.engine.close()
             self._ears = self._vitals.ears = ears
+            self._reload_wanted = True  # its grammar was read before the pause that it waited for
         self._examiner.renew(self._ears)
         self._panel.language = vocabulary.grammar.language
         self._vocabulary = vocabulary

@@ -9,7 +9,7 @@ import structlog
 from agent.acoustics.engines.canary import require_canary
 from agent.commands.fit import require_fit
 from agent.errors import EngineError, UpdateError, VoxlineError
-from agent.health.snapshot import Snapshot
+from agent.health.snapshot import Snapshot, UpdatesHealth
 from agent.hearing import Hearing
 from agent.messaging.contract import Desired
 from agent.messaging.payload import Payload
@@ -17,7 +17,7 @@ from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
-from agent.updates.plant import Plant, open_updater, vitals_of, wanted_of, with_parts
+from agent.updates.plant import Plant, open_updater, retry_of, vitals_of, wanted_of, with_parts
 from agent.updates.updater import BusyError, Updater
 
 _POLL_S = 0.1
@@ -51,7 +51,7 @@ class Exchange:
         self._settings, self._post = settings, post
         self._stopping = threading.Event()
         self._hearing: Hearing | None = None
-        self._updater = _open(settings, Plant(settings, self._swap, publish))
+        self._updater, self._fault = _open(settings, Plant(settings, self._swap, publish))
 
     def load(self) -> tuple[Ears, Vocabulary]:
         """Load what updates have put into use; where that is broken, what was in use before it.
@@ -59,13 +59,21 @@ class Exchange:
         Raises:
             VoxlineError: what the settings name cannot be loaded, and nothing else is there.
         """
-        while self._updater and (parts := self._updater.parts) != NOTHING_UPDATED:
+        if self._updater is None:
+            return self._load(NOTHING_UPDATED)
+        while True:
             try:
-                return self._load(parts)
+                return self._load(self._updater.parts)
             except VoxlineError as error:
+                if self._updater.state.active is None:
+                    raise
                 log.error("update_unusable", reason=str(error))  # noqa: TRY400 (the reason says it all)
-                self._updater.step_back(str(error))
-        return self._load(NOTHING_UPDATED)
+                try:
+                    self._updater.step_back(str(error))
+                except OSError as refusal:
+                    self._fault = f"{error}; the way back: {refusal}"
+                    log.critical("update_rollback_waits", reason=str(refusal))
+                    return self._load(NOTHING_UPDATED)
 
     def start(self, hearing: Hearing) -> None:
         """Begin to update what this recognizer hears with."""
@@ -84,7 +92,7 @@ class Exchange:
         if self._updater is None:
             return
         try:
-            self._updater.wish(wanted_of(desired), retry=desired.retry)
+            self._updater.wish(wanted_of(desired), retry=retry_of(desired))
         except UpdateError as error:
             log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
 
@@ -92,6 +100,10 @@ class Exchange:
         """Take note of how the station does, for probation."""
         if self._updater:
             self._updater.observe(vitals_of(snapshot))
+
+    def health(self) -> UpdatesHealth:
+        """Say why nothing can be updated."""
+        return UpdatesHealth(self._fault)
 
     def _load(self, parts: Parts) -> tuple[Ears, Vocabulary]:
         ears = Ears(with_parts(self._settings, parts), self._post)
@@ -129,12 +141,16 @@ class Exchange:
             raise faults[0]
 
 
-def _open(settings: Settings, plant: Plant) -> Updater | None:
-    """Take charge of updates; a station whose disk or trusted root is broken listens without."""
+def _open(settings: Settings, plant: Plant) -> tuple[Updater | None, str]:
+    """Take charge of updates, and say what is wrong with them: a station listens all the same."""
+    updater = None
     try:
-        return open_updater(settings, plant)
+        updater = open_updater(settings, plant)
+        fault = updater.lacking if settings.updates.source else ""
     except BusyError:
         raise
     except (OSError, UpdateError) as error:
-        log.error("updates_off", reason=str(error))  # noqa: TRY400
-        return None
+        fault = str(error)
+    if fault:
+        log.error("updates_off", reason=fault)
+    return updater, fault

@@ -12,6 +12,7 @@ from agent.audio.pcm import PcmPipe
 from agent.audio.source import AudioSource
 from agent.audio.stuck import Stuck
 from agent.examiner import Examiner
+from agent.exchange import Exchange
 from agent.health.probes import SystemProbe
 from agent.health.snapshot import AudioHealth, EngineHealth, RecognizerHealth, Snapshot, Versions
 from agent.hearing import Hearing
@@ -37,6 +38,7 @@ class Vitals:
         link: Link,
         examiner: Examiner,
         panel: Panel,
+        updates: Exchange,
     ) -> None:
         self.ears = ears
         """Those at work: updates change them."""
@@ -44,7 +46,7 @@ class Vitals:
         self.rejects = Counter[str]()
         self.engine_failures = 0
         self._engine_failed_s = -math.inf
-        self._examiner, self._panel = examiner, panel
+        self._examiner, self._panel, self._updates = examiner, panel, updates
         self._source, self._hearing, self._link = source, hearing, link
         self._configured = settings.audio.type
         self._probe = SystemProbe(settings.storage.state)
@@ -129,6 +131,7 @@ class Vitals:
             ),
             self_test=self._examiner.health(now_s),
             panel=self._panel.health(),
+            updates=self._updates.health(),
             link=self._link.health(),
             system=self._probe.read(),
         )

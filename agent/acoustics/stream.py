@@ -63,7 +63,7 @@ class AcousticStream:
     """
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
-        self._manifest, self._engine = manifest, engine
+        self.manifest, self._engine = manifest, engine
         self._front_end = front_end(manifest)
         self._pending_gap_s = 0.0
         self._start_s: float | None
@@ -92,7 +92,7 @@ class AcousticStream:
             self._start_s += jump_s * min(1.0, len(samples) / SAMPLE_RATE_HZ / CLOCK_TIME_CONSTANT_S)
         else:
             lost = round(jump_s * SAMPLE_RATE_HZ)
-            if 0 < lost <= self._manifest.window_samples:
+            if 0 < lost <= self.manifest.window_samples:
                 self._pending_gap_s += jump_s
                 emissions += self._feed(np.zeros(lost, np.int16))
             else:
@@ -122,7 +122,7 @@ class AcousticStream:
         try:
             while self._committed < end:
                 emissions += self._feed(
-                    np.zeros(max(0, self._manifest.hop_samples - len(self._waiting)), np.int16)
+                    np.zeros(max(0, self.manifest.hop_samples - len(self._waiting)), np.int16)
                 )
         finally:
             self._restart()
@@ -131,7 +131,7 @@ class AcousticStream:
     def _restart(self) -> None:
         self._front_end.reset()
         self._waiting = np.empty(0, np.int16)  # less than a hop
-        self._window = np.zeros(self._manifest.window_samples, np.int16)
+        self._window = np.zeros(self.manifest.window_samples, np.int16)
         self._heard = 0  # samples that the front end has had: where the window ends
         self._committed = 0  # frames with their centre before this sample were given out
         self._start_s = None
@@ -142,15 +142,15 @@ class AcousticStream:
     def _feed(self, samples: NDArray[np.int16]) -> list[Emission]:
         self._waiting = np.concatenate((self._waiting, samples))
         emissions: list[Emission] = []
-        while len(self._waiting) >= self._manifest.hop_samples:
-            hop, self._waiting = np.split(self._waiting, [self._manifest.hop_samples])
+        while len(self._waiting) >= self.manifest.hop_samples:
+            hop, self._waiting = np.split(self._waiting, [self.manifest.hop_samples])
             self._heard += len(hop)
             self._window = np.concatenate((self._window, hop))[len(hop) :]
             emissions.append(self._run(self._front_end.push(hop)))
         return emissions
 
     def _run(self, rows: NDArray[np.float32]) -> Emission:
-        m = self._manifest
+        m = self.manifest
         logits = self._engine.run(rows)
         in_window = m.first_frame_samples + m.frame_samples * np.arange(m.frames)
         centres = self._heard - m.window_samples + in_window

@@ -30,6 +30,8 @@ class Fault(StrEnum):
     """The recognizer takes longer than the sound lasts."""
     ENGINE_FALLBACK = "engine_fallback"
     """The NPU should be at work and is not."""
+    NO_UPDATES = "no_updates"
+    """Updates cannot be worked at, as without their trusted root: what was installed last goes on."""
     MEMORY_LOW = "memory_low"
     DISK_LOW = "disk_low"
     HOT = "hot"
@@ -47,6 +49,7 @@ def assess(snapshot: Snapshot) -> tuple[Fault, ...]:
         Fault.NO_LINK: not snapshot.link.connected,
         Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > 1.0,
         Fault.ENGINE_FALLBACK: snapshot.engine.fallback,
+        Fault.NO_UPDATES: bool(snapshot.updates.fault),
         Fault.MEMORY_LOW: system.memory_available_bytes < MEMORY_LOW_BYTES,
         Fault.DISK_LOW: system.disk_free_bytes < DISK_LOW_BYTES,
         Fault.HOT: max(system.temperature_celsius.values(), default=0.0) > HOT_CELSIUS,

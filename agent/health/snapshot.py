@@ -83,6 +83,14 @@ class PanelHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdatesHealth:
+    """Updates, as far as their own topic cannot tell."""
+
+    fault: str = ""
+    """Why nothing can be updated though it should; empty if it can, or the settings name no source."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkHealth:
     """The connection to the broker."""
 
@@ -143,5 +151,6 @@ class Snapshot:
     recognizer: RecognizerHealth
     self_test: SelfTestHealth
     panel: PanelHealth
+    updates: UpdatesHealth
     link: LinkHealth
     system: SystemHealth

@@ -8,10 +8,10 @@ attributes in the user properties. Each payload class says on which channel it t
 from collections.abc import Mapping
 from datetime import time as clock_time
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
 
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
@@ -24,6 +24,7 @@ from agent.health.snapshot import (
     RecognizerHealth,
     SelfTestHealth,
     SystemHealth,
+    UpdatesHealth,
     Versions,
 )
 from agent.messaging.channel import Channel, Ear, Keep, Place
@@ -296,6 +297,7 @@ class Health(Payload):
     recognizer: RecognizerHealth
     self_test: SelfTestHealth
     panel: PanelHealth
+    updates: UpdatesHealth
     link: LinkHealth
     system: SystemHealth
 
@@ -315,11 +317,25 @@ class Release(Part):
     version: str = Field(max_length=64)
 
 
+def _by_local_clock(hour: clock_time) -> clock_time:
+    if hour.tzinfo is not None:
+        raise ValueError("it is the station's local clock: write 22:00, without Z or an offset")
+    return hour
+
+
+Hour = Annotated[
+    clock_time,
+    AfterValidator(_by_local_clock),
+    # JSON Schema's own format `time` asks for an offset.
+    WithJsonSchema({"type": "string", "pattern": r"^\d\d:\d\d(:\d\d(\.\d+)?)?$"}),
+]
+
+
 class Hours(Part):
     """A part of the day by the station's local clock; may span midnight."""
 
-    start: clock_time
-    end: clock_time
+    start: Hour
+    end: Hour
 
 
 class Desired(Payload):
@@ -341,7 +357,7 @@ class Desired(Payload):
     window: Hours | None = None
     """When bundles may be swapped; they are fetched and tried at once."""
     retry: bool = False
-    """Also what failed here before."""
+    """Also what failed here before; once for each `id`, or `time` where there is no `id`."""
 
 
 class Update(Payload):

@@ -41,7 +41,6 @@ from agent.updates.release import (
     Reference,
     Release,
     decode,
-    digest_of,
     order,
     slot_digest,
 )
@@ -104,7 +103,7 @@ class Actions:
     Args:
         store: the station's bundles.
         station: the rest of the agent.
-        repository: None if the settings name none.
+        repository: or why there is none.
         interrupted: whether a long action should make way.
         on_bytes: called with the size of each chunk that arrives.
     """
@@ -113,20 +112,20 @@ class Actions:
         self,
         store: Store,
         station: Station,
-        repository: Repository | None,
+        repository: Repository | str,
         interrupted: Callable[[], bool],
         on_bytes: Callable[[int], None],
     ) -> None:
         self._store, self._station, self._repository = store, station, repository
         self._interrupted, self._on_bytes = interrupted, on_bytes
-        if repository:
+        if isinstance(repository, Repository):
             repository.transport.interrupted = interrupted
         self._documents: dict[str, dict[Kind, bytes]] = {}
         """Release documents of slots that were found, by digest."""
 
     def close(self) -> None:
         """Give connections back."""
-        if self._repository:
+        if isinstance(self._repository, Repository):
             self._repository.transport.close()
 
     def carry_out(self, effect: Effect, state: State) -> Event | None:
@@ -137,7 +136,7 @@ class Actions:
             case Fetch(candidate):
                 return self._troubled(lambda: self._fetch(candidate, state))
             case Try(candidate):
-                return self._try(candidate)
+                return self._troubled(lambda: self._try(candidate))
             case Activate(slot):
                 return self._activate(slot)
             case Revert(slot):
@@ -147,20 +146,28 @@ class Actions:
         return None
 
     def parts(self, slot: str | None) -> Parts:
-        """Return what runs together in a slot."""
+        """Return what runs together in a slot.
+
+        Raises:
+            UpdateError: the slot is damaged.
+        """
         grammar = self._store.part(slot, Kind.GRAMMAR)
         return Parts(self._store.part(slot, Kind.MODEL), grammar and grammar / GRAMMAR_FILE)
 
     def running(self, slot: str | None) -> tuple[Reference, ...]:
-        """Return what is in a slot."""
+        """Return what is in a slot.
+
+        Raises:
+            UpdateError: the slot is damaged.
+        """
         documents = self._store.releases(slot)
         return tuple(decode(Release, raw, f"{slot}/{kind}.json").reference for kind, raw in documents.items())
 
     def past(self) -> datetime | None:
         """Return a moment that has passed for certain, if one is known."""
-        return self._repository.trust.past() if self._repository else None
+        return self._repository.trust.past() if isinstance(self._repository, Repository) else None
 
-    def _troubled(self, action: Callable[[], Event]) -> Event | None:
+    def _troubled(self, action: Callable[[], Event | None]) -> Event | None:
         try:
             return action()
         except CancelledError:
@@ -173,20 +180,20 @@ class Actions:
             return Trouble(f"disk: {error}", final=False)
 
     def _check(self, wanted: Wanted) -> Event:
-        if self._repository is None:
-            raise UpdateError("the settings name no source of updates; see [updates] source")
+        if isinstance(self._repository, str):
+            raise UpdateError(self._repository)
         trust = self._repository.trust
         trust.refresh()
         documents = self._store.releases(self._store.active())
         documents |= find_releases(wanted, trust)
-        slot = slot_digest({kind: digest_of(raw) for kind, raw in documents.items()})
+        slot = slot_digest(documents)
         self._documents[slot] = documents
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
         return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
 
     def _fetch(self, candidate: Candidate, state: State) -> Event:
-        assert self._repository  # noqa: S101 (for mypy: `_check` came before)
+        assert isinstance(self._repository, Repository)  # noqa: S101 (for mypy: `_check` came before)
         documents = self._documents[candidate.slot]
         releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
         self._store.require_space(releases, keep=state.history[-1:])
@@ -250,7 +257,10 @@ class Actions:
         return Reverted(active, self.running(active))
 
     def point_back(self, slot: str | None) -> str | None:
-        """Point the link at an older slot, or where that is gone at what the settings name; return which.
+        """Point the link at an older slot, or if that is gone or damaged at what the settings name.
+
+        Returns:
+            What it points at.
 
         Raises:
             OSError: the disk refuses.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 
@@ -55,8 +56,6 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
         if (folder / "trust").is_dir():
             shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
         repository = open_repository(settings, Path(copy))
-        if repository is None:
-            raise UpdateError("the settings name no source of updates; see [updates] source")
         repository.trust.refresh()
         documents = find_releases(state.wanted, repository.trust) if state.wanted else {}
     found = [decode(Release, raw, str(kind)).reference for kind, raw in documents.items()]
@@ -80,7 +79,7 @@ def apply(
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
     wanted = Wanted(tuple(map(Reference.parse, releases or [])), follow)
-    _steer(load(config), Wish(wanted, retry=True))
+    _steer(load(config), Wish(wanted, retry=str(uuid4())))
 
 
 @app.command()

@@ -88,6 +88,8 @@ class State:
     """The process ended on purpose."""
     failed: tuple[str, ...] = ()
     """Slots that are not tried again until told so, latest last."""
+    retried: str = ""
+    """The last order to try them again that was obeyed."""
     highest: dict[str, str] = field(default_factory=dict)
     """The highest version that was committed of each line, such as `model/press`."""
     pinned: bool = False
@@ -119,8 +121,8 @@ class Wish:
     """Somebody wants something to run."""
 
     wanted: Wanted
-    retry: bool = False
-    """Also what failed before."""
+    retry: str = ""
+    """Names an order to try also what failed before, empty: none. Obeyed once: brokers repeat it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,15 +137,17 @@ def _started(state: State, event: Started) -> Step:
 
 
 def _wish(state: State, event: Wish) -> Step:
-    if state.wanted == event.wanted and not event.retry:
+    retry = event.retry not in ("", state.retried)
+    if state.wanted == event.wanted and not retry:
         failed_by_name = state.phase is Phase.ROLLED_BACK and not event.wanted.follow
         if failed_by_name or state.phase in PREPARING:
             return state, ()
     state = replace(state, wanted=event.wanted, candidate=None)
     if state.pinned:
         return _refuse(state, "pinned by hand"), ()
-    failed = () if event.retry else state.failed
-    return _resumed(replace(state, phase=Phase.CHECKING, reason="", failed=failed))
+    if retry:
+        state = replace(state, failed=(), retried=event.retry)
+    return _resumed(replace(state, phase=Phase.CHECKING, reason=""))
 
 
 def _found(state: State, event: Found) -> Step:
@@ -211,8 +213,12 @@ def _healthy(state: State, event: Healthy) -> Step:
 
 
 def _reverted(state: State, event: Reverted) -> Step:
+    meant = state.history[-1] if state.history else None
+    lost = "" if event.active == meant else "; the slot before it is gone or damaged as well"
     state = replace(state, phase=Phase.ROLLED_BACK, active=event.active, running=event.running)
-    return replace(_conclude(state, state.reason), candidate=None, history=state.history[:-1]), (Tidy(),)
+    return replace(_conclude(state, state.reason + lost), candidate=None, history=state.history[:-1]), (
+        Tidy(),
+    )
 
 
 def _rest(state: State, reason: str) -> State:

@@ -28,7 +28,7 @@ def load(path: Path) -> State:
         return _CODEC.validate_json(path.read_bytes()).state
     except FileNotFoundError:
         return State()
-    except ValidationError as error:
+    except (OSError, ValidationError) as error:
         log.error("update_state_damaged", path=str(path), reason=str(error)[:500])  # noqa: TRY400
         return State()
 

@@ -15,6 +15,7 @@ from agent.messaging.payload import Payload
 from agent.settings import Settings
 from agent.updates.actions import Parts, Repository, Station
 from agent.updates.course import Outcome, Phase, State, Wanted
+from agent.updates.floor import UntrustedError
 from agent.updates.probation import Terms, Vitals
 from agent.updates.release import Kind, Reference, Release
 from agent.updates.rollout import Rollout
@@ -23,7 +24,7 @@ from agent.updates.transports.https import Https
 from agent.updates.transports.mqtt import Broker
 from agent.updates.transports.transport import Transport
 from agent.updates.trial import Conditions, run_apart
-from agent.updates.trust import Trust
+from agent.updates.trust import Trust, require_root
 from agent.updates.updater import Updater
 
 _ENDS: Mapping[Phase, Literal["committed", "rolled_back", "refused"]] = {
@@ -52,25 +53,27 @@ def open_transport(settings: Settings) -> Transport | None:
     return Https(source.rstrip("/") + "/", settings.updates.tls)
 
 
-def open_repository(settings: Settings, folder: Path) -> Repository | None:
-    """Return the repository that the settings name, None if they name none.
+def open_repository(settings: Settings, folder: Path) -> Repository:
+    """Return the repository that the settings name.
 
     Args:
         settings: of this station.
         folder: where what is known of the repository is kept.
 
     Raises:
-        UpdateError: the root metadata that should be trusted cannot be read.
+        UpdateError: they name none, or the root metadata that should be trusted cannot be read.
     """
     transport = open_transport(settings)
     if transport is None:
-        return None
+        raise UpdateError("the settings name no source of updates; see [updates] source")
+    path = settings.updates.root
     try:
-        root = settings.updates.root.read_bytes()
+        root = path.read_bytes()
+        require_root(root)
     except OSError as error:
-        raise UpdateError(
-            f"{settings.updates.root}: {error.strerror}; copy 1.root.json of the repository there"
-        ) from error
+        raise UpdateError(f"{path}: {error.strerror}; copy 1.root.json of the repository there") from error
+    except UntrustedError as error:
+        raise UpdateError(f"{path}: {error}; copy 1.root.json of the repository there") from error
     trust = Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
     return Repository(trust, transport)
 
@@ -80,14 +83,19 @@ def open_updater(settings: Settings, station: Station) -> Updater:
 
     Raises:
         BusyError: another process has charge.
-        UpdateError: the trusted root cannot be read.
+        OSError: as of `Updater`.
     """
     updates = settings.updates
+    repository: Repository | str
+    try:
+        repository = open_repository(settings, folder_of(settings) / "trust")
+    except UpdateError as error:  # what was installed stays in use, and the way back stays open
+        repository = str(error)
     return Updater(
         folder_of(settings),
         Namespace.of(settings.station).base,
         station,
-        open_repository(settings, folder_of(settings) / "trust"),
+        repository,
         reserve_bytes=updates.reserve_bytes,
         terms=Terms(updates.probation_s, updates.probation_utterances),
         check_interval_s=updates.check_interval_s,
@@ -130,6 +138,13 @@ def wanted_of(desired: Desired) -> Wanted:
     )
     window = (desired.window.start, desired.window.end) if desired.window else None
     return Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
+
+
+def retry_of(desired: Desired) -> str:
+    """Name the message, the same way each time it comes, if it asks also for what failed here before."""
+    if not desired.retry:
+        return ""
+    return str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat()
 
 
 class Plant:

@@ -174,9 +174,10 @@ def digest_of(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def slot_digest(releases: Mapping[Kind, str]) -> str:
-    """Return the digest of a slot: of the digests of the releases in it."""
-    return digest_of(json.dumps(dict(releases), sort_keys=True).encode())
+def slot_digest(documents: Mapping[Kind, bytes]) -> str:
+    """Return the digest of a slot: of the digests of the release documents in it."""
+    digests = {kind: digest_of(raw) for kind, raw in documents.items()}
+    return digest_of(json.dumps(digests, sort_keys=True).encode())
 
 
 def order(version: str) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from agent import durable
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
-from agent.updates.release import Kind, Release, decode, digest_of, slot_digest
+from agent.updates.release import Kind, Release, decode, slot_digest
 
 SLOTS_KEPT = 3
 """With the one in use; fewer where space is short, but never without the one before it."""
@@ -51,27 +51,45 @@ class Store:
         """Take a slot into use, None for what the settings name: one rename or unlink.
 
         Raises:
-            UpdateError: there is no such slot.
+            UpdateError: as `releases`.
         """
         if slot is None:
             durable.remove(self._current)
             return
-        if not (self._slots / slot).is_dir():
-            raise UpdateError(f"{self._slots / slot}: there is no such slot")
+        self.releases(slot)
         durable.write_link(self._current, f"{self._slots.name}/{slot}")
 
     def part(self, slot: str | None, kind: Kind) -> Path | None:
-        """Return the folder of a slot's model or grammar, None where the settings name it."""
-        if slot is None or not (self._slots / slot / f"{kind}.json").exists():
+        """Return the folder of a slot's model or grammar, None where the settings name it.
+
+        Raises:
+            UpdateError: as `releases`.
+        """
+        if slot is None or kind not in self.releases(slot):
             return None
         return self._slots / slot / kind  # if it is gone, whoever loads it should fail
 
     def releases(self, slot: str | None) -> dict[Kind, bytes]:
-        """Return the release documents of a slot."""
+        """Return the release documents of a slot.
+
+        Raises:
+            UpdateError: there is no such slot, or they are not those it was built of: a part that a disk has
+                lost must not pass for one that the settings name.
+        """
         if slot is None:
             return {}
-        documents = {kind: self._slots / slot / f"{kind}.json" for kind in Kind}
-        return {kind: path.read_bytes() for kind, path in documents.items() if path.exists()}
+        folder = self._slots / slot
+        paths = {kind: folder / f"{kind}.json" for kind in Kind}
+        try:
+            documents = {kind: path.read_bytes() for kind, path in paths.items() if path.exists()}
+        except OSError as error:
+            raise UpdateError(f"{error.filename}: {error.strerror}") from error
+        if slot_digest(documents) != slot:
+            fault = "its release documents are damaged" if folder.is_dir() else "there is no such slot"
+            raise UpdateError(f"{folder}: {fault}")
+        for kind, raw in documents.items():
+            decode(Release, raw, f"{slot}/{kind}.json")  # a newer agent may have installed it
+        return documents
 
     def missing(self, releases: Iterable[Release]) -> list[FileEntry]:
         """Return the files that are not here yet, each once."""
@@ -122,7 +140,7 @@ class Store:
         Raises:
             UpdateError: a file is missing or damaged; a damaged one is removed, to be fetched again.
         """
-        slot = slot_digest({kind: digest_of(raw) for kind, raw in releases.items()})
+        slot = slot_digest(releases)
         folder, building = self._slots / slot, self._slots / (slot + durable.PARTIAL_SUFFIX)
         files = {
             f"{kind}/{name}": entry
@@ -130,7 +148,7 @@ class Store:
             for name, entry in decode(Release, raw, str(kind)).files.items()
         }
         if folder.is_dir():
-            if all(_is(folder / name, entry) for name, entry in files.items()):
+            if self._is_whole(slot, files):
                 return slot
             self._discard(folder)
         shutil.rmtree(building, ignore_errors=True)
@@ -169,6 +187,13 @@ class Store:
             held_by_slot = path.stat().st_nlink > 1
             if not held_by_slot and path.name not in needed:
                 path.unlink()
+
+    def _is_whole(self, slot: str, files: Mapping[str, FileEntry]) -> bool:
+        try:
+            self.releases(slot)
+        except UpdateError:
+            return False
+        return all(_is(self._slots / slot / name, entry) for name, entry in files.items())
 
     def _discard(self, slot: Path) -> None:
         """Rename first: half a slot must not look like one."""

@@ -132,6 +132,17 @@ class Trust:
         }
 
 
+def require_root(raw: bytes) -> None:
+    """See that this is root metadata, such as a power cut may have left empty.
+
+    Raises:
+        UntrustedError: it is not.
+    """
+    with _translated():
+        if not isinstance(Metadata.from_bytes(raw).signed, Root):
+            raise RepositoryError("it is no root metadata")
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn python-tuf's errors into ours."""

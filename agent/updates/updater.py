@@ -68,13 +68,13 @@ class Updater:
     """Keeps one station up to date.
 
     Making one counts a start of the process, and where a bundle on probation has ended the process too often
-    it points the link back: so make it before anything is loaded, and load `parts`.
+    or is damaged, it points the link back: so make it before anything is loaded, and load `parts`.
 
     Args:
         folder: of everything that updates keep. One process at a time holds it.
         name: of the station, for rollouts by share.
         station: the rest of the agent.
-        repository: None if the settings name none; then what is here can still be rolled back.
+        repository: or why there is none; then what is here can still be rolled back.
         reserve_bytes: of the disk, left free.
         terms: of probation.
         check_interval_s: how often to look again.
@@ -89,7 +89,7 @@ class Updater:
         folder: Path,
         name: str,
         station: Station,
-        repository: Repository | None,
+        repository: Repository | str,
         *,
         reserve_bytes: int = 0,
         terms: Terms | None = None,
@@ -97,6 +97,8 @@ class Updater:
     ) -> None:
         durable.make_folder(folder)
         self._lock = lock(folder)
+        self.lacking = repository if isinstance(repository, str) else ""
+        """Why there is no repository; empty if there is one."""
         self._file, self._requests = folder / "state.json", folder / "requests"
         self._name, self._station = name, station
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
@@ -115,7 +117,11 @@ class Updater:
 
     @property
     def parts(self) -> Parts:
-        """What is in use: what the station must start with."""
+        """What is in use: what the station must start with.
+
+        Raises:
+            UpdateError: it was damaged since this was made.
+        """
         return self._actions.parts(self._store.active())
 
     @property
@@ -124,7 +130,11 @@ class Updater:
         return self._idle.is_set()
 
     def step_back(self, reason: str) -> None:
-        """Go back at once, before `start`: what is in use cannot be loaded."""
+        """Go back at once, before `start`: what is in use cannot be loaded.
+
+        Raises:
+            OSError: the disk refuses.
+        """
         self._owed = self._at_once(Rollback(reason))
 
     def start(self, *, look: bool = True) -> None:
@@ -153,8 +163,8 @@ class Updater:
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
         os.close(self._lock)
 
-    def wish(self, wanted: Wanted, *, retry: bool = False) -> None:
-        """Ask for something to run. From any thread."""
+    def wish(self, wanted: Wanted, *, retry: str = "") -> None:
+        """Ask for something to run; `retry` as in `Wish`. From any thread."""
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
         self._tell(Wish(wanted, retry) if chosen else Withdraw())
 
@@ -172,18 +182,26 @@ class Updater:
 
     def _begin(self) -> tuple[Effect, ...]:
         active = self._store.active()
-        return self._at_once(Started(active, self._actions.running(active)))
+        try:
+            running, damage = self._actions.running(active), ""
+        except UpdateError as error:
+            running, damage = self.state.running, str(error)
+        effects = self._at_once(Started(active, running))
+        if damage and self._store.active() == active:
+            log.error("update_slot_damaged", reason=damage)
+            return self._at_once(Rollback(damage))
+        return effects
 
     def _at_once(self, event: Event) -> tuple[Effect, ...]:
-        """Take an event before the thread runs; a link that must go back goes back now."""
+        """Take an event before the thread runs: nothing is loaded, so to go back only the link must."""
         try:
             effects = self._take(event)
         except OSError as error:  # a station with a broken disk listens all the same
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
             self.state, effects = advance(self.state, event)
-        for effect in effects:
-            if isinstance(effect, Revert):
-                self._actions.point_back(effect.slot)
+        if isinstance(effect := next(iter(effects), None), Revert):
+            active = self._actions.point_back(effect.slot)
+            return self._at_once(Reverted(active, self._actions.running(active)))
         return effects
 
     def _run(self) -> None:

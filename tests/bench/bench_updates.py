@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.updates import updater as updater_module
+from agent.updates.actions import Repository
 from agent.updates.course import Phase
 from agent.updates.pack import pack_grammar, pack_model
 from agent.updates.probation import Terms
@@ -99,7 +100,7 @@ def _growth(folder: Path) -> list[dict[str, int]]:
         way = Counting(repository.public)
         updater = make_updater(folder / f"reader-{count}", repository, Obedient(), way)
         repository_view = updater._actions._repository
-        assert repository_view
+        assert isinstance(repository_view, Repository)
         repository_view.trust.refresh()
         updater.stop()
         server = [path.stat().st_size for path in repository.public.rglob("*") if path.is_file()]

@@ -13,6 +13,7 @@ from agent.health.snapshot import (
     SelfTestHealth,
     Snapshot,
     SystemHealth,
+    UpdatesHealth,
     Versions,
 )
 from agent.messaging.compose import health
@@ -27,6 +28,7 @@ WELL = Snapshot(
     recognizer=RecognizerHealth(real_time_factor=0.1, accepts_total=3, rejects_total={"background": 2}),
     self_test=SelfTestHealth(outcome="passed", age_seconds=50.0, runs_total={"passed": 1}),
     panel=PanelHealth(),
+    updates=UpdatesHealth(),
     link=LinkHealth(connected=True, since_seconds=59.0, reason=""),
     system=SystemHealth(
         cpu_ratio=0.2,
@@ -57,6 +59,7 @@ def test_a_well_station_has_no_fault() -> None:
         ("link", {"connected": False}, Fault.NO_LINK),
         ("recognizer", {"real_time_factor": 1.2}, Fault.TOO_SLOW),
         ("engine", {"fallback": True}, Fault.ENGINE_FALLBACK),
+        ("updates", {"fault": "/etc/voxline/root.json: No such file or directory"}, Fault.NO_UPDATES),
         ("system", {"memory_available_bytes": 2**20}, Fault.MEMORY_LOW),
         ("system", {"disk_free_bytes": 2**20}, Fault.DISK_LOW),
         ("system", {"temperature_celsius": {"soc": 99.0, "gpu": 40.0}}, Fault.HOT),

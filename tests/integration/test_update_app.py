@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 
 from agent.acoustics.bundle import MANIFEST_FILE, seal_bundle
-from agent.app import App
+from agent.app import App, Compiled
 from agent.audio.playback import Playback
+from agent.exchange import TakenOver
 from agent.messaging.contract import Desired, Inhibit, Release
 from agent.messaging.namespace import Namespace
+from agent.recognition.listener import Listener
 from agent.settings import Updates
+from agent.station import Ears
 from agent.updates import probation
 from agent.updates.pack import pack_grammar, pack_model
 from agent.updates.plant import Plant
@@ -167,6 +171,38 @@ def test_a_model_that_only_its_self_test_finds_out_goes_back_by_itself(
         good = self_tests(plant)["passed"]
         assert eventually(lambda: self_tests(plant)["passed"] > good, PATIENCE_S)
         assert stage.app._ears.version != f"{NAME}@9.1.0"
+
+
+def test_a_grammar_that_changes_while_a_model_waits_for_its_pause(tmp_path: Path) -> None:
+    """What was made for the old model must not hear with the new one, nor the old grammar stay."""
+    app = App(station_settings(1, tmp_path), Playback(Booth().blocks(), real_time=True))  # driven by hand
+    newer = Ears(app._settings, lambda _: None)
+    vocabulary = newer.load_vocabulary()
+    swapped = newer.listener(vocabulary)
+
+    def exchange(listener: Listener) -> None:
+        listener.exchange(swapped.stream, swapped.recognizer)
+
+    app._hearing.change(exchange)
+    reload(app)  # for what still hears, but behind the exchange
+    assert app._hearing.listener.recognizer is swapped.recognizer
+    assert app._reload_wanted
+
+    app._reload_wanted = False
+    app._take(TakenOver(vocabulary, newer))
+    assert app._reload_wanted  # in case the grammar was changed since the update read it
+    reload(app)
+    assert app._hearing.listener.recognizer is not swapped.recognizer
+    newer.engine.close()
+
+
+def reload(app: App) -> None:
+    """Let an app that does not run read its grammar, and a pause come."""
+    app._compile()
+    while not isinstance(item := app._inbox.get(0), Compiled):
+        pass
+    app._take(item)
+    app._hearing._apply_changes(time.monotonic())
 
 
 def self_tests(plant: Scada) -> dict[str, int]:

@@ -1,10 +1,10 @@
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone
 
 import pytest
 from pydantic import ValidationError
 
-from agent.messaging.contract import KINDS, Command, State, Status
+from agent.messaging.contract import KINDS, Command, Hours, State, Status
 from agent.messaging.namespace import Namespace
 from tests.messaging.examples import NAMESPACE, STATION, command
 
@@ -33,6 +33,13 @@ def test_times_travel_as_utc_and_without_zone_not_at_all() -> None:
     assert dict(message.user_properties)["time"] == "2026-11-23T08:00:00Z"
     with pytest.raises(ValidationError):
         State(time=NOW.replace(tzinfo=None), status=Status.ONLINE)
+
+
+def test_hours_are_of_the_local_clock_and_carry_no_zone() -> None:
+    assert Hours.model_validate_json('{"start": "22:00", "end": "05:00:30"}').start == time(22)
+    for hour in ("22:00:00Z", "22:00:00+01:00"):
+        with pytest.raises(ValidationError, match="without Z or an offset"):
+            Hours.model_validate_json(f'{{"start": "{hour}", "end": "05:00"}}')
 
 
 def test_only_commands_ask_for_an_answer() -> None:

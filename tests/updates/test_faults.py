@@ -47,7 +47,7 @@ def digest_in_use(folder: Path) -> str | None:
         return None
     place = folder / "store" / "slots" / slot
     documents = {kind: (place / f"{kind}.json").read_bytes() for kind in Kind}
-    assert slot == slot_digest({kind: sha256(raw).hexdigest() for kind, raw in documents.items()})
+    assert slot == slot_digest(documents)
     for kind, raw in documents.items():
         for name, entry in decode(Release, raw, kind).files.items():
             assert sha256((place / kind / name).read_bytes()).hexdigest() == entry.sha256

@@ -114,8 +114,26 @@ def test_a_bundle_that_is_worse_goes_and_is_not_tried_again_until_told_so() -> N
     assert run(state, Wish(want("2.0.0"))) == (state, [])
     again, _ = run(state, Wish(Wanted(follow="stable")), Found(candidate("2.0.0")))
     assert again.phase is Phase.REFUSED
-    told, effects = run(state, Wish(want("2.0.0"), retry=True), Found(candidate("2.0.0")))
+    told, effects = run(state, Wish(want("2.0.0"), retry="message 1"), Found(candidate("2.0.0")))
     assert (told.phase, effects[-1]) == (Phase.DOWNLOADING, Fetch(candidate("2.0.0")))
+
+
+def test_an_order_to_try_again_is_obeyed_once_however_often_it_is_repeated() -> None:
+    state, _ = run(committed("1.0.0"), *install("2.0.0"), Failed("slot-2.0.0", "deaf"))
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)))
+    order = Wish(want("2.0.0"), retry="message 1")
+    state, _ = run(state, order, *install("2.0.0")[1:], Failed("slot-2.0.0", "deaf"))
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)))
+    assert run(state, order) == (state, [])
+    assert run(state, Wish(want("2.0.0"), retry="message 2"))[0].phase is Phase.CHECKING
+
+
+def test_an_order_to_try_again_outlives_a_pin() -> None:
+    state, _ = run(committed("1.0.0"), *install("2.0.0"), Failed("slot-2.0.0", "deaf"))
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)), Pin(True))
+    order = Wish(want("2.0.0"), retry="message 1")
+    state, _ = run(state, order, Pin(False), order, Found(candidate("2.0.0")))
+    assert state.phase is Phase.DOWNLOADING
 
 
 def test_what_ran_here_is_never_followed_by_something_older() -> None:
@@ -133,6 +151,13 @@ def test_rolled_back_by_hand_it_stays_so() -> None:
     assert state.history == (None,)
     state, effects = run(state, Rollback("once more"))
     assert effects == [Revert(None)]
+
+
+def test_back_to_what_the_settings_name_because_the_slot_before_is_lost() -> None:
+    state, _ = run(committed("1.0.0", "2.0.0"), Rollback("by hand"), Reverted(None, ()))
+    assert (
+        state.outcomes[-1].reason == state.reason == "by hand; the slot before it is gone or damaged as well"
+    )
 
 
 def test_nothing_to_roll_back() -> None:
@@ -202,7 +227,7 @@ def test_withdrawn_before_it_was_in_use() -> None:
 versions = st.sampled_from(["1.0.0", "1.1.0", "2.0.0"])
 slots = versions.map(lambda version: f"slot-{version}")
 events: st.SearchStrategy[Event] = st.one_of(
-    st.builds(Wish, versions.map(want), st.booleans()),
+    st.builds(Wish, versions.map(want), st.sampled_from(["", "message 1", "message 2"])),
     st.builds(Found, versions.map(candidate)),
     st.builds(Trouble, st.just("trouble"), st.booleans()),
     st.builds(Fetched, slots), st.builds(Passed, slots), st.builds(Swapped, slots),

@@ -64,6 +64,24 @@ def test_a_disk_that_forgets_is_not_believed(store: Store, tmp_path: Path) -> No
     assert [entry.size_bytes for entry in store.missing([release])] == [7]
 
 
+@pytest.mark.parametrize("torn", [b"", b'{"kind"', None])
+def test_a_slot_whose_documents_are_not_those_it_was_built_of_is_none(
+    torn: bytes | None, store: Store, tmp_path: Path
+) -> None:
+    """Without its document the grammar of a slot would pass for one that the settings name."""
+    release, slot = make(store, "1.0.0")
+    document = tmp_path / "slots" / slot / "grammar.json"
+    document.unlink()
+    if torn is not None:
+        document.write_bytes(torn)
+    for use in (store.activate, store.releases, lambda slot: store.part(slot, Kind.GRAMMAR)):
+        with pytest.raises(UpdateError, match="documents are damaged"):
+            use(slot)
+    assert store.active() is None
+    assert store.build({Kind.GRAMMAR: release.encode()}) == slot
+    assert store.releases(slot) == {Kind.GRAMMAR: release.encode()}
+
+
 def test_old_slots_go_but_never_those_that_are_needed(store: Store, tmp_path: Path) -> None:
     slots = [make(store, f"{number}.0.0", own=bytes([number]) * 50)[1] for number in range(1, 7)]
     store.activate(slots[0])

@@ -1,5 +1,6 @@
 """`voxline update` on a station whose agent does not run, and on one whose agent does."""
 
+import errno
 import json
 import logging
 import os
@@ -11,8 +12,12 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from agent import durable
+from agent.errors import UpdateError
+from agent.exchange import Exchange
 from agent.settings import load
 from agent.updates import updater as updater_module
+from agent.updates.actions import Parts
 from agent.updates.cli import app
 from agent.updates.plant import folder_of
 from agent.updates.release import Channel
@@ -122,6 +127,54 @@ def test_what_is_not_there_is_refused(repository: ReleaseRepository) -> None:
     result = voxline("apply", "model/press/9.0.0")
     assert result.exit_code == 1
     assert "no such release" in result.output
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"signed": {}}'])
+def test_without_its_trusted_root_a_station_keeps_what_it_runs_and_says_so(
+    content: bytes | None, repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert repository
+    assert voxline("apply", "model/press/1.0.0").exit_code == 0
+    settings = load(tmp_path / "config.toml")
+    settings.updates.root.unlink()
+    if content is not None:
+        settings.updates.root.write_bytes(content)
+    loaded: list[Parts] = []
+    monkeypatch.setattr(Exchange, "_load", lambda _, parts: loaded.append(parts))
+    exchange = Exchange(settings, print, print)
+    exchange.load()
+    assert loaded[0].model
+    assert (loaded[0].model / "model.onnx").read_bytes() == b"weights"
+    assert "copy 1.root.json of the repository there" in exchange.health().fault
+    exchange.stop(on_purpose=True)
+    assert voxline("rollback").exit_code == 0
+    assert status()["running"] == []
+    refused = voxline("apply", "model/press/1.0.0")
+    assert (refused.exit_code, "copy 1.root.json" in refused.output) == (1, True)
+
+
+def test_a_broken_slot_and_a_disk_that_keeps_its_link(
+    repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the settings name is all that is left; but nobody should believe that this was meant."""
+    assert repository
+    assert voxline("apply", "model/press/1.0.0").exit_code == 0
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def load_parts(_: Exchange, parts: Parts) -> Parts:
+        if parts.model:
+            raise UpdateError("the model is damaged")
+        return parts
+
+    exchange = Exchange(load(tmp_path / "config.toml"), print, print)
+    monkeypatch.setattr(Exchange, "_load", load_parts)
+    monkeypatch.setattr(durable, "remove", refuse)
+    exchange.load()
+    assert "the model is damaged" in exchange.health().fault
+    assert "Read-only" in exchange.health().fault
+    exchange.stop(on_purpose=True)
 
 
 def test_an_agent_that_runs_takes_requests(repository: ReleaseRepository, tmp_path: Path) -> None:

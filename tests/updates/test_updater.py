@@ -1,10 +1,18 @@
+import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from agent.messaging.contract import Desired
+from agent.updates import memory
 from agent.updates import updater as updater_module
-from agent.updates.course import Phase
+from agent.updates.course import Phase, Rollback, State
+from agent.updates.plant import retry_of
 from agent.updates.probation import Terms, Vitals
+from agent.updates.repository import ReleaseRepository
+from agent.updates.requests import leave_request
+from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
 from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
 
@@ -32,5 +40,99 @@ def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
     assert not eventually(lambda: updater.state.phase is Phase.COMMITTED, 0.2)
     updater.observe(Vitals(62, utterances=3))
     assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
+    assert eventually(lambda: [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED])
     updater.stop()
-    assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
+
+
+def test_a_message_that_the_broker_repeats_is_known_again() -> None:
+    def named(**others: object) -> str:
+        message = {"time": "2026-11-23T08:00:00Z", "follow": "stable", "retry": True} | others
+        return retry_of(Desired.model_validate_json(json.dumps(message)))
+
+    first, second = ("01936b5e-0000-7000-8000-000000000001", "01936b5e-0000-7000-8000-000000000002")
+    assert named() == named() != named(time="2026-11-23T08:00:01Z")
+    assert named(id=first) == named(id=first) != named(id=second)
+    assert named(id=first, retry=False) == ""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> ReleaseRepository:
+    repository = make_repository(tmp_path / "repository")
+    for number in (1, 2, 3):
+        release(repository, f"grammar/press/{number}.0.0")
+    repository.publish()
+    return repository
+
+
+def install(updater: Updater, *versions: str) -> None:
+    """Bring an updater with a short probation to some releases, one after the other; it goes on working."""
+    updater.start()
+    for version in versions:
+        updater.wish(wanted(f"grammar/press/{version}"))
+        assert eventually(partial(has_committed, updater, f"grammar/press/{version}"))
+
+
+def has_committed(updater: Updater, reference: str) -> bool:
+    return updater.state.phase is Phase.COMMITTED and updater.state.running == wanted(reference).releases
+
+
+def tear(folder: Path, slot: str | None) -> None:
+    document = folder / "store" / "slots" / str(slot) / "grammar.json"
+    document.unlink()
+    document.write_bytes(b"{")
+
+
+def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
+    folder, station = tmp_path / "station", Obedient()
+    updater = make_updater(folder, repository, station, terms=Terms(0, 0))
+    install(updater, "1.0.0", "2.0.0", "3.0.0")
+    updater.stop()
+    first, second = updater.state.history[-2:]
+    tear(folder, updater.state.active)
+    for expected in (second, None):  # in a row: the second time the slot before is damaged as well
+        updater = make_updater(folder, repository, station, terms=Terms(0, 0))
+        assert updater.state.phase is Phase.ROLLED_BACK
+        assert updater.state.active == expected
+        assert "documents are damaged" in updater.state.reason
+        updater.stop()
+        tear(folder, first)
+        tear(folder, second)
+    assert updater.parts.grammar is None
+
+
+def test_however_many_slots_cannot_be_loaded_the_way_back_ends(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    """Slots share files: what a disk has spoilt in one it may have spoilt in those before."""
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    install(updater, "1.0.0", "2.0.0")
+    updater.stop()
+    station = Obedient()
+    updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
+    for left in (1, 0):
+        updater.step_back("it cannot be loaded")
+        assert (updater.parts.grammar is not None) == bool(left)
+    updater.start()
+    assert eventually(lambda: len(station.outcomes) == 2)
+    updater.stop()
+    assert not station.swaps  # it was loaded from the beginning
+    assert updater.state.phase is Phase.ROLLED_BACK
+
+
+def test_a_rollback_to_a_damaged_slot_is_one_swap(tmp_path: Path, repository: ReleaseRepository) -> None:
+    folder, station = tmp_path / "station", Obedient()
+    updater = make_updater(folder, repository, station, terms=Terms(0, 0))
+    install(updater, "1.0.0", "2.0.0")
+    tear(folder, updater.state.history[-1])
+    station.swaps.clear()
+    leave_request(folder / "requests", Rollback("by hand"))
+    assert eventually(lambda: updater.state.phase is Phase.ROLLED_BACK and updater.idle)
+    updater.stop()
+    assert len(station.swaps) == 1
+    assert updater.parts.grammar is None
+    assert "damaged" in updater.state.reason
+
+
+def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "state.json").mkdir()  # stands for a disk that fails to read it
+    assert memory.load(tmp_path / "state.json") == State()
