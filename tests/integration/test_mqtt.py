@@ -23,7 +23,7 @@ from agent.commands.events import Fate
 from agent.messaging.client import Link
 from agent.messaging.compose import health
 from agent.messaging.contract import Claim, MachineState, Reject, Response, State, Status
-from agent.messaging.inbound import Admitted, Arrival
+from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.messaging.session import Session
 from tests.health.test_report import WELL
@@ -426,17 +426,6 @@ def test_only_watched_machine_states_are_heard(mosquitto: Mosquitto) -> None:
                 scada.publish(f"{cell}/state/{name}", value, retain=True)
             assert eventually(lambda: "guard" in names()[2:])
             assert set(names()[2:]) == {"guard"}
-
-
-def test_a_broker_that_sends_what_nobody_asked_for_fills_no_memory() -> None:
-    heard: list[Admitted] = []
-    link = Link(mqtt(1), NAMESPACE, on_inbound=heard.append)
-    link.watch(frozenset({"door"}))
-    payload = MachineState(time=datetime.now(UTC), value=True).model_dump_json().encode()
-    for name in ("door", *(f"noise-{number}" for number in range(20))):
-        link._receive(Arrival(f"{NAMESPACE.cell}/state/{name}", payload, retain=False))
-    assert [message.name for message in heard] == ["door"]
-    assert link.health().refused_total == {"unknown_topic": 20}
 
 
 def test_stations_of_a_cell_hear_each_other_and_themselves(mosquitto: Mosquitto) -> None:
