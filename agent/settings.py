@@ -3,6 +3,7 @@
 Units stand in the names: `_s`, `_ms`, `_hz`, `_db`, `_bytes`. `config.example.toml` documents every field.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -38,6 +39,16 @@ def _topic_level(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_topic_level)]
 """One level of a topic, in any script."""
+
+
+def _host(name: str) -> str:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if not re.fullmatch(r"[^:/\s]+", name):
+            advice = 'write its name or address alone, such as "broker.plant"; `port` is a setting of its own'
+            raise ValueError(advice) from None
+    return name
 
 
 class Section(BaseModel):
@@ -181,7 +192,7 @@ class Tls(Section):
 class Mqtt(Section):
     """The broker, and how patient the station is with it."""
 
-    host: str = Field(default="localhost", min_length=1)
+    host: Annotated[str, AfterValidator(_host)] = "localhost"
     port: int = Field(default=1883, ge=1, le=65535)
     tls: Tls | None = None
     username: str | None = None
