@@ -14,17 +14,22 @@ app = typer.Typer(help="Check and show the settings of this station.", no_args_i
 
 @app.command()
 def check(config: ConfigPath = None, as_json: Json = False) -> None:
-    """Name every fault with its line, and what `voxline run` would refuse. Exit status 1 if there is any."""
-    from agent.preflight import refusals  # the parts that listen are what only this command pays for
+    """Name every fault with its line, and what `voxline run` would refuse. Exit status 1 if there is any.
 
+    What could run but is hardly meant is a hint, and changes no exit status.
+    """
+    from agent.preflight import hints, refusals  # the parts that listen are what only this command pays for
+
+    doubts: list[str] = []
     try:
-        faults = refusals(load(config))
+        settings = load(config)
+        faults, doubts = refusals(settings), hints(settings)
     except SettingsError as error:
         faults = str(error).splitlines()
     if as_json:
-        typer.echo(json.dumps({"ok": not faults, "faults": faults}, ensure_ascii=False))
+        typer.echo(json.dumps({"ok": not faults, "faults": faults, "hints": doubts}, ensure_ascii=False))
     else:
-        typer.echo("\n".join(faults) or "settings are fine")
+        typer.echo("\n".join([*(faults or ["settings are fine"]), *(f"hint: {doubt}" for doubt in doubts)]))
     raise typer.Exit(1 if faults else 0)
 
 

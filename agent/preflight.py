@@ -17,6 +17,9 @@ from agent.panel.panel import require_packages
 from agent.settings import Settings, Tls
 from agent.station import open_source
 
+TLS_PORT = 8883
+"""Registered for MQTT over TLS."""
+
 
 def refusals(settings: Settings) -> list[str]:
     """Say what the agent could not start or work with, found by the functions that it starts with itself.
@@ -53,6 +56,22 @@ def refusals(settings: Settings) -> list[str]:
         with _noted(faults, "[updates] root"):
             _require_readable(settings.updates.root)
     return faults
+
+
+def hints(settings: Settings) -> list[str]:
+    """Say what the agent would start with, but what is hardly meant."""
+    mqtt, found = settings.mqtt, []
+    if mqtt.port == TLS_PORT and not mqtt.tls:
+        found.append(
+            f"[mqtt] port = {TLS_PORT} is for encrypted links, but there is no [mqtt.tls]: "
+            "add the table, or set port = 1883"
+        )
+    if mqtt.username and not (mqtt.password or (mqtt.tls and mqtt.tls.certificate)):
+        found.append(
+            f'[mqtt] username = "{mqtt.username}" has neither password nor certificate: '
+            "put the secret file mqtt__password in place, or leave username out"
+        )
+    return found
 
 
 @contextlib.contextmanager

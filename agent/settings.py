@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -21,7 +30,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from agent.errors import SettingsError
-from agent.settings_faults import Origin, describe, unknown_names
+from agent.settings_faults import Origin, describe, unknown_names, unusable_secrets
 
 SYSTEM_FILE = Path("/etc/voxline/config.toml")
 SYSTEM_SECRETS = Path("/etc/voxline/secrets")
@@ -205,6 +214,13 @@ class Mqtt(Section):
     flat_values: bool = False
     """Also publish single values on topics of their own, for SCADA drivers that read no documents."""
 
+    @field_validator("password")
+    @classmethod
+    def _not_empty(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None and not password.get_secret_value():
+            raise ValueError("is empty; write the password, or leave it out")
+        return password
+
     @model_validator(mode="after")
     def _who(self) -> Self:
         if self.password is not None and self.username is None:
@@ -355,11 +371,14 @@ def _read(path: Path | None) -> Origin:
 
 
 def _build(kind: type[_S], data: Mapping[str, Any], origin: Origin) -> _S:
-    if unknown := unknown_names(Settings, origin):
-        raise SettingsError("\n".join(unknown))
     try:
+        if unknown := [*unknown_names(Settings, origin), *unusable_secrets(Settings, origin)]:
+            raise SettingsError("\n".join(unknown))
         return kind(**data)
     except ValidationError as error:
         raise SettingsError("\n".join(describe(kind, error, origin))) from error
-    except (PydanticSettingsError, OSError, UnicodeDecodeError) as error:
+    except OSError as error:  # only secret files are read here
+        advice = "let this user read the secret files, or name their folder in CREDENTIALS_DIRECTORY"
+        raise SettingsError(f"{error.filename}: {error.strerror}; {advice}") from error
+    except (PydanticSettingsError, UnicodeDecodeError) as error:
         raise SettingsError(f"environment or secret files in {origin.secrets}: {error}") from error

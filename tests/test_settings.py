@@ -154,6 +154,47 @@ def test_secret_file_is_read_and_masked(file: Path, tmp_path: Path) -> None:
         assert "**********" in shown.output
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mqtt_password", "no setting 'mqtt_password'; did you mean 'mqtt__password'?"),
+        ("password", "no setting 'password'; did you mean 'mqtt__password'?"),
+        ("mqqt__password", "no setting 'mqqt__password'; did you mean 'mqtt__password'?"),
+        ("tls", "no setting 'tls'; write section and setting, as in 'mqtt__password'"),
+        ("mqtt__pasword", "no setting [mqtt] pasword; did you mean 'password'?"),
+        ("mqtt__password/", "must be a file in this folder"),
+        ("mqtt__password@", "must be a file in this folder"),
+        ("mqtt__password", "[mqtt] password: is empty; write the password, or leave it out"),
+    ],
+    ids=["one line", "no section", "section", "nothing near", "field", "folder", "link", "empty"],
+)
+def test_no_secret_is_lost_without_a_word(file: Path, tmp_path: Path, name: str, said: str) -> None:
+    secret = tmp_path / "secrets" / name.rstrip("/@")
+    secret.parent.mkdir()
+    match name[-1]:
+        case "/":
+            secret.mkdir()
+        case "@":
+            (tmp_path / "elsewhere").write_text("s3cret")
+            secret.symlink_to(tmp_path / "elsewhere")
+        case _:
+            secret.write_text("\n")
+    assert f"{secret}: {said}" in faults(file, TEXT)
+
+
+def test_what_keeps_secrets_in_place_is_no_secret(file: Path, tmp_path: Path) -> None:
+    """A Kubernetes volume: hidden folders, and links to what lies in them."""
+    folder = tmp_path / "secrets"
+    (folder / "..2026").mkdir(parents=True)
+    (folder / "..2026" / "mqtt__password").write_text("s3cret")
+    (folder / "..data").symlink_to("..2026")
+    (folder / "mqtt__password").symlink_to("..data/mqtt__password")
+    file.write_text(TEXT)
+    password = load(file).mqtt.password
+    assert password is not None
+    assert password.get_secret_value() == "s3cret"
+
+
 def test_no_file_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="VOXLINE_CONFIG"):
         load(tmp_path / "nothing.toml")
@@ -289,6 +330,36 @@ def test_settings_that_cannot_be_read_are_a_fault_like_missing_ones(open_folder:
     file.touch(0o000)
     with without_rights():
         assert checked(file) == [f"{file}: Permission denied; {advice}"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_secrets_that_this_user_may_not_read_are_a_fault(open_folder: Path, mode: int) -> None:
+    folder, file = open_folder / "secrets", open_folder / "config.toml"
+    folder.mkdir()
+    (folder / "mqtt__password").write_text("s3cret")
+    file.write_text(TEXT)
+    folder.chmod(mode)
+    with without_rights():
+        (said,) = checked(file)
+    folder.chmod(0o755)
+    assert re.fullmatch(f"{folder}.*: Permission denied; let this user read the secret files, .*", said)
+
+
+def test_check_hints_at_a_broker_that_will_not_answer(file: Path, tmp_path: Path) -> None:
+    text = of_a_station(tmp_path)
+    for changed, said in (
+        (text.replace('username = "press-2"', "").replace("1883", "8883"), "port = 8883"),
+        (text, 'username = "press-2" has neither password nor certificate'),
+        (text.replace('username = "press-2"', ""), ""),
+        (text.replace('username = "press-2"', 'username = "press-2"\npassword = "x"'), ""),
+    ):
+        file.write_text(changed)
+        result = CliRunner().invoke(app, ["check", "-c", str(file), "--json"])
+        hints = json.loads(result.stdout.splitlines()[-1])["hints"]
+        assert result.exit_code == 0
+        assert [said in hint for hint in hints] == ([True] if said else [])
+        told = CliRunner().invoke(app, ["check", "-c", str(file)]).stdout
+        assert told.endswith("\n".join(["settings are fine", *(f"hint: {hint}" for hint in hints), ""]))
 
 
 @pytest.mark.parametrize("host", ["mqtt://broker", "broker:1883", "broker/", "my broker", "", "fd00::zz"])
