@@ -1,7 +1,7 @@
 """Before the agent starts: would it, with these settings?"""
 
 import contextlib
-import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +24,7 @@ TLS_PORT = 8883
 def refusals(settings: Settings) -> list[str]:
     """Say what the agent could not start or work with, found by the functions that it starts with itself.
 
-    Nothing is written, no port is taken and no lock, so that the agent may run meanwhile.
+    Nothing stays written, no port is taken and no lock, so that the agent may run meanwhile.
     """
     faults: list[str] = []
     recognition, tokens = settings.recognition, None
@@ -92,5 +92,8 @@ def _require_readable(*paths: Path | None) -> None:
 def _require_writable(folder: Path) -> None:
     """Refuse a folder that this user may not write to; what is missing the agent makes, in the one above."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise SettingsError(f"{there}: must be a folder that the agent's user may write to")
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        advice = "the agent's user must be able to write there"
+        raise SettingsError(f"{there}: {error.strerror}; {advice}") from error

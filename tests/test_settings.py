@@ -269,7 +269,11 @@ def test_check_names_missing_files() -> None:
             'type = "file"\npath = "{broken}"',
             r"\[audio\]: .*broken.yaml: cannot be read as sound",
         ),
-        ('state = "', 'state = "{broken}" # ', r"\[storage\] state: .*broken.yaml: must be a folder"),
+        (
+            'state = "',
+            'state = "{broken}" # ',
+            r"\[storage\] state: .*broken.yaml: Not a directory; the agent's user must",
+        ),
         ("[health]", '[mqtt.tls]\nca = "{broken}"\n[health]', r"\[mqtt.tls\] ca: "),
         ("# source = ", 'source = "/nowhere" # ', r"\[updates\] root: .*/etc/voxline/root.json"),
     ],
@@ -320,7 +324,10 @@ def test_check_names_what_this_user_may_not_touch(open_folder: Path) -> None:
     with without_rights():
         said = checked(file)
     assert any(line.startswith("[recognition] grammar: ") and "Permission denied" in line for line in said)
-    assert f"[storage] state: {state / 'audit'}: must be a folder that the agent's user may write to" in said
+    refused = (
+        f"[storage] state: {state / 'audit'}: Permission denied; the agent's user must be able to write there"
+    )
+    assert refused in said
 
 
 def test_settings_that_cannot_be_read_are_a_fault_like_missing_ones(open_folder: Path) -> None:
