@@ -212,14 +212,14 @@ class App:
             self._examined(result)
         snapshot = self._vitals.snapshot(now_s, self._vocabulary.version)
         self._updates.observe(snapshot)
-        faults = assess(snapshot)
+        faults = assess(snapshot, self._faults)
         self._hands.sync(now_s)
         self._panel.tick(now_s)
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
-            self._publish(compose.health(snapshot, datetime.now(UTC)))
+            self._publish(compose.health(snapshot, faults, datetime.now(UTC)))
             if self._metrics:
-                self._metrics.show(snapshot)
+                self._metrics.show(snapshot, faults)
         if faults != self._faults:
             self._faults = faults
             self._hands.degrade(faults)

@@ -7,22 +7,29 @@ import typer
 
 from agent.errors import SettingsError
 from agent.options import ConfigPath, Json
-from agent.settings import Settings, load
+from agent.settings import load
 
 app = typer.Typer(help="Check and show the settings of this station.", no_args_is_help=True)
 
 
 @app.command()
 def check(config: ConfigPath = None, as_json: Json = False) -> None:
-    """Name every fault with its line, and files that the settings name but nobody has."""
+    """Name every fault with its line, and what `voxline run` would refuse. Exit status 1 if there is any.
+
+    What could run but is hardly meant is a hint, and changes no exit status.
+    """
+    from agent.preflight import hints, refusals  # the parts that listen are what only this command pays for
+
+    doubts: list[str] = []
     try:
-        faults = missing_files(load(config))
+        settings = load(config)
+        faults, doubts = refusals(settings), hints(settings)
     except SettingsError as error:
         faults = str(error).splitlines()
     if as_json:
-        typer.echo(json.dumps({"ok": not faults, "faults": faults}, ensure_ascii=False))
+        typer.echo(json.dumps({"ok": not faults, "faults": faults, "hints": doubts}, ensure_ascii=False))
     else:
-        typer.echo("\n".join(faults) or "settings are fine")
+        typer.echo("\n".join([*(faults or ["settings are fine"]), *(f"hint: {doubt}" for doubt in doubts)]))
     raise typer.Exit(1 if faults else 0)
 
 
@@ -31,21 +38,6 @@ def show(config: ConfigPath = None, as_json: Json = False) -> None:
     """Print the settings that hold, after file, secrets and environment; secrets are masked."""
     settings = load(config).model_dump(mode="json", exclude_none=True)
     typer.echo(json.dumps(settings, indent=2, ensure_ascii=False) if as_json else _toml(settings))
-
-
-def missing_files(settings: Settings) -> list[str]:
-    """Name each file that the settings point to and that is not there."""
-    wanted = {
-        "[audio] path": getattr(settings.audio, "path", None),
-        "[recognition] grammar": settings.recognition.grammar,
-        "[recognition] bundle": settings.recognition.bundle,
-        "[updates] root": settings.updates.root if settings.updates.source else None,
-    }
-    for section, tls in {"mqtt": settings.mqtt.tls, "updates": settings.updates.tls}.items():
-        if tls:
-            files = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
-            wanted |= {f"[{section}.tls] {key}": path for key, path in files.items()}
-    return [f"{name}: no such file: {path}" for name, path in wanted.items() if path and not path.exists()]
 
 
 def _toml(tables: dict[str, Any], above: str = "") -> str:

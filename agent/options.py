@@ -7,6 +7,11 @@ import typer
 
 ConfigPath = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Settings file; else VOXLINE_CONFIG, else /etc/voxline/config.toml."),
+    typer.Option(
+        "--config",
+        "-c",
+        readable=False,  # whoever reads it says why it cannot be read, as of a missing one
+        help="Settings file; else VOXLINE_CONFIG, else /etc/voxline/config.toml.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

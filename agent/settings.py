@@ -3,6 +3,7 @@
 Units stand in the names: `_s`, `_ms`, `_hz`, `_db`, `_bytes`. `config.example.toml` documents every field.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -10,7 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -20,7 +30,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from agent.errors import SettingsError
-from agent.settings_faults import Origin, describe, unknown_names
+from agent.settings_faults import Origin, describe, unknown_names, unusable_secrets
 
 SYSTEM_FILE = Path("/etc/voxline/config.toml")
 SYSTEM_SECRETS = Path("/etc/voxline/secrets")
@@ -38,6 +48,16 @@ def _topic_level(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_topic_level)]
 """One level of a topic, in any script."""
+
+
+def _host(name: str) -> str:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        if not re.fullmatch(r"[^:/\s]+", name):
+            advice = 'write its name or address alone, such as "broker.plant"; `port` is a setting of its own'
+            raise ValueError(advice) from None
+    return name
 
 
 class Section(BaseModel):
@@ -181,7 +201,7 @@ class Tls(Section):
 class Mqtt(Section):
     """The broker, and how patient the station is with it."""
 
-    host: str = Field(default="localhost", min_length=1)
+    host: Annotated[str, AfterValidator(_host)] = "localhost"
     port: int = Field(default=1883, ge=1, le=65535)
     tls: Tls | None = None
     username: str | None = None
@@ -193,6 +213,13 @@ class Mqtt(Section):
 
     flat_values: bool = False
     """Also publish single values on topics of their own, for SCADA drivers that read no documents."""
+
+    @field_validator("password")
+    @classmethod
+    def _not_empty(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None and not password.get_secret_value():
+            raise ValueError("is empty; write the password, or leave it out")
+        return password
 
     @model_validator(mode="after")
     def _who(self) -> Self:
@@ -344,11 +371,14 @@ def _read(path: Path | None) -> Origin:
 
 
 def _build(kind: type[_S], data: Mapping[str, Any], origin: Origin) -> _S:
-    if unknown := unknown_names(Settings, origin):
-        raise SettingsError("\n".join(unknown))
     try:
+        if unknown := [*unknown_names(Settings, origin), *unusable_secrets(Settings, origin)]:
+            raise SettingsError("\n".join(unknown))
         return kind(**data)
     except ValidationError as error:
         raise SettingsError("\n".join(describe(kind, error, origin))) from error
-    except (PydanticSettingsError, OSError, UnicodeDecodeError) as error:
+    except OSError as error:  # only secret files are read here
+        advice = "let this user read the secret files, or name their folder in CREDENTIALS_DIRECTORY"
+        raise SettingsError(f"{error.filename}: {error.strerror}; {advice}") from error
+    except (PydanticSettingsError, UnicodeDecodeError) as error:
         raise SettingsError(f"environment or secret files in {origin.secrets}: {error}") from error

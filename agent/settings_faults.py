@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,28 @@ def unknown_names(root: type[BaseModel], origin: Origin) -> list[str]:
         if variable.startswith(origin.prefix) and delimiter and section not in root.model_fields:
             advice = _advice(section, root, root)
             faults.append(f"environment variable {variable}: no section '{section}'; {advice}")
+    return faults
+
+
+def unusable_secrets(root: type[BaseModel], origin: Origin) -> list[str]:
+    """Find secret files that pydantic-settings would pass over.
+
+    Raises:
+        OSError: the folder is there but may not be read.
+    """
+    try:
+        names = sorted(path.name for path in origin.secrets.iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    folder, faults = origin.secrets.resolve(), []
+    for name in names:
+        path = origin.secrets / name
+        if name.lower().partition(DELIMITER)[0] not in root.model_fields:
+            faults.append(f"{path}: no setting '{name}'; {_secret_advice(name.lower(), root)}")
+        elif not stat.S_ISREG(path.stat().st_mode) or folder not in path.resolve().parents:
+            faults.append(
+                f"{path}: must be a file in this folder, not a folder or a link that leads elsewhere"
+            )
     return faults
 
 
@@ -139,6 +162,17 @@ def _name(keys: Sequence[str]) -> str:
     if len(keys) < 2:
         return f"[{'.'.join(keys)}]"
     return f"[{'.'.join(keys[:-1])}] {keys[-1]}"
+
+
+def _secret_advice(name: str, root: type[BaseModel]) -> str:
+    names = [
+        f"{section}{DELIMITER}{key}"
+        for section, field in root.model_fields.items()
+        for model in _models(field.annotation)
+        for key in model.model_fields
+    ]
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{near[0]}'?" if near else "write section and setting, as in 'mqtt__password'"
 
 
 def _advice(key: str, parent: type[BaseModel], root: type[BaseModel]) -> str:

@@ -32,7 +32,8 @@ class Levels:
     clipping_ratio: float
     """Samples of the last second at full scale, 0 to 1."""
     noise_floor_dbfs: float
-    """The quietest 100 ms of the last 5 s (minimum statistics)."""
+    """The quietest 100 ms of the last 5 s (minimum statistics) without 10 ms of digital silence; if there are
+    none, as loud as the loudest: nothing is known to stand out."""
     snr_db: float
     """The loudest 100 ms of the last 5 s over that floor, the floor's own power taken off; -10 to 80 dB."""
 
@@ -61,8 +62,8 @@ class LevelMeter:
         if not self._powers:
             return Levels(LOWEST_DBFS, LOWEST_DBFS, 0.0, LOWEST_DBFS, LOWEST_SNR_DB)
         spans = list(self._spans)
-        floor = min(low for low, _ in spans)
         loudest = max(high for _, high in spans)
+        floor = min(loudest, *(low for low, _ in spans))
         return Levels(
             rms_dbfs=_db(math.fsum(self._powers) / len(self._powers)),
             peak_dbfs=_db((max(self._peaks) / FULL_SCALE) ** 2),
@@ -77,11 +78,13 @@ class LevelMeter:
         power = int(wide @ wide) / (len(frame) * FULL_SCALE**2)
         recent = [power, *islice(reversed(self._powers), _SMOOTH - 1)]
         smooth = math.fsum(recent) / len(recent)
+        # exact zeros are a gated or muted microphone, or the edge of a recording: no noise is so quiet
+        quiet = smooth if all(recent) else math.inf
         if self._in_span == 0:
-            self._spans.append((smooth, smooth))
+            self._spans.append((quiet, smooth))
         else:
             low, high = self._spans[-1]
-            self._spans[-1] = (min(low, smooth), max(high, smooth))
+            self._spans[-1] = (min(low, quiet), max(high, smooth))
         self._in_span = (self._in_span + 1) % _SPAN
         self._peaks.append(int(magnitude.max()))
         self._clipped.append(int(np.count_nonzero(magnitude >= _CLIPPED_AT)))
@@ -130,6 +133,4 @@ def _snr_db(loudest: float, floor: float) -> float:
     signal = loudest - floor
     if signal <= 0:
         return LOWEST_SNR_DB
-    if floor <= 0:
-        return HIGHEST_SNR_DB
     return min(HIGHEST_SNR_DB, max(LOWEST_SNR_DB, 10 * math.log10(signal / floor)))

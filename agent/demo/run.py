@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "models/bundles/voxline-en-zh"
 GRAMMAR = ROOT / "grammars/demo.yaml"
 STATION = Station(enterprise="acme", site="lyon", area="assembly", line="line1", cell="demo", id="station1")
-LONGEST_LINE_S = 10.0
+LONGEST_LINE_S = 12.0
 
 
 def run_demo(console: Console) -> bool:

@@ -14,6 +14,10 @@ from agent.audio.source import SAMPLE_RATE_HZ
 SCRIPT = Path(__file__).with_name("script.json")
 PAUSE_S = 2.0
 """Of room after each line: time to decide, to be answered and to be read."""
+ARRIVAL_S = 3.5
+"""Of room before a line that is said elsewhere than the last one: the meter shows the quietest of 5 s."""
+_EDGE = SAMPLE_RATE_HZ * 2 // 5
+"""Samples at each end of a recording in which nobody speaks."""
 _BLOCK = SAMPLE_RATE_HZ // 10
 
 
@@ -47,10 +51,24 @@ def play(script: Sequence[Line], folder: Path, begins: Callable[[Line], None]) -
     Raises:
         AudioError: a recording is missing or damaged.
     """
-    rng = np.random.default_rng(1)
+    rng, where = np.random.default_rng(1), ""
     for line in script:
-        speech = np.pad(read_audio(folder / line.file), (_BLOCK, round(PAUSE_S * SAMPLE_RATE_HZ)))
+        lead_s = ARRIVAL_S if where not in ("", line.where) else 0.0
+        where = line.where
+        recording = read_audio(folder / line.file)
+        speech = _in_room(recording, _BLOCK + round(lead_s * SAMPLE_RATE_HZ), round(PAUSE_S * SAMPLE_RATE_HZ))
         hiss = rng.normal(0, 3, len(speech))  # -80 dBFS: no converter is without
         scene = np.clip(speech + hiss, -32768, 32767).astype(np.int16)
         begins(line)
         yield from np.split(scene, range(_BLOCK, len(scene), _BLOCK))
+
+
+def _in_room(recording: NDArray[np.int16], before: int, after: int) -> NDArray[np.int16]:
+    """Let the noise of a recording go on around it: so many samples of its edges, played to and fro."""
+    return np.concatenate(
+        [
+            np.pad(recording[:_EDGE], (before, 0), mode="reflect"),
+            recording[_EDGE:-_EDGE],
+            np.pad(recording[-_EDGE:], (0, after), mode="reflect"),
+        ]
+    )

@@ -1,28 +1,28 @@
 """The health report for Prometheus: `GET /metrics` in its text format."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from agent.errors import SettingsError
-from agent.health.report import assess
+from agent.health.report import Fault
 from agent.health.snapshot import Snapshot, Versions
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SLOW_CLIENT_S = 5.0
 
 
-def exposition(snapshot: Snapshot) -> str:
-    """Write a snapshot in Prometheus' text format: `voxline_audio_snr_db 21.5`.
+def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
+    """Write a snapshot and its faults in Prometheus' text format: `voxline_audio_snr_db 21.5`.
 
     Text becomes labels of `voxline_info`, the keys of a mapping become labels of its metric, and what is not
     known is left out.
     """
     lines = ["# TYPE voxline_info gauge", _sample("voxline_info", _info(snapshot), 1)]
     lines += ["# TYPE voxline_fault gauge"]
-    lines += [_sample("voxline_fault", {"fault": fault.value}, 1) for fault in assess(snapshot)]
+    lines += [_sample("voxline_fault", {"fault": fault.value}, 1) for fault in faults]
     for name, value in _numbers("voxline", snapshot):
         kind = "counter" if name.endswith("_total") else "gauge"
         lines.append(f"# TYPE {name} {kind}")
@@ -80,9 +80,9 @@ class MetricsServer:
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Snapshot, faults: Iterable[Fault]) -> None:
         """Answer with this from now on."""
-        self._text = exposition(snapshot)
+        self._text = exposition(snapshot, faults)
 
     @property
     def text(self) -> str:

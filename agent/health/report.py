@@ -1,5 +1,6 @@
 """Judge a snapshot: what is wrong with the station. Pure."""
 
+from collections.abc import Collection
 from enum import StrEnum
 
 from agent.health.snapshot import Snapshot
@@ -7,6 +8,8 @@ from agent.health.snapshot import Snapshot
 FRAMES_LATE_S = 5.0
 DISK_LOW_BYTES = 100 * 2**20
 MEMORY_LOW_BYTES = 100 * 2**20
+TOO_SLOW, FAST_AGAIN = 1.0, 0.9
+"""Real-time factors. Between them a station stays what it is, or one around 1 would flap."""
 HOT_CELSIUS = 95.0
 """RK3568 throttles from about 95 degrees and stops at 115."""
 
@@ -37,9 +40,15 @@ class Fault(StrEnum):
     HOT = "hot"
 
 
-def assess(snapshot: Snapshot) -> tuple[Fault, ...]:
-    """List the faults, worst first; none means the station is well."""
+def assess(snapshot: Snapshot, before: Collection[Fault] = ()) -> tuple[Fault, ...]:
+    """List the faults, worst first; none means the station is well.
+
+    Args:
+        snapshot: to be judged.
+        before: the faults of the snapshot before it.
+    """
     audio, system = snapshot.audio, snapshot.system
+    too_slow_from = FAST_AGAIN if Fault.TOO_SLOW in before else TOO_SLOW
     present = {
         Fault.NO_AUDIO: audio.silent_for_seconds > FRAMES_LATE_S or not audio.source,
         Fault.AUDIO_STUCK: audio.stuck,
@@ -47,7 +56,7 @@ def assess(snapshot: Snapshot) -> tuple[Fault, ...]:
         Fault.SELF_TEST_FAILED: snapshot.self_test.outcome == "failed",
         Fault.NO_BUTTON: bool(snapshot.panel.button),
         Fault.NO_LINK: not snapshot.link.connected,
-        Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > 1.0,
+        Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > too_slow_from,
         Fault.ENGINE_FALLBACK: snapshot.engine.fallback,
         Fault.NO_UPDATES: bool(snapshot.updates.fault),
         Fault.MEMORY_LOW: system.memory_available_bytes < MEMORY_LOW_BYTES,

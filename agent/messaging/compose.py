@@ -1,6 +1,6 @@
 """Make payloads out of what the other rooms know. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from agent.commands.decision import Decision, Verdict
 from agent.commands.effects import AnswerSettled, Ask, DeliverySettled, InhibitChanged
 from agent.commands.order import Order
 from agent.grammar.schema import Scalar
-from agent.health.report import assess
+from agent.health.report import Fault
 from agent.health.selftest import Result
 from agent.health.snapshot import Snapshot
 from agent.messaging.contract import (
@@ -147,9 +147,8 @@ def meaning(command: str, slots: Mapping[str, Scalar]) -> Meaning:
     return Meaning(command=command, slots=dict(slots))
 
 
-def health(snapshot: Snapshot, now: datetime) -> Health:
-    """Judge a snapshot and put it into a report."""
-    faults = assess(snapshot)
+def health(snapshot: Snapshot, faults: Collection[Fault], now: datetime) -> Health:
+    """Put a snapshot and what it lacks, worst first, into a report."""
     return Health(
         time=now,
         quality=Quality.UNCERTAIN if snapshot.system.clock_synchronized is False else Quality.GOOD,

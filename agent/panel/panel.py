@@ -40,6 +40,7 @@ class Panel:
         post: Callable[[Pressed], None],
         before_sound: Callable[[float], None] | None,
     ) -> None:
+        require_packages(settings)
         self._speech = settings.speech
         self._lamp = _lamp(settings)
         self._player = _player(before_sound) if before_sound else None
@@ -98,7 +99,6 @@ def _button(settings: Settings, post: Callable[[Pressed], None]) -> Button | Non
         case Key() as key:
             return Button(lambda: KeyContact(key), post)
         case GpioButton() as line:
-            _require_gpiod("button")
 
             def contact() -> Contact:
                 from agent.panel.gpio import GpioContact
@@ -115,7 +115,6 @@ def _lamp(settings: Settings) -> Lamp | None:
         case Led() as led:
             return Lamp(lambda: SysLed(led))
         case GpioLine() as line:
-            _require_gpiod("lamp")
 
             def light() -> Light:
                 from agent.panel.gpio import GpioLight
@@ -125,10 +124,17 @@ def _lamp(settings: Settings) -> Lamp | None:
             return Lamp(light)
 
 
-def _require_gpiod(what: str) -> None:
-    try:
-        import gpiod  # noqa: F401 - only stations with wires have it
-    except ImportError as error:
-        raise SettingsError(
-            f"[panel.{what}] type = \"gpio\" needs gpiod: pip install 'voxline[gpio]'"
-        ) from error
+def require_packages(settings: Settings) -> None:
+    """See that what the panel takes is installed.
+
+    Raises:
+        SettingsError: a part takes a package that is not.
+    """
+    for what, part in {"button": settings.button, "lamp": settings.lamp}.items():
+        if isinstance(part, GpioLine):
+            try:
+                import gpiod  # noqa: F401 - only stations with wires have it
+            except ImportError as error:
+                raise SettingsError(
+                    f"[panel.{what}] type = \"gpio\" needs gpiod: pip install 'voxline[gpio]'"
+                ) from error

@@ -96,6 +96,22 @@ def test_noise_alone_has_no_snr() -> None:
     assert measure(noise(6)).snr_db < -5
 
 
+@pytest.mark.parametrize("gap_s", [0.05, 0.3, 2.0])
+def test_digital_silence_is_no_noise_floor(gap_s: float) -> None:
+    """The station's own tones, a noise gate, a muted microphone and a recording's edges are exact zeros."""
+    gap = np.zeros(round(16_000 * gap_s), np.int16)
+    levels = measure(np.concatenate([gap, noise(1, 100), noise(0.5, 1000), noise(0.5, 100), gap]))
+    assert levels.noise_floor_dbfs == pytest.approx(20 * math.log10(100 / 32768), abs=1.0)
+    assert levels.snr_db == pytest.approx(20, abs=1.5)
+
+
+def test_without_a_floor_nothing_stands_out() -> None:
+    gap = np.zeros(800, np.int16)
+    levels = measure(np.concatenate([gap, noise(0.05, 1000)] * 20))
+    assert levels.noise_floor_dbfs > 20 * math.log10(1000 / 32768) - 4
+    assert levels.snr_db == LOWEST_SNR_DB
+
+
 def test_louder_noise_is_followed_within_5_s_and_quieter_at_once() -> None:
     meter = LevelMeter()
     meter.update(noise(6, 100))

@@ -257,7 +257,7 @@ def crowd(port: int, first: int, count: int) -> None:
         link.start()
     while True:
         for number, link in enumerate(links):
-            link.publish(health(WELL, datetime.now(UTC)))
+            link.publish(health(WELL, (), datetime.now(UTC)))
             if number % 10 == 9:
                 time.sleep(10 / count)
 

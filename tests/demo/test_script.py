@@ -1,5 +1,6 @@
 """The script of the demonstration keeps what it promises; its judge tells right from wrong."""
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from agent.audio.levels import LevelMeter
 from agent.demo import show
 from agent.demo.run import BUNDLE, GRAMMAR
 from agent.demo.scada import Received
@@ -43,6 +45,21 @@ def test_playing_gives_every_line_and_a_pause() -> None:
     sound = np.concatenate(blocks).astype(float)
     assert len(sound) > 2 * 3 * 16_000
     assert np.abs(sound[-16_000:]).max() < 30 < np.abs(sound).max()
+
+
+@pytest.mark.parametrize("number", [n for n, line in enumerate(SCRIPT) if "SNR" in line.where])
+def test_noise_lies_around_a_line_as_it_does_under_it(number: int) -> None:
+    """What the meter shows is about what the script says, whatever was said elsewhere before it.
+
+    It compares the loudest 100 ms with the quietest, and machines clatter.
+    """
+    (claimed_db,) = map(int, re.findall(r"(\d+) dB SNR", SCRIPT[number].where))
+    meter, shown_db = LevelMeter(), []
+    for block in play(SCRIPT[number - 1 : number + 1], GOLDEN, lambda _: None):
+        meter.update(block)
+        shown_db.append(meter.levels().snr_db)
+    while_decided = shown_db[-25:]  # from before the recording ends to the end of the pause
+    assert claimed_db < min(while_decided) <= max(while_decided) < claimed_db + 25
 
 
 START = Line(file="a.opus", said="start", outcome="command", command="conveyor_start", slots={"conveyor": 3})

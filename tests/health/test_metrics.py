@@ -9,6 +9,7 @@ import pytest
 
 from agent.errors import SettingsError
 from agent.health.metrics import MetricsServer, exposition
+from agent.health.report import Fault
 from tests.health.test_report import WELL
 
 LINE = re.compile(
@@ -32,7 +33,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def test_every_number_of_the_snapshot_is_a_sample() -> None:
-    values = samples(exposition(WELL))
+    values = samples(exposition(WELL, ()))
     assert values["voxline_uptime_seconds"] == 60
     assert values["voxline_audio_frames_total"] == 6000
     assert values['voxline_recognizer_rejects_total{key="background"}'] == 2
@@ -46,7 +47,7 @@ def test_every_number_of_the_snapshot_is_a_sample() -> None:
 
 def test_text_follows_the_format_whatever_names_contain() -> None:
     odd = replace(WELL, audio=replace(WELL.audio, source='USB "best"\\mic\n2'))
-    lines = exposition(replace(odd, link=replace(odd.link, connected=False))).splitlines()
+    lines = exposition(odd, [Fault.NO_LINK]).splitlines()
     assert all(line.startswith("# TYPE ") or LINE.fullmatch(line) for line in lines), lines
     assert 'voxline_fault{fault="no_link"} 1.0' in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
@@ -54,16 +55,16 @@ def test_text_follows_the_format_whatever_names_contain() -> None:
 
 
 def test_scrape(server: MetricsServer) -> None:
-    server.show(WELL)
+    server.show(WELL, ())
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-        assert answer.read().decode() == exposition(WELL)
+        assert answer.read().decode() == exposition(WELL, ())
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5)
 
 
 def test_garbage_and_a_client_that_leaves_do_no_harm(server: MetricsServer) -> None:
-    server.show(WELL)
+    server.show(WELL, ())
     for content in (b"\0\xff" * 100 + b"\r\n\r\n", b""):
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(content)

@@ -43,7 +43,7 @@ NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 def test_a_well_station_has_no_fault() -> None:
     assert assess(WELL) == ()
-    report = health(WELL, NOW)
+    report = health(WELL, (), NOW)
     assert (report.status, report.quality, report.faults) == (Status.ONLINE, Quality.GOOD, ())
 
 
@@ -68,7 +68,7 @@ def test_a_well_station_has_no_fault() -> None:
 def test_each_fault_degrades(part: str, changes: dict[str, object], fault: Fault) -> None:
     snapshot = replace(WELL, **{part: replace(getattr(WELL, part), **changes)})
     assert assess(snapshot) == (fault,)
-    assert health(snapshot, NOW).status is Status.DEGRADED
+    assert health(snapshot, assess(snapshot), NOW).status is Status.DEGRADED
 
 
 def test_faults_come_worst_first() -> None:
@@ -81,11 +81,22 @@ def test_faults_come_worst_first() -> None:
     assert assess(snapshot) == (Fault.AUDIO_STUCK, Fault.NO_LINK, Fault.ENGINE_FALLBACK)
 
 
+def test_a_load_around_the_limit_is_told_once() -> None:
+    """Each change is a retained state and a report more."""
+    faults: tuple[Fault, ...] = ()
+    told = []
+    for load in (0.95, 1.01, 0.99, 1.02, 0.91, 1.0, 0.89, 0.95, 1.0, 1.01):
+        snapshot = replace(WELL, recognizer=replace(WELL.recognizer, real_time_factor=load))
+        faults = assess(snapshot, faults)
+        told.append(faults == (Fault.TOO_SLOW,))
+    assert told == [False, True, True, True, True, True, False, False, False, True]
+
+
 def test_a_free_running_clock_makes_times_uncertain() -> None:
     snapshot = replace(WELL, system=replace(WELL.system, clock_synchronized=False))
-    assert health(snapshot, NOW).quality is Quality.UNCERTAIN
+    assert health(snapshot, (), NOW).quality is Quality.UNCERTAIN
 
 
 def test_report_survives_the_wire() -> None:
-    report = health(WELL, NOW)
+    report = health(WELL, (), NOW)
     assert Health.model_validate_json(report.model_dump_json()) == report

@@ -205,7 +205,7 @@ def test_reports_wait_while_a_command_is_under_way(mosquitto: Mosquitto) -> None
         proxy.drip_bytes = 20
         outcome = link.command(command(4.0), "x", time.monotonic() + 4.0)
         for _ in range(7):
-            link.publish(health(WELL, datetime.now(UTC)))
+            link.publish(health(WELL, (), datetime.now(UTC)))
         assert outcome.result(5).fate is Fate.ACKNOWLEDGED
         proxy.drip_bytes = None
         scada.wait_for("/health", 7)

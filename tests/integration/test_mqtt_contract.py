@@ -53,7 +53,7 @@ def one_of_each() -> list[Payload]:
     now, order = datetime.now(UTC), command()
     return [
         State(time=now, status=Status.ONLINE, text="listening"),
-        health(WELL, now),
+        health(WELL, (), now),
         Accept(time=now, command_id=order.id, meaning=order.meaning, heard=order.heard),
         Reject(time=now, reason="background", heard=order.heard, meaning=Meaning(command="stop")),
         Question(

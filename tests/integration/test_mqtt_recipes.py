@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent.health.metrics import exposition
+from agent.health.report import Fault
 from agent.messaging.client import Link
 from agent.messaging.compose import health
 from agent.messaging.contract import Inhibit, Response, Talk
@@ -139,7 +140,7 @@ def complaints(folder: Path, dashboard: str) -> str:
 
 def test_dashboard_shows_only_metrics_that_exist() -> None:
     dashboard = json.loads((DOCS / "grafana.json").read_text())
-    text = exposition(replace(FULL, link=replace(FULL.link, connected=False)))
+    text = exposition(FULL, [Fault.NO_LINK])
     metrics = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
@@ -153,7 +154,7 @@ def test_dashboard_shows_only_metrics_that_exist() -> None:
 
 def test_telegraf_reads_only_fields_that_exist() -> None:
     config = tomllib.loads((DOCS / "telegraf.conf").read_text())
-    report = json.loads(health(FULL, datetime.now(UTC)).model_dump_json())
+    report = json.loads(health(FULL, (), datetime.now(UTC)).model_dump_json())
     (consumer,) = config["inputs"]["mqtt_consumer"]
     (document,) = consumer["json_v2"]
     datetime.fromisoformat(report[document["timestamp_path"]])

@@ -1,13 +1,18 @@
 import json
+import re
 from datetime import UTC, datetime, time, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from agent.grammar import load_grammar
+from agent.grammar.payload import render
 from agent.messaging.contract import KINDS, Command, Hours, State, Status
 from agent.messaging.namespace import Namespace
 from tests.messaging.examples import NAMESPACE, STATION, command
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
@@ -52,3 +57,12 @@ def test_only_commands_ask_for_an_answer() -> None:
 
 def test_every_command_has_an_id_of_its_own() -> None:
     assert len({command().id for _ in range(1000)}) == 1000
+
+
+def test_the_manual_shows_a_command_as_it_is_sent() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/mqtt/README.md").read_text(), re.DOTALL)
+    order = Command.model_validate_json(shown)
+    assert json.loads(order.model_dump_json()) == json.loads(shown)
+    spoken = load_grammar(ROOT / "grammars/demo.yaml").commands[order.meaning.command]
+    assert order.value == render(spoken.payload, order.meaning.slots)
+    assert json.dumps(order.value) in (ROOT / "README.md").read_text()

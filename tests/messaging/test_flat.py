@@ -27,7 +27,7 @@ def test_only_what_changed_is_given() -> None:
 def test_health_and_commands_become_values_with_their_quality() -> None:
     flat = FlatValues()
     free = replace(WELL, system=replace(WELL.system, clock_synchronized=False))
-    values = dict(flat.update(health(free, NOW)))
+    values = dict(flat.update(health(free, (), NOW)))
     assert values["accepts_total"].value == 3
     assert values["rejects_total"].value == 2
     assert values["engine"].value == "rknn"

@@ -1,0 +1,99 @@
+"""Before the agent starts: would it, with these settings?"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.acoustics.bundle import load_bundle
+from agent.acoustics.engines.choose import ChosenEngine
+from agent.commands.fit import require_fit
+from agent.errors import SettingsError, VoxlineError
+from agent.grammar.fault import refuse_errors
+from agent.grammar.lint import check
+from agent.grammar.load import load_grammar
+from agent.messaging.tls import tls_context
+from agent.panel.panel import require_packages
+from agent.settings import Settings, Tls
+from agent.station import open_source
+
+TLS_PORT = 8883
+"""Registered for MQTT over TLS."""
+
+
+def refusals(settings: Settings) -> list[str]:
+    """Say what the agent could not start or work with, found by the functions that it starts with itself.
+
+    Nothing stays written, no port is taken and no lock, so that the agent may run meanwhile.
+    """
+    faults: list[str] = []
+    recognition, tokens = settings.recognition, None
+    with _noted(faults, "[recognition] bundle"):
+        bundle = load_bundle(recognition.bundle)
+        tokens = bundle.manifest.tokens
+        with _noted(faults, "[recognition] engine"):
+            ChosenEngine(bundle, recognition.engine).close()
+    with _noted(faults, "[recognition] grammar"):
+        grammar = load_grammar(recognition.grammar)
+        refuse_errors(check(grammar, tokens))
+        require_fit(settings.commands, grammar)
+    with _noted(faults, "[audio]"):
+        open_source(settings).close()
+    with _noted(faults):
+        require_packages(settings.panel)
+    with _noted(faults, "[storage] state"):
+        for folder in (settings.storage.state, settings.storage.state / "audit"):
+            _require_writable(folder)
+    for section, tls in {"mqtt": settings.mqtt.tls, "updates": settings.updates.tls}.items():
+        if tls:
+            with _noted(faults, f"[{section}.tls] ca"):
+                _require_readable(tls.ca)
+                tls_context(Tls(ca=tls.ca))
+            with _noted(faults, f"[{section}.tls] certificate, key"):
+                _require_readable(tls.certificate, tls.key)
+                tls_context(Tls(certificate=tls.certificate, key=tls.key))
+    if settings.updates.source:
+        with _noted(faults, "[updates] root"):
+            _require_readable(settings.updates.root)
+    return faults
+
+
+def hints(settings: Settings) -> list[str]:
+    """Say what the agent would start with, but what is hardly meant."""
+    mqtt, found = settings.mqtt, []
+    if mqtt.port == TLS_PORT and not mqtt.tls:
+        found.append(
+            f"[mqtt] port = {TLS_PORT} is for encrypted links, but there is no [mqtt.tls]: "
+            "add the table, or set port = 1883"
+        )
+    if mqtt.username and not (mqtt.password or (mqtt.tls and mqtt.tls.certificate)):
+        found.append(
+            f'[mqtt] username = "{mqtt.username}" has neither password nor certificate: '
+            "put the secret file mqtt__password in place, or leave username out"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _noted(faults: list[str], setting: str = "") -> Iterator[None]:
+    """Add what is refused within to `faults`, a line for each, with the setting unless it names that."""
+    try:
+        yield
+    except (VoxlineError, OSError) as error:
+        faults += [f"{setting}: {line}" if setting else line for line in str(error).splitlines()]
+
+
+def _require_readable(*paths: Path | None) -> None:
+    """Raise `OSError`, which names the file, where one is missing or may not be read."""
+    for path in filter(None, paths):
+        path.open("rb").close()
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that this user may not write to; what is missing the agent makes, in the one above."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        advice = "the agent's user must be able to write there"
+        raise SettingsError(f"{there}: {error.strerror}; {advice}") from error
