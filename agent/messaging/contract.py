@@ -6,12 +6,11 @@ attributes in the user properties. Each payload class says on which channel it t
 """
 
 from collections.abc import Mapping
-from datetime import time as clock_time
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
+from pydantic import Field, JsonValue
 
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
@@ -28,7 +27,7 @@ from agent.health.snapshot import (
     Versions,
 )
 from agent.messaging.channel import Channel, Ear, Keep, Place
-from agent.messaging.payload import Part, Payload, Utc
+from agent.messaging.payload import Hour, Part, Payload, Utc
 
 
 class Status(StrEnum):
@@ -315,20 +314,6 @@ class Release(Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     version: str = Field(max_length=64)
-
-
-def _by_local_clock(hour: clock_time) -> clock_time:
-    if hour.tzinfo is not None:
-        raise ValueError("it is the station's local clock: write 22:00, without Z or an offset")
-    return hour
-
-
-Hour = Annotated[
-    clock_time,
-    AfterValidator(_by_local_clock),
-    # JSON Schema's own format `time` asks for an offset.
-    WithJsonSchema({"type": "string", "pattern": r"^\d\d:\d\d(:\d\d(\.\d+)?)?$"}),
-]
 
 
 class Hours(Part):

@@ -1,11 +1,11 @@
 """What every payload of the contract is and holds."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
 from uuid_utils.compat import uuid7
 
 from agent.messaging.channel import Channel
@@ -20,14 +20,28 @@ class Quality(StrEnum):
     BAD = "bad"
 
 
-def _utc(time: datetime) -> datetime:
+def _utc(moment: datetime) -> datetime:
     try:
-        return time.astimezone(UTC)
+        return moment.astimezone(UTC)
     except OverflowError as error:  # the first hours of year 1 and the last of 9999, in some time zone
         raise ValueError("lies outside the years 1 to 9999 in UTC") from error
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+def _by_local_clock(hour: time) -> time:
+    if hour.tzinfo is not None:
+        raise ValueError("it is the station's local clock: write 22:00, without Z or an offset")
+    return hour
+
+
+Hour = Annotated[
+    time,
+    AfterValidator(_by_local_clock),
+    # JSON Schema's own format `time` asks for an offset.
+    WithJsonSchema({"type": "string", "pattern": r"^\d\d:\d\d(:\d\d(\.\d+)?)?$"}),
+]
 
 
 class Part(BaseModel):
