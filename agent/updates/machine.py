@@ -216,9 +216,8 @@ def _reverted(state: State, event: Reverted) -> Step:
     meant = state.history[-1] if state.history else None
     lost = "" if event.active == meant else "; the slot before it is gone or damaged as well"
     state = replace(state, phase=Phase.ROLLED_BACK, active=event.active, running=event.running)
-    return replace(_conclude(state, state.reason + lost), candidate=None, history=state.history[:-1]), (
-        Tidy(),
-    )
+    state = replace(_conclude(state, state.reason + lost), candidate=None, history=state.history[:-1])
+    return state, (Tidy(),)
 
 
 def _rest(state: State, reason: str) -> State:
