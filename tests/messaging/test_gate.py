@@ -11,16 +11,17 @@ from agent.messaging.gate import Gate
 from agent.messaging.inbound import Admitted, Arrival
 from tests.messaging.examples import NAMESPACE
 
-TALK = Arrival(
-    NAMESPACE.topic(Talk), Talk(time=datetime.now(UTC), pressed=True).model_dump_json().encode(), retain=False
-)
+
+def talk() -> Arrival:
+    payload = Talk(time=datetime.now(UTC), pressed=True).model_dump_json().encode()
+    return Arrival(NAMESPACE.topic(Talk), payload, retain=False)
 
 
 def test_what_may_be_obeyed_goes_on_and_the_rest_is_counted() -> None:
     admitted: list[Admitted] = []
     gate = Gate(NAMESPACE, admitted.append)
-    gate.pass_on(TALK)
-    gate.pass_on(Arrival(TALK.topic, b"{}", retain=False))
+    gate.pass_on(talk())
+    gate.pass_on(Arrival(NAMESPACE.topic(Talk), b"{}", retain=False))
     assert [type(one.payload) for one in admitted] == [Talk]
     assert gate.refused == {"malformed": 1}
 
@@ -41,7 +42,7 @@ def test_a_full_inbox_is_a_flood() -> None:
         raise queue.Full
 
     gate = Gate(NAMESPACE, full)
-    gate.pass_on(TALK)
+    gate.pass_on(talk())
     assert gate.refused == {"flood": 1}
 
 
@@ -51,5 +52,5 @@ def test_a_message_that_the_judge_fails_on_is_refused(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(module, "judge", fail)
     gate = Gate(NAMESPACE, lambda _: pytest.fail("it was handed on"))
-    gate.pass_on(TALK)
+    gate.pass_on(talk())
     assert gate.refused == {"malformed": 1}
