@@ -230,6 +230,7 @@ def quantize(
     from agent.acoustics.bundle import load_bundle
     from models.recipe import formats as side
     from models.recipe.calibration_data import orders
+    from models.recipe.figures import write
     from models.recipe.quantize import STEM, Workplace, recipes
 
     bundle = load_bundle(folder)
@@ -241,7 +242,7 @@ def quantize(
         print(f"{len(bench.windows)} windows", flush=True)
     for name, recipe in missing.items():
         figures.formats[name] = bench.outcome(recipe, Workplace(python, CORPUS))
-        side.write(figures, out)
+        write(figures, out)
         print(f"{name}: done", flush=True)
     print(side.table(figures))
 

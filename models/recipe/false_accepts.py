@@ -7,7 +7,6 @@ that lets most pass; what the stricter points let pass of it is counted by their
 """
 
 import csv
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from agent.acoustics.bundle import Bundle, load_bundle
@@ -23,12 +21,12 @@ from agent.acoustics.engines.engine import Engine
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import Calibration
 from agent.audio.file import read_audio
-from agent.durable import write_file
 from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
 from models.recipe.calibrate import emissions, hear
+from models.recipe.figures import hears_as, read, write
 from models.recipe.negatives import Said
 from models.recipe.places import BUNDLES, CACHE
 
@@ -57,35 +55,20 @@ class Figures:
     """Of one bundle."""
 
     digest: str
-    """See `hears_as`."""
+    """By the operating point `low`."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each recording."""
     heard: dict[str, dict[str, list[Reading]]] = field(default_factory=dict)
     """Readings by grammar and recording."""
 
 
-_JSON = TypeAdapter(Figures)
-
-
-def read(path: Path, bundle: Bundle) -> Figures:
+def begun(path: Path, bundle: Bundle) -> Figures:
     """Read figures, or begin new ones.
 
     Raises:
         ValueError: there are figures, but of another bundle.
     """
-    digest = hears_as(bundle)
-    if not path.exists():
-        return Figures(digest)
-    figures = _JSON.validate_json(path.read_bytes())
-    if figures.digest != digest:
-        raise ValueError(f"{path}: its bundle is {figures.digest}, not {digest}: name another file")
-    return figures
-
-
-def hears_as(bundle: Bundle) -> str:
-    """Return what makes two bundles hear alike here: their model, and how it is judged at `low`."""
-    judged = bundle.manifest.operating_points.low.model_dump_json()
-    return hashlib.sha256((bundle.manifest.files["model.onnx"].sha256 + judged).encode()).hexdigest()
+    return read(path, Figures(hears_as(bundle, bundle.manifest.operating_points.low)))
 
 
 def hear_recordings(
@@ -122,7 +105,7 @@ def hear_recordings(
                 for h in hear(graphs[name], low, frame_s, heard)
                 if h.command
             ]
-        write_file(path, _JSON.dump_json(figures, indent=1) + b"\n")
+        write(figures, path)
         yield file.name
 
 
@@ -188,7 +171,7 @@ def main(
 ) -> None:
     """Count false accepts, and show the likeliest ones with what was really said."""
     bundle = load_bundle(folder)
-    figures = read(out, bundle)
+    figures = begun(out, bundle)
     graphs = {path.stem: compile_grammar(load_grammar(path), bundle.manifest.tokens) for path in grammars}
     engine = OnnxEngine(bundle)
     for name in hear_recordings(figures, out, bundle, engine, graphs, recordings, CACHE):

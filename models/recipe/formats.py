@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import log_softmax
-from agent.durable import write_file
 from agent.evaluation.commands import Score
 from models.recipe.calibrate import stream
 from models.recipe.calibration_data import Order
@@ -66,11 +65,6 @@ def read(path: Path, bundle: Bundle, hop_samples: int, every: int) -> Figures:
         if there != asked:
             raise ValueError(f"{path}: its {field} is {there}, not {asked}: name another file")
     return old
-
-
-def write(figures: Figures, path: Path) -> None:
-    """Write figures, whole or not at all."""
-    write_file(path, _JSON.dump_json(figures, indent=1) + b"\n")
 
 
 class Bench:

@@ -6,25 +6,23 @@ Every recording is heard once, with nothing refused; then each point refuses by 
 fitted or chosen here.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from agent.acoustics.bundle import Bundle, load_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import Calibration
-from agent.durable import write_file
 from agent.evaluation.commands import Trial, Verdict
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
 from models.recipe.calibrate import Negative, Positive, hear, permissive
 from models.recipe.calibration_data import SNRS_DB, Listening
+from models.recipe.figures import hears_as, read, write
 from models.recipe.mandarin import Mandarin
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
@@ -51,33 +49,9 @@ class Figures:
     """Of one bundle."""
 
     digest: str
-    """See `judged_as`."""
+    """By all operating points."""
     counts: dict[str, dict[str, Count]] = field(default_factory=dict)
     """By kind of recordings, by operating point."""
-
-
-_JSON = TypeAdapter(Figures)
-
-
-def judged_as(bundle: Bundle) -> str:
-    """Return what makes two bundles judge alike: their model and their operating points."""
-    points = bundle.manifest.operating_points.model_dump_json()
-    return hashlib.sha256((bundle.manifest.files["model.onnx"].sha256 + points).encode()).hexdigest()
-
-
-def read(path: Path, bundle: Bundle) -> Figures:
-    """Read figures, or begin new ones.
-
-    Raises:
-        ValueError: there are figures, but of another bundle.
-    """
-    digest = judged_as(bundle)
-    if not path.exists():
-        return Figures(digest)
-    figures = _JSON.validate_json(path.read_bytes())
-    if figures.digest != digest:
-        raise ValueError(f"{path}: its bundle is {figures.digest}, not {digest}: name another file")
-    return figures
 
 
 def points(bundle: Bundle) -> dict[str, Calibration]:
@@ -119,11 +93,12 @@ def judge(out: Path, bundle: Bundle, kinds: Iterable[tuple[str, Sounds]]) -> Non
     Raises:
         ValueError: the figures are of another bundle.
     """
-    figures = read(out, bundle)
+    new = Figures(hears_as(bundle, bundle.manifest.operating_points))
+    figures = read(out, new)
     for kind, sounds in kinds:
         if kind not in figures.counts:
             figures.counts[kind] = count(sounds, points(bundle), bundle.manifest.frame_samples / 16_000)
-            write_file(out, _JSON.dump_json(figures, indent=1) + b"\n")
+            write(figures, out)
             print(f"{kind}: done", flush=True)
     print(table(figures))
 

@@ -33,13 +33,13 @@ def test_a_command_among_hours_without_one_is_counted_once_and_kept(tmp_path: Pa
     graph = compile_grammar(load_grammar(REPOSITORY / "grammars/demo.yaml"), BUNDLE.manifest.tokens)
 
     def hear() -> list[str]:
-        figures = false_accepts.read(out, BUNDLE)
+        figures = false_accepts.begun(out, BUNDLE)
         everything = (figures, out, BUNDLE, OnnxEngine(BUNDLE), {"demo": graph}, recordings, tmp_path)
         return list(false_accepts.hear_recordings(*everything))
 
     assert hear() == ["flite-000.flac", "machines-000.flac"]
     assert hear() == []
-    figures = false_accepts.read(out, BUNDLE)
+    figures = false_accepts.begun(out, BUNDLE)
     hours = sum(figures.seconds.values()) / 3600
     header, _, row = false_accepts.table(figures, POINTS).splitlines()
     assert header == "| grammar | hours | low | normal | high | flite (at low) | machines (at low) |"
@@ -55,7 +55,7 @@ def test_figures_of_another_bundle_are_not_added_to(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     path.write_text('{"digest": "0123"}')
     with pytest.raises(ValueError, match=r"its bundle is 0123, not .*: name another file"):
-        false_accepts.read(path, BUNDLE)
+        false_accepts.begun(path, BUNDLE)
 
 
 def test_a_reading_passes_where_it_is_sure_and_alone_enough() -> None:

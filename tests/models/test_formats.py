@@ -14,7 +14,8 @@ from torch import Tensor  # noqa: E402
 from agent.acoustics.bundle import Bundle, load_bundle  # noqa: E402
 from models.recipe.calibration_data import orders  # noqa: E402
 from models.recipe.export import Deployed, framed  # noqa: E402
-from models.recipe.formats import Bench, Figures, divergence, read, table, write  # noqa: E402
+from models.recipe.figures import write  # noqa: E402
+from models.recipe.formats import Bench, Figures, divergence, read, table  # noqa: E402
 from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Block, Network  # noqa: E402
 from models.recipe.peers.compare import Grammars, contestant, count_orders  # noqa: E402
 from models.recipe.peers.contestants import Mode  # noqa: E402

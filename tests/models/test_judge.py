@@ -61,7 +61,7 @@ def test_figures_of_another_bundle_are_not_added_to(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     path.write_text('{"digest": "0123"}')
     with pytest.raises(ValueError, match=r"its bundle is 0123, not .*: name another file"):
-        judge.read(path, BUNDLE)
+        judge.judge(path, BUNDLE, [])
 
 
 def test_the_last_check_hears_labelled_commands_and_near_misses(
