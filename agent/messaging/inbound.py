@@ -24,7 +24,7 @@ class Refusal(StrEnum):
     EXPIRED = "expired"
     """Its time to live is over, or its time is too far from the station's clock."""
     MALFORMED = "malformed"
-    """Not JSON, or not what the contract says."""
+    """Not MQTT, not JSON, or not what the contract says."""
     FLOOD = "flood"
     """Too many messages wait already."""
 
@@ -38,6 +38,8 @@ class Arrival:
     retain: bool
     expiry_s: int | None = None
     """What the broker left of its time to live; None: it does not expire."""
+    malformed: bool = False
+    """Its packet cannot be read beyond the topic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | R
     if address is None:
         return Refusal.UNKNOWN_TOPIC
     kind, station, name = address
+    if arrival.malformed:
+        return Refusal.MALFORMED
     if len(arrival.payload) > MAX_INBOUND_BYTES:
         return Refusal.TOO_LARGE
     if arrival.retain and not kind.channel.retain:

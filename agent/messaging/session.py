@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode
+from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,6 +24,7 @@ from agent.messaging.channel import CONTENT_TYPE, MAX_INBOUND_BYTES
 from agent.messaging.inbound import Arrival
 from agent.messaging.namespace import Message
 from agent.messaging.tls import tls_context
+from agent.messaging.tolerant import TolerantClient
 from agent.settings import Mqtt
 
 CONNECT_TIMEOUT_S = 5.0
@@ -76,7 +77,7 @@ class Session:
         self._complaint = ""
         self._deliver = deliver
         self._acknowledge = acknowledge
-        self._client = client = _Client(client_id, release)
+        self._client = client = _Client(settings, client_id, self._on_malformed, release)
         client.on_log = self._on_log
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -86,9 +87,6 @@ class Session:
         client.max_inflight_messages_set(0)  # we keep to the broker's own limit
         will_properties = _properties(will, PacketTypes.WILLMESSAGE)
         client.will_set(will.topic, will.payload, will.qos, will.retain, will_properties)
-        if settings.username is not None:
-            password = settings.password.get_secret_value() if settings.password else None
-            client.username_pw_set(settings.username, password)
         try:
             self._open(settings, subscriptions)
         except LinkDownError:
@@ -208,19 +206,28 @@ class Session:
             )
         )
 
+    def _on_malformed(self, topic: str) -> None:
+        self._deliver(Arrival(topic, payload=b"", retain=False, malformed=True))
+
     def _on_publish(self, _client: Any, _data: Any, message_id: int, code: ReasonCode, _extra: Any) -> None:
         self._acknowledge(message_id, code)
 
 
-class _Client(paho.Client):
+class _Client(TolerantClient):
     """A client that decides about the second half of a QoS 2 publication.
 
     paho passes over what the broker answers to the first half, even a refusal, and releases at once. `PUBREC`
     has no callback, so this reaches into paho 2; the tests of refused and of late commands would notice.
     """
 
-    def __init__(self, client_id: str, release: Callable[[int], bool]) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        on_malformed: Callable[[str], None],
+        release: Callable[[int], bool],
+    ) -> None:
+        super().__init__(settings, client_id, on_malformed)
         self._release = release
 
     def _handle_pubrec(self) -> MQTTErrorCode:

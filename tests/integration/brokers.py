@@ -165,6 +165,22 @@ class Scada:
         return self.on(topic_end)
 
 
+def publish_malformed(port: int, topic: str, times: int = 1) -> None:
+    """Publish messages of a payload format that MQTT has not, which mosquitto keeps and passes on."""
+
+    def text(value: str) -> bytes:
+        return len(value).to_bytes(2, "big") + value.encode()
+
+    connect = text("MQTT") + b"\5\2\0\x3c" + b"\0" + text("evil")
+    publish = text(topic) + b"\0\1" + b"\2\1\2" + b"{}"
+    with socket.create_connection((HOST, port), timeout=5) as sock:
+        sock.sendall(b"\x10" + bytes([len(connect)]) + connect)
+        assert sock.recv(256)[0] == 0x20
+        for _ in range(times):
+            sock.sendall(b"\x33" + bytes([len(publish)]) + publish)
+            assert sock.recv(256)[0] == 0x40
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A running broker, open to everybody."""

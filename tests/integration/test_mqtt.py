@@ -27,7 +27,14 @@ from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.messaging.session import Session
 from tests.health.test_report import WELL
-from tests.integration.brokers import Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
+from tests.integration.brokers import (
+    Mosquitto,
+    Scada,
+    eventually,
+    mosquitto,
+    needs_mosquitto,
+    publish_malformed,
+)
 from tests.integration.chaos import ChaosProxy
 from tests.messaging.examples import NAMESPACE, command, mqtt
 
@@ -315,6 +322,21 @@ def test_flipped_bits_never_kill_the_link(mosquitto: Mosquitto) -> None:
             lambda: link.command(command(), "x", time.monotonic() + 1).result(3).fate is Fate.ACKNOWLEDGED,
             10,
         )
+
+
+def test_a_malformed_message_that_the_broker_retains_takes_no_station_off(mosquitto: Mosquitto) -> None:
+    heard: list[Admitted] = []
+    publish_malformed(mosquitto.port, f"{NAMESPACE.cell}/voice/press-9/state")
+    with (
+        Scada(mosquitto.port, "elsewhere") as scada,  # paho does not outlive what the station does
+        running(mosquitto.port, on_inbound=heard.append) as link,
+    ):
+        # More than a broker passes on at a time before they are acknowledged.
+        publish_malformed(mosquitto.port, f"{BASE}/talk", 25)
+        assert eventually(lambda: link.health().refused_total == {"malformed": 26})
+        scada.publish(f"{BASE}/response", response())
+        assert eventually(lambda: answers(heard) == 1)
+        assert link.health().connects_total == 1
 
 
 def test_a_failing_handler_is_counted_and_changes_nothing(mosquitto: Mosquitto) -> None:

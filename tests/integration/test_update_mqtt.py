@@ -23,7 +23,15 @@ from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.mqtt import MAX_WAITING, PIECE_BYTES, Broker, Server
 from agent.updates.transports.transport import Patience
-from tests.integration.brokers import HOST, Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
+from tests.integration.brokers import (
+    HOST,
+    Mosquitto,
+    Scada,
+    eventually,
+    mosquitto,
+    needs_mosquitto,
+    publish_malformed,
+)
 from tests.messaging.examples import mqtt
 from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
 
@@ -174,6 +182,17 @@ def ask(scada: Scada, response_topic: str, body: bytes) -> None:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.ResponseTopic = response_topic
     scada._client.publish(PIECE_REQUEST_TOPIC, body, 1, properties=properties).wait_for_publish(5)
+
+
+def test_malformed_messages_that_the_broker_retains_end_no_download(
+    mosquitto: Mosquitto, repository: ReleaseRepository
+) -> None:
+    publish_malformed(mosquitto.port, PIECE_REQUEST_TOPIC)
+    publish_malformed(mosquitto.port, f"{BASE}/update/piece")
+    with serving(mosquitto, repository.public):
+        way = Broker(mqtt(mosquitto.port), BASE, BRISK)
+        assert b"".join(way.read("metadata/timestamp.json"))
+        way.close()
 
 
 REQUEST = b'{"path":"metadata/timestamp.json","offset":0,"length":100}'

@@ -15,7 +15,6 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -24,6 +23,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalEr
 
 from agent.messaging.contract import PIECE_REQUEST_TOPIC, PIECE_TOPIC, PieceRequest
 from agent.messaging.tls import tls_context
+from agent.messaging.tolerant import TolerantClient
 from agent.settings import Mqtt
 from agent.updates.transports.folder import open_within
 from agent.updates.transports.transport import NOT_FOUND, Patience, Transport
@@ -181,10 +181,7 @@ def connect(settings: Mqtt, client_id: str, topic: str) -> paho.Client:
 
     limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     limits.MaximumPacketSize = _PACKET_BYTES
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
-    if settings.username is not None:
-        password = settings.password.get_secret_value() if settings.password else None
-        client.username_pw_set(settings.username, password)
+    client = TolerantClient(settings, client_id)
     if settings.tls:
         client.tls_set_context(tls_context(settings.tls))
     client.on_connect = subscribe
