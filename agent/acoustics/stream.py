@@ -1,8 +1,9 @@
 """From samples to log-probabilities: the model as a stateless window that slides over a stream.
 
-Every hop the engine hears the last window. Frames whose look-ahead is filled are *committed*: each is given
-out exactly once, in order. Newer ones are *provisional*: the next hop gives them again, better. The last ones
-that were committed before are given again as *revised*: this window hears them with more of what follows.
+Every hop, or sooner where asked (`hurry`), the engine hears the last window. Frames whose look-ahead is
+filled are *committed*: each is given out exactly once, in order. Newer ones are *provisional*: the next run
+gives them again, better. The last ones that were committed before are given again as *revised*: this window
+hears them with more of what follows.
 """
 
 from copy import copy
@@ -22,6 +23,8 @@ BACK_TOLERANCE_S = 0.5
 """Times may be corrected back by this much: no sound is lost by that, the first ones were too late."""
 REVISED_S = 0.72
 """So long a frame is revised: with a hop of 0.24 s by three windows. One brings less, eleven no more."""
+MOST_HURRY = 3
+"""So many times as often as each hop the engine may run."""
 CLOCK_TIME_CONSTANT_S = 10.0
 """How slowly frame times follow the drift between the sound card's clock and ours."""
 
@@ -101,6 +104,19 @@ class AcousticStream:
                 self._pending_gap_s += jump_s
         return emissions + self._feed(samples)
 
+    def hurry(self, frames: int) -> Emission | None:
+        """Run the engine once so many frames came since it ran, instead of when the hop is full.
+
+        The next hop begins there. None while fewer came, or less than a third of a hop.
+
+        Raises:
+            EngineError: see `push`.
+        """
+        whole = len(self._waiting) // self.manifest.frame_samples
+        samples = whole * self.manifest.frame_samples
+        ready = whole >= frames and samples * MOST_HURRY >= self.manifest.hop_samples
+        return self._hop(samples) if ready else None
+
     def copy(self) -> "AcousticStream":
         """Return an independent stream on the same engine that has heard the same."""
         other = copy(self)  # arrays are replaced, never changed in place
@@ -143,11 +159,14 @@ class AcousticStream:
         self._waiting = np.concatenate((self._waiting, samples))
         emissions: list[Emission] = []
         while len(self._waiting) >= self.manifest.hop_samples:
-            hop, self._waiting = np.split(self._waiting, [self.manifest.hop_samples])
-            self._heard += len(hop)
-            self._window = np.concatenate((self._window, hop))[len(hop) :]
-            emissions.append(self._run(self._front_end.push(hop)))
+            emissions.append(self._hop(self.manifest.hop_samples))
         return emissions
+
+    def _hop(self, samples: int) -> Emission:
+        hop, self._waiting = np.split(self._waiting, [samples])
+        self._heard += samples
+        self._window = np.concatenate((self._window, hop))[samples:]
+        return self._run(self._front_end.push(hop))
 
     def _run(self, rows: NDArray[np.float32]) -> Emission:
         m = self.manifest

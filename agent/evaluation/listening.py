@@ -1,5 +1,6 @@
 """Recordings heard as the station hears: streamed, window by window, with whatever noise is asked for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from agent.acoustics.engines.engine import Engine
 from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import AcousticStream
 from agent.audio.mixing import mix
+from agent.audio.source import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from agent.grammar.graph import Graph
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
@@ -31,10 +33,10 @@ class Ear:
     def listen(self, samples: NDArray[np.int16]) -> list[Hypothesis]:
         """Return every utterance of a recording; time 0 is its first sample."""
         listener = self.listener()
-        block = self.bundle.manifest.hop_samples
-        heard = []
-        for start in range(0, len(samples), block):
-            heard += listener.hear(samples[start : start + block], start / 16_000)
+        heard, at = [], 0
+        for frame in frames(samples):
+            heard += listener.hear(frame, at / SAMPLE_RATE_HZ)
+            at += len(frame)
         return heard
 
     def listener(self) -> Listener:
@@ -42,6 +44,12 @@ class Ear:
         manifest = self.bundle.manifest
         recognizer = Recognizer(self.graph, self.calibration, manifest.frame_samples / 16_000)
         return Listener(AcousticStream(manifest, self.engine), recognizer)
+
+
+def frames(samples: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
+    """Cut a recording into what a microphone gives at a time."""
+    for start in range(0, len(samples), FRAME_SAMPLES):
+        yield samples[start : start + FRAME_SAMPLES]
 
 
 def in_room(

@@ -5,12 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent.audio.file import read_audio
 from agent.evaluation.commands import Trial
-from agent.evaluation.listening import Ear
+from agent.evaluation.listening import Ear, frames
 from agent.evaluation.statistics import Rate, Share
 from agent.recognition.hypothesis import Hypothesis
 
@@ -67,20 +64,15 @@ def hear_negatives(
         AudioError: a file is damaged.
     """
     listener = ear.listener()
-    block = ear.bundle.manifest.hop_samples
     samples_heard = 0
     heard = []
     for file in files:
-        for samples in _blocks(read_audio(file), block):
+        for samples in frames(read_audio(file)):
             hypotheses = listener.hear(samples, samples_heard / 16_000)
             heard += [FalseAccept(str(file), hypothesis) for hypothesis in hypotheses]
             samples_heard += len(samples)
         progress(file, samples_heard / 16_000 / 3600)
     return Negatives(samples_heard / 16_000 / 3600, tuple(heard))
-
-
-def _blocks(samples: NDArray[np.int16], length: int) -> list[NDArray[np.int16]]:
-    return [samples[start : start + length] for start in range(0, len(samples), length)]
 
 
 def trade_off(negatives: Negatives, trials: Sequence[Trial], thresholds: Sequence[float]) -> list[TradeOff]:

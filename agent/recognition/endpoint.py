@@ -76,14 +76,10 @@ BEGUN_SOUNDS = 5
 def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     """Look at the newest frame: is an utterance over?"""
     tokens, background = decoder.tokens, decoder.background
-    finish = next(decoder.finishes(), None)
+    finish, behind = _best_finish(decoder)
     best = int(tokens.score.argmax()) if len(tokens.score) else None
-    behind = np.inf
-    if best is not None and finish and finish.score > 0:
-        behind = float(tokens.score[best]) - finish.score
     if finish and behind <= SLACK:
-        wait = _wait_after(decoder, finish, patience)
-        if min(finish.quiet, background.quiet_frames) < wait:
+        if _frames_left(decoder, finish, patience) > 0:
             return None
         spoken_on = finish.quiet - background.quiet_frames > patience.final
         return Endpoint(Ending.SPOKEN_ON if spoken_on else Ending.COMPLETE, finish, finish.quiet)
@@ -97,10 +93,30 @@ def find_endpoint(decoder: Decoder, patience: Patience) -> Endpoint | None:
     return None
 
 
+def frames_left(decoder: Decoder, patience: Patience) -> int | None:
+    """Return how many more frames without a sound may end the sentence that is finished; None: none is."""
+    finish, behind = _best_finish(decoder)
+    return _frames_left(decoder, finish, patience) if finish and behind <= SLACK else None
+
+
+def _best_finish(decoder: Decoder) -> tuple[Finish | None, float]:
+    """Return the best finished sentence, and how far it is behind the best unfinished one, nats."""
+    finish = next(decoder.finishes(), None)
+    if finish is None or finish.score <= 0:
+        return finish, np.inf
+    return finish, float(decoder.tokens.score.max()) - finish.score
+
+
+def _frames_left(decoder: Decoder, finish: Finish, patience: Patience) -> int:
+    return _wait_after(decoder, finish, patience) - min(finish.quiet, decoder.background.quiet_frames)
+
+
 def _wait_after(decoder: Decoder, finish: Finish, patience: Patience) -> int:
     unfinished = decoder.unfinished(finish.score - TIE)
     if not len(unfinished):
         return patience.final
+    if finish.quiet < patience.settled:
+        return patience.settled
     # what follows is looked at only where it matters: between the two waits
-    near_end = patience.settled <= finish.quiet < patience.may_continue
-    return patience.settled if near_end and decoder.settled(finish, unfinished) else patience.may_continue
+    settled = finish.quiet < patience.may_continue and decoder.settled(finish, unfinished)
+    return patience.settled if settled else patience.may_continue

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.acoustics.stream import AcousticStream
+from agent.acoustics.stream import AcousticStream, Emission
 from agent.audio.levels import LevelMeter, Levels
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
@@ -83,9 +83,15 @@ class Listener:
         while self._recent[0][1] < time_s - REHEARD_S:
             self._recent.popleft()
         hypotheses = []
-        for emission in self.stream.push(samples, time_s):
+        for emission in self.stream.push(samples, time_s) or self._between_hops():
             hypotheses += self.recognizer.push(emission)
         return [self._with_levels(hypothesis) for hypothesis in hypotheses]
+
+    def _between_hops(self) -> list[Emission]:
+        """Hear what came since the last hop if that may end what was said."""
+        left = self.recognizer.frames_left
+        emission = None if left is None else self.stream.hurry(left)
+        return [emission] if emission else []
 
     def _with_levels(self, hypothesis: Hypothesis) -> Hypothesis:
         levels = self.levels

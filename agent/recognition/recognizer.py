@@ -16,7 +16,7 @@ from agent.errors import BundleError
 from agent.grammar.graph import Graph
 from agent.recognition.confidence import EVIDENCE, WordFit, fit_words, objection, probability, uncertainty
 from agent.recognition.decoder import Decoder, Finish
-from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint
+from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint, frames_left
 from agent.recognition.hindsight import Hindsight
 from agent.recognition.hypothesis import Alternative, HeardWord, Hypothesis, Reject
 from agent.recognition.network import build_network
@@ -64,6 +64,8 @@ class Recognizer:
         self._last_s = -np.inf
         self._deaf_until_s = -np.inf
         """Sound before this belongs to an utterance that has been reported."""
+        self.frames_left: int | None = None
+        """After so many more without a sound what was said is over; None: no sentence is finished."""
 
     @property
     def idle(self) -> bool:
@@ -134,11 +136,13 @@ class Recognizer:
 
     def _drop(self) -> None:
         """Drop every sentence begun so far."""
+        self.frames_left = None
         self._decoder.reset()
         self._settled.reset()
 
     def _look_ahead(self, provisional: Frames) -> Hypothesis | None:
         """End a sentence early where the provisional frames are already sure of it."""
+        self.frames_left = None
         score = self._decoder.tokens.score
         if not len(score) or score.max() <= 0:
             return None
@@ -149,6 +153,7 @@ class Recognizer:
             if endpoint:
                 hypothesis = self._describe(ahead, endpoint, time_s, newest)
                 return hypothesis if hypothesis and hypothesis.reject is None else None
+        self.frames_left = frames_left(ahead, self._patience)
         return None
 
     def _describe(

@@ -262,23 +262,22 @@ def calibrate(
     from models.recipe.mandarin import Mandarin
 
     bundle = load_bundle(folder)
-    frame_s = bundle.manifest.frame_samples / 16_000
     listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
     orders = list(listening.orders())
-    base = fit.choose_penalties(orders, frame_s, print)
+    base = fit.choose_penalties(orders, print)
     folders = [SPEECH / name for name in ("train/libri", "noise")]
     grammars = [REPOSITORY / "tests/grammars/coffee.yaml", REPOSITORY / "grammars/demo.yaml"]
     near_misses = list(listening.near_misses(grammar_clips))
     without = list(listening.other_sound(folders, grammars))
-    real = list(fit.commands(base, orders, frame_s, real=True))
-    made_up = list(fit.commands(base, listening.grammar_clips(grammar_clips), frame_s, real=False))
-    near = list(fit.other_sound(base, near_misses, frame_s, fit.RIGHT))
-    other = list(fit.other_sound(base, without, frame_s, fit.WRONG))
+    real = list(fit.commands(base, orders, real=True))
+    made_up = list(fit.commands(base, listening.grammar_clips(grammar_clips), real=False))
+    near = list(fit.other_sound(base, near_misses, fit.RIGHT))
+    other = list(fit.other_sound(base, without, fit.WRONG))
     print(f"{len(real)} readings of {len(orders)} orders, {len(near)} of {len(near_misses)} near misses")
-    hours = sum(negative.hours for negative in without)
+    hours = sum(negative.recording.hours for negative in without)
     print(f"{len(other)} readings of {hours:.2f} h without a command")
     weights = fit.fit_weights([*real, *made_up, *near, *other])
-    weights["mandarin"] = fit.shift(weights, list(Mandarin(listening).examples(base, frame_s)))
+    weights["mandarin"] = fit.shift(weights, list(Mandarin(listening).examples(base)))
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]
     manifest["operating_points"] = fit.operating_points(base, weights)

@@ -4,27 +4,20 @@ Labelled commands say what must be heard, hours of other sound say what must not
 over all of it; its frames are kept in the cache, so that everything after that takes minutes.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product, starmap
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from agent.acoustics.bundle import Bundle
-from agent.acoustics.engines.engine import Engine
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Calibration, Manifest
-from agent.acoustics.stream import AcousticStream, Emission, Frames
-from agent.audio.levels import levels_at
+from agent.acoustics.manifest import Calibration
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.grammar.graph import Graph
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
-from agent.recognition.recognizer import Recognizer
 from models.recipe import logistic
+from models.recipe.remembering import Recording
 
 BLANK_PENALTIES = (2.0, 3.0, 4.0)
 LOOP_PENALTIES = (4.0,)
@@ -42,55 +35,6 @@ def permissive(blank_penalty: float, loop_penalty: float) -> Calibration:
     )
 
 
-def emissions(bundle: Bundle, engine: Engine, samples: NDArray[np.int16], cache: Path) -> list[Emission]:
-    """Return all that the model says of a recording, from the cache if it is there."""
-    digest = hashlib.sha256(
-        bundle.manifest.files["model.onnx"].sha256.encode() + samples.tobytes()
-    ).hexdigest()
-    path = cache / "emissions-revised" / f"{digest[:32]}.npz"
-    if not path.exists():
-        heard = list(stream(bundle.manifest, engine, samples))
-        parts = [frames for each in heard for frames in (each.committed, each.provisional, each.revised)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(
-            partial,
-            lengths=[len(frames) for frames in parts],
-            log_probs=np.concatenate([frames.log_probs for frames in parts]).astype(np.float16),
-            times_s=np.concatenate([frames.times_s for frames in parts]),
-        )
-        partial.rename(path)
-    with np.load(path) as stored:
-        cuts = np.cumsum(stored["lengths"])[:-1]
-        log_probs = np.split(stored["log_probs"].astype(np.float32), cuts)
-        times_s = np.split(stored["times_s"], cuts)
-    frames = [Frames(*pair) for pair in zip(log_probs, times_s, strict=True)]
-    width = bundle.manifest.frame_samples
-    return [
-        Emission(committed, provisional, revised, levels_at(samples, _samples(committed), width))
-        for committed, provisional, revised in zip(frames[::3], frames[1::3], frames[2::3], strict=True)
-    ]
-
-
-def _samples(frames: Frames) -> NDArray[np.int64]:
-    return np.rint(frames.times_s * SAMPLE_RATE_HZ).astype(np.int64)
-
-
-def stream(manifest: Manifest, engine: Engine, samples: NDArray[np.int16]) -> Iterator[Emission]:
-    """Yield what a station's stream says of a recording, shape [n], 16 kHz."""
-    station, hop = AcousticStream(manifest, engine), manifest.hop_samples
-    for start in range(0, len(samples), hop):
-        yield from station.push(samples[start : start + hop], start / SAMPLE_RATE_HZ)
-
-
-def hear(
-    graph: Graph, calibration: Calibration, frame_s: float, heard: Iterable[Emission]
-) -> list[Hypothesis]:
-    """Search stored emissions."""
-    recognizer = Recognizer(graph, calibration, frame_s)
-    return [hypothesis for emission in heard for hypothesis in recognizer.push(emission)]
-
-
 @dataclass(frozen=True, slots=True)
 class Positive:
     """A recording of a command."""
@@ -99,11 +43,11 @@ class Positive:
     snr_db: float | None
     label: Label
     graph: Graph
-    heard: list[Emission]
+    recording: Recording
 
-    def trial(self, calibration: Calibration, frame_s: float) -> Trial:
+    def trial(self, calibration: Calibration) -> Trial:
         """Hear it with a calibration."""
-        hypotheses = hear(self.graph, calibration, frame_s, self.heard)
+        hypotheses = self.recording.hear(self.graph, calibration)
         return Trial(self.file, self.snr_db, self.label, tuple(hypotheses))
 
 
@@ -112,17 +56,14 @@ class Negative:
     """Sound that holds no command of the graph."""
 
     graph: Graph
-    heard: list[Emission]
-    hours: float
+    recording: Recording
 
 
-def choose_penalties(
-    positives: Sequence[Positive], frame_s: float, say: Callable[[str], None]
-) -> Calibration:
+def choose_penalties(positives: Sequence[Positive], say: Callable[[str], None]) -> Calibration:
     """Return the grid point that hears the most commands, with nothing refused."""
     exact = {}
     for calibration in starmap(permissive, product(BLANK_PENALTIES, LOOP_PENALTIES)):
-        verdicts = [positive.trial(calibration, frame_s).verdict for positive in positives]
+        verdicts = [positive.trial(calibration).verdict for positive in positives]
         exact[verdicts.count(Verdict.EXACT)] = calibration
         penalties = f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}"
         say(f"{penalties}: {verdicts.count(Verdict.EXACT)} of {len(positives)} exact")
@@ -156,24 +97,20 @@ POINTS = {
 }
 
 
-def commands(
-    base: Calibration, positives: Iterable[Positive], frame_s: float, real: bool
-) -> Iterator[Example]:
+def commands(base: Calibration, positives: Iterable[Positive], real: bool) -> Iterator[Example]:
     """Hear commands with nothing refused."""
     for positive in positives:
         wanted = (positive.label.command, positive.label.slots)
-        for hypothesis in positive.trial(base, frame_s).accepted:
+        for hypothesis in positive.trial(base).accepted:
             right = (hypothesis.command, dict(hypothesis.slots)) == wanted
             anchor = right and real and positive.snr_db is None
             yield Example(hypothesis, right, RIGHT if right else WRONG, anchor)
 
 
-def other_sound(
-    base: Calibration, negatives: Iterable[Negative], frame_s: float, importance: float
-) -> Iterator[Example]:
+def other_sound(base: Calibration, negatives: Iterable[Negative], importance: float) -> Iterator[Example]:
     """Hear sound without commands with nothing refused."""
     for negative in negatives:
-        for hypothesis in hear(negative.graph, base, frame_s, negative.heard):
+        for hypothesis in negative.recording.hear(negative.graph, base):
             if hypothesis.reject is None:
                 yield Example(hypothesis, right=False, importance=importance)
 

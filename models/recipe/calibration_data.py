@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine
-from agent.acoustics.stream import Emission
 from agent.audio.file import read_audio
 from agent.evaluation.commands import Label, read_labels
 from agent.evaluation.listening import in_room
 from agent.evaluation.rejects import find_audio
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
-from models.recipe.calibrate import Negative, Positive, emissions
+from models.recipe.calibrate import Negative, Positive
 from models.recipe.corpus import rows
 from models.recipe.noise import synthesize
+from models.recipe.remembering import Recording
 
 REPOSITORY = Path(__file__).parents[2]
 UNSEEN_NOISE = ("007_helicopter", "003_sea_waves")
@@ -50,7 +50,7 @@ def orders(speech: Path, snrs_db: Sequence[float | None], every: int = 1) -> Ite
 
 
 class Listening:
-    """Runs the model once over everything, and keeps what it said in `cache`."""
+    """Everything that a bundle is calibrated and judged by; what the model says of it is kept in `cache`."""
 
     def __init__(self, bundle: Bundle, engine: Engine, speech: Path, cache: Path) -> None:
         self.bundle, self.speech, self._engine, self._cache = bundle, speech, engine, cache
@@ -63,18 +63,18 @@ class Listening:
         """Yield strangers ordering coffee, clean and in unseen noise."""
         graph = self.graph(REPOSITORY / "tests/grammars/coffee.yaml")
         for order in orders(self.speech, snrs_db):
-            yield Positive(order.file, order.snr_db, order.label, graph, self.hear(order.sound))
+            yield Positive(order.file, order.snr_db, order.label, graph, self.recording(order.sound))
 
     def grammar_clips(self, folder: Path) -> Iterator[Positive]:
         """Yield synthetic commands of grammars from a folder that `synthesize speak` filled."""
         for row, graph, sound in self._spoken(folder, "grammar"):
             label = Label.model_validate_json(row["label"])
-            yield Positive(row["path"], None, label, graph, self.hear(sound))
+            yield Positive(row["path"], None, label, graph, self.recording(sound))
 
     def near_misses(self, folder: Path) -> Iterator[Negative]:
         """Yield sentences of the same folder that are one sound away from a command."""
         for _, graph, sound in self._spoken(folder, "near"):
-            yield Negative(graph, self.hear(sound), len(sound) / 16_000 / 3600)
+            yield Negative(graph, self.recording(sound))
 
     def _spoken(self, folder: Path, kind: str) -> Iterator[tuple[dict[str, str], Graph, NDArray[np.int16]]]:
         """Yield the manifest's rows of a kind, in a quiet room."""
@@ -89,13 +89,12 @@ class Listening:
         graphs = [self.graph(grammar) for grammar in grammars]
         for folder in folders:
             for piece in _pieces(folder):
-                heard = self.hear(piece)
                 for graph in graphs:
-                    yield Negative(graph, heard, len(piece) / 16_000 / 3600)
+                    yield Negative(graph, self.recording(piece))
 
-    def hear(self, sound: NDArray[np.int16]) -> list[Emission]:
-        """Return what the model says of a recording, shape [n], 16 kHz."""
-        return emissions(self.bundle, self._engine, sound, self._cache)
+    def recording(self, sound: NDArray[np.int16]) -> Recording:
+        """Take a recording, shape [n], 16 kHz."""
+        return Recording(self.bundle, self._engine, sound, self._cache)
 
 
 def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:

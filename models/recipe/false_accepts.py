@@ -25,10 +25,10 @@ from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
-from models.recipe.calibrate import emissions, hear
 from models.recipe.figures import hears_as, read, write
 from models.recipe.negatives import Said
 from models.recipe.places import BUNDLES, CACHE
+from models.recipe.remembering import Recording
 
 POINTS = ("low", "normal", "high")
 
@@ -91,18 +91,17 @@ def hear_recordings(
         folder: recordings, a stream of its own each.
         cache: of the recipe; keeps what the model said.
     """
-    low, frame_s = bundle.manifest.operating_points.low, bundle.manifest.frame_samples / 16_000
+    low = bundle.manifest.operating_points.low
     for file in sorted(find_audio(folder), key=lambda file: file.stem.rpartition("-")[2]):  # the kinds mixed
         missing = [name for name in graphs if file.name not in figures.heard.setdefault(name, {})]
         if not missing:
             continue
-        sound = read_audio(file)
-        heard = emissions(bundle, engine, sound, cache)
-        figures.seconds[file.name] = len(sound) / 16_000
+        recording = Recording(bundle, engine, read_audio(file), cache)
+        figures.seconds[file.name] = len(recording.samples) / 16_000
         for name in missing:
             figures.heard[name][file.name] = [
                 Reading(h.text, h.start_s, h.probability, h.margin, h.reject is not None)
-                for h in hear(graphs[name], low, frame_s, heard)
+                for h in recording.hear(graphs[name], low)
                 if h.command
             ]
         write(figures, path)

@@ -12,12 +12,11 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import log_softmax
 from agent.evaluation.commands import Score
-from models.recipe.calibrate import stream
 from models.recipe.calibration_data import Order
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline
 from models.recipe.quantize import Compiled, Recipe, Workplace
-from models.recipe.replay import Answered, Collector
+from models.recipe.replay import Answered, Collector, stream
 
 SNRS_DB: tuple[float | None, ...] = (None, 6.0)
 

@@ -68,12 +68,14 @@ class Fresh:
             bed = None if snr_db is None else self._beds[index % len(self._beds)]
             sound = in_room(self._spoken(text, index), bed, snr_db, seed=SEED + index)
             label = Label.model_validate_json(text.label)
-            yield Positive(f"{index}", snr_db, label, self._graph(text.kind), self._listening.hear(sound))
+            yield Positive(
+                f"{index}", snr_db, label, self._graph(text.kind), self._listening.recording(sound)
+            )
 
     def _near_misses(self) -> Iterator[Negative]:
         for index, text in enumerate(texts("near", NEAR_MISSES)):
             sound = in_room(self._spoken(text, index), None, None, seed=SEED + index)
-            yield Negative(self._graph(text.kind), self._listening.hear(sound), len(sound) / 16_000 / 3600)
+            yield Negative(self._graph(text.kind), self._listening.recording(sound))
 
     def _spoken(self, text: Text, index: int) -> Sound:
         """Say it in one of the rooms."""

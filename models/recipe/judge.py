@@ -20,7 +20,7 @@ from agent.acoustics.manifest import Calibration
 from agent.evaluation.commands import Trial, Verdict
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
-from models.recipe.calibrate import Negative, Positive, hear, permissive
+from models.recipe.calibrate import Negative, Positive, permissive
 from models.recipe.calibration_data import SNRS_DB, Listening
 from models.recipe.figures import hears_as, read, write
 from models.recipe.mandarin import Mandarin
@@ -69,11 +69,11 @@ def refuse(heard: Hypothesis, limits: Calibration) -> Hypothesis:
     return replace(heard, probability=sure, reject=objection(heard.evidence, heard.margin, sure, limits))
 
 
-def count(sounds: Sounds, limits: Mapping[str, Calibration], frame_s: float) -> dict[str, Count]:
+def count(sounds: Sounds, limits: Mapping[str, Calibration]) -> dict[str, Count]:
     """Hear recordings of one kind, and count them at each point."""
     verdicts: dict[str, list[Verdict]] = {name: [] for name in limits}
     for sound in sounds:
-        heard = tuple(hear(sound.graph, limits[NOTHING_REFUSED], frame_s, sound.heard))
+        heard = tuple(sound.recording.hear(sound.graph, limits[NOTHING_REFUSED]))
         for name, point in limits.items():
             judged = tuple(refuse(one, point) for one in heard)
             if isinstance(sound, Positive):
@@ -97,7 +97,7 @@ def judge(out: Path, bundle: Bundle, kinds: Iterable[tuple[str, Sounds]]) -> Non
     figures = read(out, new)
     for kind, sounds in kinds:
         if kind not in figures.counts:
-            figures.counts[kind] = count(sounds, points(bundle), bundle.manifest.frame_samples / 16_000)
+            figures.counts[kind] = count(sounds, points(bundle))
             write(figures, out)
             print(f"{kind}: done", flush=True)
     print(table(figures))

@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 from agent.acoustics.manifest import Calibration
-from agent.acoustics.stream import Emission
 from agent.audio.file import read_audio
 from agent.evaluation.commands import Label
 from agent.evaluation.listening import in_room
@@ -24,6 +23,7 @@ from models.recipe import calibrate
 from models.recipe.calibrate import Example, Negative, Positive
 from models.recipe.calibration_data import Listening
 from models.recipe.corpus import rows
+from models.recipe.remembering import Recording
 
 SPELLED = {word: str(value) for value, words in enumerate(DIGITS["zh"]) for word in words}
 COMMANDS = {
@@ -86,32 +86,32 @@ class Mandarin:
         self._spoken = recordings(listening.speech)
         self._everything = graph(self._spoken, self._tokens)
 
-    def examples(self, base: Calibration, frame_s: float) -> Iterator[Example]:
+    def examples(self, base: Calibration) -> Iterator[Example]:
         """Hear all but the numbers, longer than any that a station is told, with nothing refused."""
         for kind in COMMANDS:
             if kind != "dial":
-                yield from calibrate.commands(base, self.commands(kind), frame_s, real=False)
-        yield from calibrate.other_sound(base, self.unknown(), frame_s, calibrate.RIGHT)
-        yield from calibrate.other_sound(base, self.news(), frame_s, calibrate.WRONG)
+                yield from calibrate.commands(base, self.commands(kind), real=False)
+        yield from calibrate.other_sound(base, self.unknown(), calibrate.RIGHT)
+        yield from calibrate.other_sound(base, self.news(), calibrate.WRONG)
 
     def commands(self, kind: str) -> Iterator[Positive]:
         """Hear one kind of what he asks for."""
-        for one, heard, _ in self._heard(kind):
+        for one, recording in self._recordings(kind):
             label = Label(command=kind, slots={kind: one.value})
-            yield Positive(one.file, None, label, self._everything, heard)
+            yield Positive(one.file, None, label, self._everything, recording)
 
     def unknown(self) -> Iterator[Negative]:
         """Hear songs and places, each with a grammar that has all of them but the one that is said."""
         for kind in ("play", "go"):
-            for one, heard, hours in self._heard(kind):
-                yield Negative(graph(self._spoken, self._tokens, one.value), heard, hours)
+            for one, recording in self._recordings(kind):
+                yield Negative(graph(self._spoken, self._tokens, one.value), recording)
 
     def news(self) -> Iterator[Negative]:
         """Hear what is no command at all."""
-        for _, heard, hours in islice(self._heard("news"), MOST_NEWS):
-            yield Negative(self._everything, heard, hours)
+        for _, recording in islice(self._recordings("news"), MOST_NEWS):
+            yield Negative(self._everything, recording)
 
-    def _heard(self, kind: str) -> Iterator[tuple[Spoken, list[Emission], float]]:
+    def _recordings(self, kind: str) -> Iterator[tuple[Spoken, Recording]]:
         for seed, one in enumerate(one for one in self._spoken if one.kind == kind):
             sound = in_room(read_audio(self._listening.speech / one.file), None, None, seed)
-            yield one, self._listening.hear(sound), len(sound) / 16_000 / 3600
+            yield one, self._listening.recording(sound)

@@ -1,17 +1,17 @@
 """The agent's own stream in two passes, for an engine that is asked all at once, such as a simulator.
 
-What the stream asks does not depend on the answers: the first pass collects the windows, the second takes the
-answers. So window, decoder and rejection are as shipped.
+What the stream asks by itself does not depend on the answers: the first pass collects the windows, the second
+takes the answers. So window, decoder and rejection are as shipped, but nothing is heard between hops.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.acoustics.engines.engine import Latency
-from agent.acoustics.manifest import Manifest
-from models.recipe.calibrate import stream
+from agent.acoustics.engines.engine import Engine, Latency
+from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.stream import AcousticStream, Emission
 from models.recipe.peers.contestants import Heard, Mode, Sound, Voxline
 
 
@@ -62,3 +62,10 @@ class Answered:
         """See `Contestant`; recordings must come in the order in which they were collected."""
         said = list(stream(self._manifest, self._engine, sound))
         return {mode: self._voxline.search(said, mode) for mode in Mode}
+
+
+def stream(manifest: Manifest, engine: Engine, samples: Sound) -> Iterator[Emission]:
+    """Yield what a station's stream says of a recording at each hop."""
+    station, hop = AcousticStream(manifest, engine), manifest.hop_samples
+    for start in range(0, len(samples), hop):
+        yield from station.push(samples[start : start + hop], start / SAMPLE_RATE_HZ)

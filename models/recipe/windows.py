@@ -6,49 +6,26 @@ The model is stateless, so a bundle's hop and look-ahead are numbers in its mani
 once: a long hop asks for some of the windows of a short one, and the look-ahead only chooses among frames.
 """
 
-import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle, load_bundle
-from agent.acoustics.engines.engine import Engine, Latency
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
 from agent.acoustics.support import stored_report
 from agent.grammar import compile_grammar, load_grammar
-from models.recipe.calibrate import Positive, stream
+from models.recipe.calibrate import Positive
 from models.recipe.calibration_data import REPOSITORY, Order, orders
 from models.recipe.judge import NOTHING_REFUSED, count, named, points
-from models.recipe.places import BUNDLES, SPEECH
+from models.recipe.places import BUNDLES, CACHE, SPEECH
+from models.recipe.remembering import Recording
 
 HOPS_MS, LOOK_AHEADS_MS = (120, 240, 480), (96, 192, 288, 576)
 SNRS_DB: tuple[float | None, ...] = (None, 6.0)
-
-
-class Remembering:
-    """An engine that computes each window once."""
-
-    name = "remembering"
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._answers: dict[bytes, NDArray[np.float32]] = {}
-        self.latency = Latency()
-
-    def run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Engine`."""
-        key = hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest()
-        if key not in self._answers:
-            self._answers[key] = self._engine.run(rows)
-        return self._answers[key]
-
-    def close(self) -> None:
-        """See `Engine`."""
 
 
 def settings(manifest: Manifest) -> Iterator[tuple[int, int, Manifest]]:
@@ -66,10 +43,9 @@ def hear(bundle: Bundle, chosen: list[Order]) -> dict[tuple[int, int], list[Posi
     engine = OnnxEngine(bundle)
     heard: dict[tuple[int, int], list[Positive]] = {}
     for order in chosen:
-        once = Remembering(engine)
         for hop_ms, look_ahead_ms, manifest in settings(bundle.manifest):
-            said = list(stream(manifest, once, order.sound))
-            positive = Positive(order.file, order.snr_db, order.label, graph, said)
+            asked = Recording(replace(bundle, manifest=manifest), engine, order.sound, CACHE)
+            positive = Positive(order.file, order.snr_db, order.label, graph, asked)
             heard.setdefault((hop_ms, look_ahead_ms), []).append(positive)
     return heard
 
@@ -83,7 +59,6 @@ def main(
     report = stored_report(bundle)
     predicted_ms = max(t.predicted_ms[1] for t in report.targets if t.target == "rk3568") if report else None
     limits = {name: points(bundle)[name] for name in (NOTHING_REFUSED, "normal")}
-    frame_s = bundle.manifest.frame_samples / SAMPLE_RATE_HZ
     names = [f"{named(snr_db)}, {point}" for snr_db in SNRS_DB for point in limits]
     head = ["hop", "look-ahead", "longest wait", "NPU", *names]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
@@ -92,7 +67,7 @@ def main(
         cells.append(f"{predicted_ms / hop_ms:.0%}" if predicted_ms else "?")
         for snr_db in SNRS_DB:
             own = [positive for positive in heard if positive.snr_db == snr_db]
-            cells += [str(one) for one in count(own, limits, frame_s).values()]
+            cells += [str(one) for one in count(own, limits).values()]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -52,6 +52,46 @@ def test_blocks_do_not_matter(bundle: Bundle, engine: OnnxEngine, length: int, b
     assert np.allclose(times_s, whole.times_s + 100, atol=1e-6)
 
 
+@settings(deadline=None, max_examples=60)
+@given(blocks=st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 8)), min_size=1, max_size=60))
+def test_in_a_hurry_each_frame_is_given_out_once(
+    bundle: Bundle, engine: OnnxEngine, blocks: list[tuple[int, int]]
+) -> None:
+    stream = AcousticStream(bundle.manifest, engine)
+    emissions: list[Emission] = []
+    at = 0
+    for length, frames in blocks:
+        emissions += stream.push(SOUND[at : at + length], at / SAMPLE_RATE_HZ)
+        at += len(SOUND[at : at + length])
+        hurried = stream.hurry(frames)
+        emissions += [hurried] if hurried else []
+    emissions += stream.finish()
+    _, times_s = heard(emissions)
+    assert np.allclose(np.diff(times_s), FRAME / SAMPLE_RATE_HZ)
+    whole = offline(bundle.manifest, engine, SOUND[:at])
+    assert times_s[0] == whole.times_s[0]
+    assert times_s[-1] > (at - FRAME) / SAMPLE_RATE_HZ
+
+
+def test_who_hurries_hears_as_far_as_the_sound_goes_and_the_next_hop_begins_there(
+    bundle: Bundle, engine: OnnxEngine
+) -> None:
+    m = bundle.manifest
+    frames = -(-m.hop_samples // 3 // FRAME)
+    stream = AcousticStream(m, engine)
+    stream.push(SOUND[: m.hop_samples], 0.0)
+    stream.push(SOUND[m.hop_samples :][: frames * FRAME - 1], m.hop_samples / SAMPLE_RATE_HZ)
+    assert stream.hurry(0) is None
+    stream.push(SOUND[:1], stream.end_s)
+    assert stream.hurry(frames + 1) is None
+    hurried = stream.hurry(frames)
+    assert hurried
+    newest = np.append(hurried.committed.times_s, hurried.provisional.times_s)[-1]
+    assert newest > stream.end_s - m.hop_samples / SAMPLE_RATE_HZ
+    assert stream.push(SOUND[: m.hop_samples - 1], stream.end_s) == []
+    assert len(stream.push(SOUND[:1], stream.end_s)) == 1
+
+
 def test_levels_are_those_of_the_sound_at_each_frame(bundle: Bundle, engine: OnnxEngine) -> None:
     stream = AcousticStream(bundle.manifest, engine)
     sound = (SOUND * np.linspace(0, 1, len(SOUND))).astype(np.int16)

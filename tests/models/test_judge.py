@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from models.recipe import fresh, judge
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.calibration_data import REPOSITORY, Listening
 from models.recipe.fresh import Fresh
+from models.recipe.remembering import Recording
 
 BUNDLE = load_bundle(REPOSITORY / "models/bundles/voxline-en-zh")
 GOLDEN = BUNDLE.folder / "golden"
@@ -37,15 +37,15 @@ def test_commands_and_what_is_none_are_counted_apart_and_once(
 ) -> None:
     graph = listening.graph(REPOSITORY / "grammars/demo.yaml")
 
-    def heard(file: str) -> Any:
-        return listening.hear(in_room(read_audio(GOLDEN / file), None, None, seed=0))
+    def recording(file: str) -> Recording:
+        return listening.recording(in_room(read_audio(GOLDEN / file), None, None, seed=0))
 
     file, label = sorted(read_labels(GOLDEN / "labels.json").items())[0]
-    right, misread = Positive(file, None, label, graph, heard(file)), Label(command="something_else")
-    commands = [right, Positive(file, None, misread, graph, right.heard)]
+    right, misread = Positive(file, None, label, graph, recording(file)), Label(command="something_else")
+    commands = [right, Positive(file, None, misread, graph, right.recording)]
     others = [
-        Negative(graph, right.heard, 1.0),
-        Negative(graph, heard(TALK), 1.0),
+        Negative(graph, right.recording),
+        Negative(graph, recording(TALK)),
     ]
     kinds: list[tuple[str, judge.Sounds]] = [("commands", commands), ("others", others)]
     judge.judge(tmp_path / "figures.json", BUNDLE, kinds)
@@ -80,4 +80,4 @@ def test_the_last_check_hears_labelled_commands_and_near_misses(
     assert isinstance(quiet, Positive)
     assert isinstance(noisy, Positive)
     assert quiet.label == noisy.label
-    assert not np.array_equal(quiet.heard[5].committed.log_probs, noisy.heard[5].committed.log_probs)
+    assert not np.array_equal(quiet.recording.samples, noisy.recording.samples)

@@ -18,7 +18,6 @@ pytest.importorskip("moonshine_voice", reason="weights to begin with are in moon
 from agent.acoustics.bundle import load_bundle  # noqa: E402
 from agent.acoustics.engines.onnx import OnnxEngine  # noqa: E402
 from agent.evaluation.commands import Verdict  # noqa: E402
-from models.recipe.calibrate import hear  # noqa: E402
 from models.recipe.calibration_data import Listening  # noqa: E402
 from models.recipe.mandarin import COMMANDS, Mandarin  # noqa: E402
 from models.recipe.restore import restore  # noqa: E402
@@ -153,7 +152,7 @@ def test_real_mandarin_is_heard_and_what_the_grammar_lacks_is_not(tmp_path: Path
     little_speech(tmp_path / "speech")
     bundle = load_bundle(SHIPPED)
     listening = Listening(bundle, OnnxEngine(bundle), tmp_path / "speech", tmp_path)
-    normal, frame_s = bundle.manifest.operating_points.normal, bundle.manifest.frame_samples / 16_000
+    normal = bundle.manifest.operating_points.normal
     mandarin = Mandarin(listening)
     spoken = {kind: list(mandarin.commands(kind)) for kind in COMMANDS}
     assert {kind: len(positives) for kind, positives in spoken.items()} == {
@@ -163,8 +162,8 @@ def test_real_mandarin_is_heard_and_what_the_grammar_lacks_is_not(tmp_path: Path
         "dial": 0,
     }
     for positives in spoken.values():
-        assert all(positive.trial(normal, frame_s).verdict is Verdict.EXACT for positive in positives)
+        assert all(positive.trial(normal).verdict is Verdict.EXACT for positive in positives)
     without = [*mandarin.unknown(), *mandarin.news()]
     assert len(without) == 5
-    heard = [one for each in without for one in hear(each.graph, normal, frame_s, each.heard)]
+    heard = [one for each in without for one in each.recording.hear(each.graph, normal)]
     assert all(one.reject for one in heard)

@@ -18,9 +18,10 @@ from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.sentences import Sentences
 from agent.recognition.hypothesis import HeardWord, Hypothesis, Reject
-from models.recipe.calibrate import emissions, hear
+from agent.recognition.recognizer import Recognizer
 from models.recipe.peers.engines import Peer
 from models.recipe.peers.matching import Matcher
+from models.recipe.remembering import Recording
 
 Sound = NDArray[np.int16]
 Heard = Sequence[Hypothesis]
@@ -71,13 +72,14 @@ class Voxline:
 
     def understand(self, sound: Sound) -> Mapping[Mode, Heard]:
         """See `Contestant`."""
-        said = emissions(self._bundle, self._engine, sound, self._cache)
-        return {mode: self.search(said, mode) for mode in Mode}
+        recording = Recording(self._bundle, self._engine, sound, self._cache)
+        return {mode: recording.hear(self._graph, self._calibrations[mode]) for mode in Mode}
 
     def search(self, said: Sequence[Emission], mode: Mode) -> Heard:
         """Search what the acoustic model said."""
         frame_s = self._bundle.manifest.frame_samples / 16_000
-        return hear(self._graph, self._calibrations[mode], frame_s, said)
+        recognizer = Recognizer(self._graph, self._calibrations[mode], frame_s)
+        return [hypothesis for emission in said for hypothesis in recognizer.push(emission)]
 
 
 class Matched:
