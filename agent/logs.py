@@ -1,8 +1,9 @@
 """Logs: JSON for journald, text for a terminal, always on standard error."""
 
+import contextlib
 import logging
 import sys
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import structlog
 
@@ -21,5 +22,24 @@ def configure_logging(level: Level = "info", style: Literal["auto", "text", "jso
             structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # looked up each time
+        logger_factory=lambda *_: structlog.PrintLogger(_STANDARD_ERROR),
     )
+
+
+class _StandardError:
+    """Standard error, looked up each time; what it does not take is lost.
+
+    A disk that is full or a reader that is gone takes the memory of what happened. An error would end the
+    thread that tells of it: the link's, so that the station never comes back to its broker.
+    """
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+_STANDARD_ERROR = cast("TextIO", _StandardError())
