@@ -17,7 +17,8 @@ from agent.errors import AuditError
 from agent.health.report import Fault
 from agent.hearing import Hearing
 from agent.messaging import compose, contract
-from agent.messaging.client import Link, Outcome
+from agent.messaging.client import Link
+from agent.messaging.underway import Outcome
 from agent.panel.panel import Panel
 from agent.vitals import Vitals
 

@@ -13,7 +13,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -33,6 +32,7 @@ from agent.messaging.outbox import Outbox
 from agent.messaging.patience import Patience
 from agent.messaging.payload import Payload
 from agent.messaging.session import LinkDownError, Session
+from agent.messaging.underway import Order, Outcome, Underway
 from agent.settings import Mqtt
 
 QUEUE_LENGTH = 256
@@ -44,34 +44,6 @@ FAREWELL_S = 1.0
 _IDLE_S = 0.5
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a command."""
-
-    fate: Fate
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A command on its way."""
-
-    message: Message
-    deadline_s: float
-    outcome: "Future[Outcome]"
-
-
-@dataclass(frozen=True, slots=True)
-class _Underway:
-    """A message that left and is not acknowledged."""
-
-    sent_s: float
-    deadline_s: float
-    order: _Order | None = None
-    kept: int | None = None
-    """Its id in the outbox."""
 
 
 class Link:
@@ -102,10 +74,10 @@ class Link:
         self._kept_sent = 0
         self._kept_done: list[int] = []
         self._lock = threading.Lock()
-        self._orders: deque[_Order] = deque()
+        self._orders: deque[Order] = deque()
         self._events: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
-        self._underway: dict[int, _Underway] = {}
+        self._underway: dict[int, Underway] = {}
         self._patience = Patience(settings.reconnect_spread_s)
         self._connected = False
         self._changed_s = time.monotonic()
@@ -178,7 +150,7 @@ class Link:
         nobody has locked out, was heard there.
         """
         outcome: Future[Outcome] = Future()
-        order = _Order(self._namespace.message(command, suffix), deadline_s, outcome)
+        order = Order(self._namespace.message(command, suffix), deadline_s, outcome)
         with self._lock:
             connected = self._connected and connection in (None, self._counts["connects"])
             if connected:
@@ -315,13 +287,14 @@ class Link:
                 order.outcome.set_result(Outcome(Fate.UNCONFIRMED, error.reason))
                 raise
             else:
-                self._underway[message_id] = _Underway(now_s, order.deadline_s, order)
+                self._underway[message_id] = Underway(now_s, order.deadline_s, order)
 
     def _send_events(self, session: Session, now_s: float, window: int) -> None:
         while self._events and len(self._underway) < window:
             message = self._events.popleft()
-            message_id = session.publish(message, message.expiry_s)
-            self._underway[message_id] = _Underway(now_s, now_s + self._settings.keepalive_s / 2)
+            message_id = self._say(session, message)
+            if message_id is not None:
+                self._underway[message_id] = Underway(now_s, now_s + self._settings.keepalive_s / 2)
 
     def _send_kept(self, session: Session, now_s: float, window: int) -> None:
         if self._outbox is None:
@@ -334,10 +307,22 @@ class Link:
             log.error("outbox_failed", error=str(error))  # noqa: TRY400 - no bug of ours
             return
         for entry in entries:
-            message_id = session.publish(entry.message)
-            deadline_s = now_s + self._settings.keepalive_s / 2
-            self._underway[message_id] = _Underway(now_s, deadline_s, kept=entry.id)
             self._kept_sent = entry.id
+            message_id = self._say(session, entry.message)
+            if message_id is None:  # it would stand before all others for ever
+                self._kept_done.append(entry.id)
+                continue
+            deadline_s = now_s + self._settings.keepalive_s / 2
+            self._underway[message_id] = Underway(now_s, deadline_s, kept=entry.id)
+
+    def _say(self, session: Session, message: Message) -> int | None:
+        """Send what is no command and give its id; None: sent at each connection, it would end each."""
+        try:
+            return session.publish(message, message.expiry_s)
+        except ValueError as error:
+            self._dropped["refused_by_broker"] += 1
+            log.warning("message_not_taken", topic=message.topic, reason=str(error))
+            return None
 
     def _may_release(self, message_id: int) -> bool:
         """Tell whether the broker, which holds a command, may still pass it on.

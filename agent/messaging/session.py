@@ -31,6 +31,8 @@ CONNECT_TIMEOUT_S = 5.0
 _KEEP_ALIVE_TIMEOUT = 0x8D
 _PACKET_OVERHEAD_BYTES = 4096
 """For topic and properties, beside the payload."""
+_FRAME_BYTES = 9
+"""Of a publication: type, its own length at its longest, the topic's length, id."""
 
 
 class LinkDownError(Exception):
@@ -41,6 +43,10 @@ class LinkDownError(Exception):
         self.reason = reason
         self.by_broker = by_broker
         """The broker ended a standing connection: then all its stations lost theirs at the same moment."""
+
+
+class NotTakenError(ValueError):
+    """The broker has said that it takes no such message: sent all the same, it would end the connection."""
 
 
 class Session:
@@ -72,6 +78,8 @@ class Session:
     ) -> None:
         self.receive_maximum = 65535
         """How many unacknowledged messages the broker allows."""
+        self._maximum_qos = 2
+        self._maximum_packet_bytes: int | None = None
         self._connected = False
         self._end: LinkDownError | None = None
         self._complaint = ""
@@ -94,10 +102,15 @@ class Session:
             raise
 
     def publish(self, message: Message, expiry_s: int | None = None) -> int:
-        """Send a message and give its id; `expiry_s` is its time to live at the broker."""
+        """Send a message and give its id; `expiry_s` is its time to live at the broker.
+
+        Raises:
+            NotTakenError: it was not sent, and the connection stands.
+        """
         properties = _properties(message, PacketTypes.PUBLISH)
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
+        self._require_taken(message, properties)
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         self._check(info.rc)
         return info.mid
@@ -164,6 +177,14 @@ class Session:
         if subscriptions:
             self.subscribe(subscriptions)
 
+    def _require_taken(self, message: Message, properties: Properties) -> None:
+        if message.qos > self._maximum_qos:  # never with less: then it would come late, or twice
+            raise NotTakenError(f"the broker takes no QoS {message.qos}")
+        body = len(message.topic.encode()) + len(properties.pack()) + len(message.payload)
+        size = body + _FRAME_BYTES
+        if self._maximum_packet_bytes is not None and size > self._maximum_packet_bytes:
+            raise NotTakenError(f"the broker takes at most {self._maximum_packet_bytes} bytes, not {size}")
+
     def _check(self, code: MQTTErrorCode) -> None:
         if self._end:
             raise self._end
@@ -177,6 +198,8 @@ class Session:
             self._end = LinkDownError(f"the broker refuses this station: {code}", by_broker=False)
         self._connected = not code.is_failure
         self.receive_maximum = getattr(extra, "ReceiveMaximum", self.receive_maximum)
+        self._maximum_qos = getattr(extra, "MaximumQoS", self._maximum_qos)
+        self._maximum_packet_bytes = getattr(extra, "MaximumPacketSize", None)
 
     def _on_disconnect(
         self, _client: Any, _data: Any, flags: paho.DisconnectFlags, code: ReasonCode, _extra: Any

@@ -33,8 +33,8 @@ from agent.evaluation.commands import read_labels
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.hearing import Heard
-from agent.messaging.client import Outcome
 from agent.messaging.namespace import Namespace
+from agent.messaging.underway import Outcome
 from agent.recognition.decoder import Decoder
 from agent.recognition.endpoint import Endpoint, Patience, find_endpoint
 from agent.recognition.hypothesis import Hypothesis

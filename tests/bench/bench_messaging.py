@@ -23,9 +23,10 @@ import psutil
 import structlog
 
 from agent.commands.events import Fate
-from agent.messaging.client import Link, Outcome
+from agent.messaging.client import Link
 from agent.messaging.compose import health
 from agent.messaging.namespace import Namespace
+from agent.messaging.underway import Outcome
 from tests.health.test_report import WELL
 from tests.integration.brokers import Mosquitto, Scada, eventually
 from tests.integration.chaos import ChaosProxy
