@@ -129,7 +129,7 @@ class Inhibit(Payload):
     why: str = Field(max_length=200)
 
 
-class MachineState(Payload, extra="ignore"):
+class MachineState(Payload, extra="ignore", allow_inf_nan=False):
     """A value that a grammar's `requires` asks for. Anything but good quality counts as unknown."""
 
     channel = Channel("state", retain=True, place=Place.CELL, suffixed=True, spoken=False, heard=Ear.OWN)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.messaging.contract import MachineState
-from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.inbound import Admitted, Arrival, Refusal, feared, judge
 from agent.messaging.namespace import Namespace
 
 log = structlog.get_logger()
@@ -31,24 +31,26 @@ class Gate:
 
     def pass_on(self, arrival: Arrival) -> None:
         """Hand a message on, or refuse it; whatever it holds, this returns."""
-        verdict = self._judged(arrival)
+        now = datetime.now(UTC)
+        verdict = self._judged(arrival, now)
+        admitted = verdict if isinstance(verdict, Admitted) else feared(arrival, verdict, self._namespace, now)
+        if admitted and isinstance(admitted.payload, MachineState) and admitted.name not in self.watched:
+            verdict, admitted = Refusal.UNKNOWN_TOPIC, None
         if isinstance(verdict, Refusal):
             self._refuse(arrival, verdict)
+        if admitted is None:
             return
         try:
-            self._on_inbound(verdict)
+            self._on_inbound(admitted)
         except queue.Full:
             self._refuse(arrival, Refusal.FLOOD)
 
-    def _judged(self, arrival: Arrival) -> Admitted | Refusal:
+    def _judged(self, arrival: Arrival, now: datetime) -> Admitted | Refusal:
         try:
-            verdict = judge(arrival, self._namespace, datetime.now(UTC))
+            return judge(arrival, self._namespace, now)
         except Exception:  # a fault of ours, which a message that is retained must not turn into an outage
             log.exception("message_not_judged", topic=arrival.topic[:200])
             return Refusal.MALFORMED
-        if isinstance(verdict, Admitted) and isinstance(verdict.payload, MachineState):
-            return verdict if verdict.name in self.watched else Refusal.UNKNOWN_TOPIC
-        return verdict
 
     def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
         count = self.refused[reason.value] = self.refused[reason.value] + 1

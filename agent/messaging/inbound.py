@@ -9,9 +9,13 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
-from agent.messaging.contract import KINDS
+from agent.messaging.contract import KINDS, Inhibit, MachineState
 from agent.messaging.namespace import Namespace
-from agent.messaging.payload import Payload
+from agent.messaging.payload import Payload, Quality
+
+
+UNREADABLE = "a message that cannot be read"
+"""Why it is locked out."""
 
 
 class Refusal(StrEnum):
@@ -75,6 +79,24 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | R
     if max_age_s is not None and abs((now - payload.time).total_seconds()) > max_age_s:
         return Refusal.EXPIRED
     return Admitted(payload, station, name)
+
+
+def feared(arrival: Arrival, refusal: Refusal, namespace: Namespace, now: datetime) -> Admitted | None:
+    """Give what a message that cannot be read must be taken for; None: for nothing.
+
+    Who says something on the lockout topic may lock out, and who says it of a machine's state takes back what
+    was said before: to go on as if nothing had been said would be dangerous. An empty message, by which a
+    broker forgets what it kept, locks nobody out.
+    """
+    address = _recognize(arrival.topic, namespace)
+    if address is None or refusal not in (Refusal.MALFORMED, Refusal.TOO_LARGE):
+        return None
+    kind, station, name = address
+    if kind is Inhibit and (arrival.payload or arrival.malformed):
+        return Admitted(Inhibit(time=now, active=True, who="", why=UNREADABLE), station)
+    if kind is MachineState:
+        return Admitted(MachineState(time=now, quality=Quality.BAD, value=False), station, name)
+    return None
 
 
 def _recognize(topic: str, namespace: Namespace) -> tuple[type[Payload], str, str] | None:

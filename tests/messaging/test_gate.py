@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.messaging import gate as module
-from agent.messaging.contract import MachineState, Talk
+from agent.messaging.contract import Inhibit, MachineState, Talk
 from agent.messaging.gate import Gate
-from agent.messaging.inbound import Admitted, Arrival
+from agent.messaging.inbound import UNREADABLE, Admitted, Arrival
+from agent.messaging.payload import Quality
 from tests.messaging.examples import NAMESPACE
 
 
@@ -54,3 +55,51 @@ def test_a_message_that_the_judge_fails_on_is_refused(monkeypatch: pytest.Monkey
     gate = Gate(NAMESPACE, lambda _: pytest.fail("it was handed on"))
     gate.pass_on(talk())
     assert gate.refused == {"malformed": 1}
+
+
+LOCKOUT = Inhibit(time=datetime.now(UTC), active=True, who="Ada", why="die change").model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        LOCKOUT.replace("die change", "die change " * 30),
+        LOCKOUT.replace("}", ',"ticket":7}'),
+        LOCKOUT.replace('"die change"', "null"),
+        LOCKOUT.replace("die change", "die change " * 3000),
+        "locked",
+    ],
+)
+def test_what_cannot_be_read_on_the_lockout_topic_locks_out(payload: str) -> None:
+    """Passed over, it would leave an older "free" standing, and commands of low risk free for ever."""
+    admitted: list[Admitted] = []
+    gate = Gate(NAMESPACE, admitted.append)
+    gate.pass_on(Arrival(NAMESPACE.topic(Inhibit), payload.encode(), retain=True))
+    (lockout,) = [one.payload for one in admitted]
+    assert isinstance(lockout, Inhibit)
+    assert (lockout.active, lockout.why) == (True, UNREADABLE)
+    assert sum(gate.refused.values()) == 1
+
+
+def test_a_mangled_packet_on_the_lockout_topic_locks_out_and_an_empty_one_does_not() -> None:
+    admitted: list[Admitted] = []
+    gate = Gate(NAMESPACE, admitted.append)
+    gate.pass_on(Arrival(NAMESPACE.topic(Inhibit), b"", retain=False))  # the broker was told to forget
+    assert admitted == []
+    gate.pass_on(Arrival(NAMESPACE.topic(Inhibit), b"", retain=False, malformed=True))
+    assert len(admitted) == 1
+
+
+@pytest.mark.parametrize("value", ["null", "Infinity", "NaN", "1e999", "[true]", ""])
+def test_a_machine_state_that_cannot_be_read_is_unknown(value: str) -> None:
+    """As sensors say it that fail; what was said before does not hold on."""
+    admitted: list[Admitted] = []
+    gate = Gate(NAMESPACE, admitted.append)
+    gate.watched = frozenset({"door"})
+    payload = f'{{"time":"{datetime.now(UTC).isoformat()}","value":{value}}}'.encode() if value else b""
+    for name in ("door", "noise"):
+        gate.pass_on(Arrival(f"{NAMESPACE.cell}/state/{name}", payload, retain=False))
+    (state,) = admitted
+    assert isinstance(state.payload, MachineState)
+    assert (state.name, state.payload.quality) == ("door", Quality.BAD)
+    assert gate.refused == {"malformed": 1, "unknown_topic": 1}
