@@ -33,7 +33,9 @@ class Gate:
         """Hand a message on, or refuse it; whatever it holds, this returns."""
         now = datetime.now(UTC)
         verdict = self._judged(arrival, now)
-        admitted = verdict if isinstance(verdict, Admitted) else feared(arrival, verdict, self._namespace, now)
+        admitted = (
+            verdict if isinstance(verdict, Admitted) else feared(arrival, verdict, self._namespace, now)
+        )
         if admitted and isinstance(admitted.payload, MachineState) and admitted.name not in self.watched:
             verdict, admitted = Refusal.UNKNOWN_TOPIC, None
         if isinstance(verdict, Refusal):

@@ -4,6 +4,7 @@ Commands never come here: a command that waits is a danger.
 """
 
 import contextlib
+import itertools
 import json
 import sqlite3
 import threading
@@ -84,6 +85,7 @@ class Outbox:
         self._reader = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         self._reader.execute("PRAGMA synchronous = NORMAL")  # what is removed twice is sent twice: no harm
         self._reader.execute("PRAGMA wal_autocheckpoint = 0")
+        self._reader.text_factory = bytes  # what a worn disk has changed may be no text
         self._unremoved: set[int] = set()
         # Counted in memory, so that a health report needs no disk; each number is written by one thread only.
         self._added: int = self._writer.execute("SELECT count(*) FROM outbox").fetchone()[0]
@@ -119,7 +121,16 @@ class Outbox:
             "SELECT id, keep, topic, payload, properties FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
             (after, limit),
         )
-        return [Entry(n, _message(*columns)) for n, *columns in rows if n not in self._unremoved]
+        entries = []
+        for n, *columns in rows:
+            if n in self._unremoved:
+                continue
+            try:
+                entries.append(Entry(n, _message(*columns)))
+            except (ValueError, TypeError) as error:  # sent or not, it would stand before all others for ever
+                log.error("outbox_entry_damaged", id=n, error=str(error))  # noqa: TRY400 - no bug of ours
+                self._unremoved.add(n)
+        return entries
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget messages that the broker has; where the disk is not free, the next call tries again."""
@@ -163,17 +174,27 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        error = sqlite3.DatabaseError(found)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
     connection.executescript(_SCHEMA)
     return connection
 
 
-def _message(keep: str, topic: str, payload: bytes, properties: str) -> Message:
+def _message(keep: bytes, topic: bytes, payload: bytes, properties: bytes) -> Message:
+    """Read a row. Raises `ValueError` or `TypeError` if it is damaged so that a broker would not bear it."""
+    attributes = tuple((name, value) for name, value in json.loads(properties))
+    name = topic.decode()
+    if not name or not all(map(str.isprintable, (name, *itertools.chain(*attributes)))):
+        raise ValueError("no topic or property of ours")
     return Message(
-        topic=topic,
+        topic=name,
         payload=payload,
         qos=1,
         retain=False,
-        keep=Keep(keep),
+        keep=Keep(keep.decode()),
         expiry_s=None,
-        user_properties=tuple((name, value) for name, value in json.loads(properties)),
+        user_properties=attributes,
     )

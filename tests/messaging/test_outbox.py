@@ -104,6 +104,45 @@ def test_a_damaged_file_is_set_aside(path: Path) -> None:
     assert path.with_suffix(".damaged").exists()
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 4, 5])
+def test_a_file_with_a_damaged_page_is_set_aside(path: Path, page: int) -> None:
+    """As a worn disk leaves it: else nothing would be kept any more, or nothing that is kept sent."""
+    outbox = Outbox(path)
+    for number in range(60):
+        outbox.add(NAMESPACE.message(Reject(time=datetime.now(UTC), reason="x", heard=command().heard)))
+    outbox.close()
+    with path.open("r+b") as file:
+        file.seek(4096 * page)
+        file.write(random.Random(page).randbytes(4096))
+    again = Outbox(path)
+    again.add(message(1))
+    assert numbers(again) == [1]
+    assert path.with_suffix(".damaged").exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "properties = '[['",
+        "properties = '[[\"id\", 1]]'",
+        "properties = '[[\"id\"]]'",
+        "keep = 'durablf'",
+        "topic = CAST(x'ff41' AS TEXT)",
+        "topic = ''",
+        "topic = 'acme' || char(15) || 'event'",  # a broker ends the connection at it
+    ],
+)
+def test_a_damaged_entry_does_not_stand_before_the_others(path: Path, damage: str) -> None:
+    outbox = Outbox(path)
+    for number in range(3):
+        outbox.add(message(number))
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE outbox SET {damage} WHERE id = 1")
+    assert numbers(outbox) == [1, 2]
+    outbox.remove([])
+    assert outbox.depth == 2
+
+
 def add_all(outbox: Outbox, first: int, end: int) -> None:
     for number in range(first, end):
         outbox.add(message(number))
