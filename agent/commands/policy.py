@@ -127,6 +127,7 @@ class Policy:
             case Reconnected():
                 self._inhibit.reconnect()
                 self._machine.reconnect()
+                self._arming.release(now_s)  # nobody tells again that a button came up meanwhile
                 return self._unsettle(self._floor.reconnect(now_s))
             case Loaded():
                 return self._replaced(event)

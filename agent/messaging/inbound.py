@@ -13,7 +13,6 @@ from agent.messaging.contract import KINDS, Inhibit, MachineState
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload, Quality
 
-
 UNREADABLE = "a message that cannot be read"
 """Why it is locked out."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from agent.commands.arming import LONGEST_PRESS_S
 from agent.commands.effects import Armed, Enable
-from agent.commands.events import Button, Heard
+from agent.commands.events import Button, Heard, Reconnected
 from agent.grammar.schema import WAKE
 from agent.recognition.hypothesis import Reject
 from tests.commands.station import Station, all_of, outcome, texts, tones, utterance
@@ -108,3 +108,16 @@ def test_a_release_without_a_press_does_nothing() -> None:
 def test_the_button_means_nothing_in_other_modes(arming: str) -> None:
     station = Station(arming=arming)
     assert station.tell(Button(pressed=True)) == []
+
+
+def test_a_button_whose_release_an_outage_may_have_hidden_counts_as_released() -> None:
+    """Else the station would take for a command what is said near it, long after the button was let go."""
+    station = Station(arming="push_to_talk")
+    station.tell(Button(pressed=True))
+    during = utterance("belt", station.now_s + 2.5, speed=5)
+    effects = station.tell(Reconnected(2), after_s=2)
+    assert all_of(Armed, effects)[-1].until_s is None
+    assert outcome(station.tell(Heard(during), after_s=1)) == "accept"  # it began before
+    assert outcome(station.say("lamp")) == "unarmed"
+    station.tell(Button(pressed=True))
+    assert outcome(station.say("lamp")) == "accept"

@@ -108,7 +108,7 @@ def test_a_damaged_file_is_set_aside(path: Path) -> None:
 def test_a_file_with_a_damaged_page_is_set_aside(path: Path, page: int) -> None:
     """As a worn disk leaves it: else nothing would be kept any more, or nothing that is kept sent."""
     outbox = Outbox(path)
-    for number in range(60):
+    for _ in range(60):
         outbox.add(NAMESPACE.message(Reject(time=datetime.now(UTC), reason="x", heard=command().heard)))
     outbox.close()
     with path.open("r+b") as file:
@@ -137,7 +137,7 @@ def test_a_damaged_entry_does_not_stand_before_the_others(path: Path, damage: st
     for number in range(3):
         outbox.add(message(number))
     with sqlite3.connect(path) as connection:
-        connection.execute(f"UPDATE outbox SET {damage} WHERE id = 1")
+        connection.execute(f"UPDATE outbox SET {damage} WHERE id = 1")  # noqa: S608 - our own words
     assert numbers(outbox) == [1, 2]
     outbox.remove([])
     assert outbox.depth == 2
