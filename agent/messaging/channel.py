@@ -55,6 +55,8 @@ class Channel:
     spoken: bool = True
     """Stations publish it."""
     heard: Ear = Ear.NONE
+    vital: bool = False
+    """Heard: whoever may not hear it does not know what forbids a command, so it has no link at all."""
     expiry_s: int | None = None
     """Its time to live at the broker; a command's is its own."""
     keep: Keep = Keep.NEVER

@@ -217,6 +217,7 @@ class Link:
             deliver=self._gate.pass_on,
             release=self._may_release,
             acknowledge=self._settle,
+            vital=[self._namespace.filter(kind) for kind in KINDS if kind.channel.vital],
         )
         self._patience.reset()
         with self._lock:

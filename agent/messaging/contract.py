@@ -121,7 +121,7 @@ class SelfTest(Payload):
 class Inhibit(Payload):
     """Lockout, maintenance: no command of the cell's stations may pass. Say it again before it is stale."""
 
-    channel = Channel("inhibit", retain=True, place=Place.VOICE, spoken=False, heard=Ear.OWN)
+    channel = Channel("inhibit", retain=True, place=Place.VOICE, spoken=False, heard=Ear.OWN, vital=True)
 
     active: bool
     who: str = Field(max_length=100)
@@ -271,7 +271,7 @@ class Grammar(Payload):
 class State(Payload, extra="ignore"):
     """Whether one can speak to the station. Its last will says `offline`, with the time of the connection."""
 
-    channel = Channel("state", retain=True, heard=Ear.ALL)
+    channel = Channel("state", retain=True, heard=Ear.ALL, vital=True)
 
     status: Status
     reason: str = ""

@@ -10,10 +10,11 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
+import structlog
 from paho.mqtt.enums import LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -33,6 +34,8 @@ _PACKET_OVERHEAD_BYTES = 4096
 """For topic and properties, beside the payload."""
 _FRAME_BYTES = 9
 """Of a publication: type, its own length at its longest, the topic's length, id."""
+
+log = structlog.get_logger()
 
 
 class LinkDownError(Exception):
@@ -60,6 +63,7 @@ class Session:
         deliver: called with each message that arrives.
         release: asked with the id of a QoS 2 message that the broker holds, whether it may pass it on.
         acknowledge: called with the id and the broker's reason code of each message that it took or refused.
+        vital: subscriptions without which there is no connection: where the broker refuses one, it ends.
 
     Raises:
         LinkDownError: from every method, once the connection is gone.
@@ -75,6 +79,7 @@ class Session:
         deliver: Callable[[Arrival], None],
         release: Callable[[int], bool],
         acknowledge: Callable[[int, ReasonCode], None],
+        vital: Collection[str] = (),
     ) -> None:
         self.receive_maximum = 65535
         """How many unacknowledged messages the broker allows."""
@@ -85,12 +90,15 @@ class Session:
         self._complaint = ""
         self._deliver = deliver
         self._acknowledge = acknowledge
+        self._vital = vital
+        self._asked: dict[int, Sequence[str]] = {}
         self._client = client = _Client(settings, client_id, self._on_malformed, release)
         client.on_log = self._on_log
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # we keep to the broker's own limit
         will_properties = _properties(will, PacketTypes.WILLMESSAGE)
@@ -117,8 +125,10 @@ class Session:
 
     def subscribe(self, filters: Sequence[str]) -> None:
         """Listen on more topics."""
-        code, _ = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in filters])
+        code, request = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in filters])
         self._check(code)
+        if request is not None:
+            self._asked[request] = filters
 
     def unsubscribe(self, filters: Sequence[str]) -> None:
         """Listen on these no more."""
@@ -232,6 +242,17 @@ class Session:
 
     def _on_malformed(self, topic: str) -> None:
         self._deliver(Arrival(topic, payload=b"", retain=False, malformed=True))
+
+    def _on_subscribe(
+        self, _client: Any, _data: Any, request: int, codes: Sequence[ReasonCode], _extra: Any
+    ) -> None:
+        for topic, code in zip(self._asked.pop(request, ()), codes, strict=False):
+            if not code.is_failure:
+                continue
+            log.warning("not_heard", topic=topic, reason=str(code))
+            if topic in self._vital:  # as for all stations of the broker, so that they do not throng
+                reason = f"the broker does not let this station hear {topic}: {code}"
+                self._end = LinkDownError(reason, by_broker=True)
 
     def _on_publish(self, _client: Any, _data: Any, message_id: int, code: ReasonCode, _extra: Any) -> None:
         self._acknowledge(message_id, code)

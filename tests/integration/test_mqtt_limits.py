@@ -1,5 +1,6 @@
-"""Brokers that take less than others: what they do not take is refused, and never ends the connection."""
+"""Brokers that take or give less than others: the station says so, and loses them only if it must."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ import pytest
 
 from agent.commands.events import Fate
 from agent.messaging.client import Link
-from agent.messaging.contract import Delivery, Reject, State, Status
+from agent.messaging.contract import Delivery, Inhibit, Reject, SelfTest, State, Status
 from agent.messaging.outbox import Outbox
+from agent.messaging.payload import Payload
 from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
 from tests.messaging.examples import NAMESPACE, command, mqtt
 
@@ -92,3 +94,38 @@ def test_a_broker_that_takes_one_at_a_time_gets_them_all(tmp_path: Path) -> None
         scada.wait_for("/event/delivery", 10)
         assert len(scada.wait_for("/command/x", 10)) == 10
         assert link.health().connects_total == 1
+
+
+RULES = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"), None)
+
+
+@pytest.mark.skipif(RULES is None, reason="mosquitto has no rules for subscriptions")
+@pytest.mark.parametrize(("kind", "up"), [(Inhibit, False), (State, False), (SelfTest, True)])
+def test_without_a_word_of_lockouts_and_other_stations_there_is_no_link(
+    tmp_path: Path, kind: type[Payload], up: bool
+) -> None:
+    """A station that may not hear them would move what is locked out, or do what another does."""
+    topic = NAMESPACE.filter(kind)
+    allowed = ("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe")
+    rules = tmp_path / "rules.json"
+    deny = {"acltype": "subscribePattern", "topic": topic, "allow": False}
+    rules.write_text(
+        json.dumps(
+            {
+                "defaultACLAccess": dict.fromkeys(allowed, True),
+                "roles": [{"rolename": "deaf", "acls": [deny]}],
+                "groups": [{"groupname": "all", "roles": [{"rolename": "deaf"}]}],
+                "anonymousGroup": "all",
+            }
+        )
+    )
+    plugin = f"plugin {RULES}\nplugin_opt_config_file {rules}"
+    with Mosquitto(tmp_path, f"allow_anonymous true\n{plugin}") as broker:
+        link = Link(mqtt(broker.port, reconnect_spread_s=60.0), NAMESPACE)
+        link.start()
+        try:
+            assert eventually(lambda: link.health().connects_total == 1)
+            assert eventually(lambda: topic in link.health().reason) is not up
+            assert link.health().connected is up
+        finally:
+            link.stop()
