@@ -4,6 +4,7 @@ The recognizer hears, the link speaks MQTT and updates are worked at, each in a 
 decides. Whatever the others have to say comes through one inbox: one decision after the other.
 """
 
+import contextlib
 import queue
 import signal
 import threading
@@ -133,6 +134,8 @@ class App:
             self._updates.stop(on_purpose=on_purpose)
             self._hearing.stop()
             self._link.stop()
+            if on_purpose:
+                self._conclude()
             if self._outbox:
                 self._outbox.close()
             self._hands.close()
@@ -170,6 +173,13 @@ class App:
                     self._take(item)
         if failure:
             raise AudioError(f"nothing can be heard any more: {failure}")
+
+    def _conclude(self) -> None:
+        """Keep what became of the commands that were under way: the plant hears it from the next start."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if isinstance(item := self._inbox.get(0), events.Delivered):
+                    self._step(item)
 
     def _take(self, item: object) -> None:
         match item:
