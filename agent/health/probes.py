@@ -53,13 +53,20 @@ class SystemProbe:
             cpu_ratio=psutil.cpu_percent() / 100,
             process_resident_bytes=self._process.memory_info().rss,
             memory_available_bytes=psutil.virtual_memory().available,
-            disk_free_bytes=psutil.disk_usage(str(self._disk)).free,
+            disk_free_bytes=self._disk_free(),
             npu_load_ratio=self._npu_load(),
             npu_frequency_hertz=self._number("sys/class/devfreq/*npu*/cur_freq"),
             temperature_celsius=self._temperatures(),
             clock_synchronized=clock_synchronized(),
             clock_steps_total=self._clock_steps,
         )
+
+    def _disk_free(self) -> int:
+        """Tell how much room there is; on a disk that fails or is gone there is none, and the rest goes on."""
+        try:
+            return psutil.disk_usage(str(self._disk)).free
+        except OSError:
+            return 0
 
     def _npu_load(self) -> float | None:
         """Read `NPU load:  37%`; of several cores the busiest counts."""

@@ -24,6 +24,17 @@ def test_this_machine(tmp_path: Path) -> None:
     assert health.disk_free_bytes == pytest.approx(psutil.disk_usage(str(tmp_path)).free, rel=0.1)
 
 
+def test_a_disk_that_is_gone_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent asks ten times a second: an error here would end it, though it hears and commands without."""
+    monkeypatch.setattr(probes, "MEASURE_EVERY_S", 0.0)
+    state = tmp_path / "state"
+    state.mkdir()
+    probe = SystemProbe(state)
+    assert probe.read().disk_free_bytes > 0
+    state.rmdir()
+    assert probe.read().disk_free_bytes == 0
+
+
 def test_an_rk3568(tmp_path: Path) -> None:
     root = machine(
         tmp_path,
