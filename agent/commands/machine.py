@@ -7,6 +7,9 @@ from agent.commands.decision import Objection, Reason
 from agent.commands.events import StateReported
 from agent.grammar.schema import Command, Condition
 
+LONGEST_SHOWN = 100
+"""Letters of a value that are shown: whole, it could make the state too long for others to hear."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
@@ -45,7 +48,8 @@ class Machine:
             if reading is None:
                 return Objection(Reason.REQUIREMENT, f"{condition.state}?")
             if not condition.holds(reading.value):
-                return Objection(Reason.REQUIREMENT, f"{condition.state} = {reading.value}")
+                shown = str(reading.value)[:LONGEST_SHOWN]
+                return Objection(Reason.REQUIREMENT, f"{condition.state} = {shown}")
         return None
 
     def picture(self, command: Command) -> tuple[object, ...]:

@@ -62,7 +62,7 @@ class SystemProbe:
         )
 
     def _disk_free(self) -> int:
-        """Tell how much room there is; on a disk that fails or is gone there is none, and the rest goes on."""
+        """Tell how much room there is; a disk that fails or is gone has none, and the rest goes on."""
         try:
             return psutil.disk_usage(str(self._disk)).free
         except OSError:

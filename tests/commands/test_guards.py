@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.commands.effects import Enable, InhibitChanged
+from agent.commands.effects import Announce, Enable, InhibitChanged
 from agent.commands.events import Heard, InhibitReported, Reconnected, StateReported, Tick
 from agent.grammar.schema import CONFIRM
 from tests.commands.station import LOADED, Station, all_of, outcome, texts, tones, utterance
@@ -286,3 +286,13 @@ def test_talk_before_arming_is_no_burst() -> None:
 def test_a_command_that_the_grammar_does_not_know() -> None:
     station = Station()
     assert outcome(station.tell(Heard(utterance("gone", station.now_s + 1)), after_s=1.2)) == "unknown"
+
+
+@pytest.mark.parametrize("value", ["x" * 16_300, 10**4000], ids=["text", "number"])
+def test_a_value_without_end_is_not_shown_whole(value: object) -> None:
+    """The line is in the state, by which others know that a station is there; they refuse one this long."""
+    station = Station()
+    station.tell(StateReported("door", value))
+    effects = station.say("feed")
+    assert outcome(effects) == "requirement"
+    assert all(len(effect.text) < 200 for effect in all_of(Announce, effects))

@@ -5,7 +5,6 @@ import threading
 import time
 from pathlib import Path
 
-
 from agent.app import App
 from agent.audio.playback import Playback
 from agent.commands.verify import tail
