@@ -9,7 +9,7 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
-from agent.messaging.contract import KINDS, Inhibit, MachineState
+from agent.messaging.contract import KINDS, Inhibit, MachineState, Talk
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload, Quality
 
@@ -81,16 +81,21 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | R
 
 
 def feared(arrival: Arrival, refusal: Refusal, namespace: Namespace, now: datetime) -> Admitted | None:
-    """Give what a message that cannot be read must be taken for; None: for nothing.
+    """Give what a message that was refused must be taken for all the same; None: for nothing.
 
-    Who says something on the lockout topic may lock out, and who says it of a machine's state takes back what
-    was said before: to go on as if nothing had been said would be dangerous. An empty message, by which a
-    broker forgets what it kept, locks nobody out.
+    Who says something on the lockout topic may lock out, who says it of a machine's state takes back what was
+    said before, and a button may have come up, however late that is told: to go on as if nothing had been
+    said would be dangerous. An empty message, by which a broker forgets what it kept, locks nobody out.
     """
     address = _recognize(arrival.topic, namespace)
-    if address is None or refusal not in (Refusal.MALFORMED, Refusal.TOO_LARGE):
+    if address is None:
         return None
     kind, station, name = address
+    unreadable = refusal in (Refusal.MALFORMED, Refusal.TOO_LARGE)
+    if kind is Talk and (unreadable or refusal is Refusal.EXPIRED):
+        return Admitted(Talk(time=now, pressed=False), station)
+    if not unreadable:
+        return None
     if kind is Inhibit and (arrival.payload or arrival.malformed):
         return Admitted(Inhibit(time=now, active=True, who="", why=UNREADABLE), station)
     if kind is MachineState:

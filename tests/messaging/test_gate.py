@@ -1,12 +1,12 @@
 """What comes in is handed on or counted, and never ends the connection."""
 
 import queue
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from agent.messaging import gate as module
-from agent.messaging.contract import Inhibit, MachineState, Talk
+from agent.messaging.contract import Inhibit, MachineState, Response, Talk
 from agent.messaging.gate import Gate
 from agent.messaging.inbound import UNREADABLE, Admitted, Arrival
 from agent.messaging.payload import Quality
@@ -22,7 +22,7 @@ def test_what_may_be_obeyed_goes_on_and_the_rest_is_counted() -> None:
     admitted: list[Admitted] = []
     gate = Gate(NAMESPACE, admitted.append)
     gate.pass_on(talk())
-    gate.pass_on(Arrival(NAMESPACE.topic(Talk), b"{}", retain=False))
+    gate.pass_on(Arrival(NAMESPACE.topic(Response), b"{}", retain=False))
     assert [type(one.payload) for one in admitted] == [Talk]
     assert gate.refused == {"malformed": 1}
 
@@ -53,7 +53,7 @@ def test_a_message_that_the_judge_fails_on_is_refused(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(module, "judge", fail)
     gate = Gate(NAMESPACE, lambda _: pytest.fail("it was handed on"))
-    gate.pass_on(talk())
+    gate.pass_on(Arrival(NAMESPACE.topic(Response), b"{}", retain=False))
     assert gate.refused == {"malformed": 1}
 
 
@@ -103,3 +103,17 @@ def test_a_machine_state_that_cannot_be_read_is_unknown(value: str) -> None:
     assert isinstance(state.payload, MachineState)
     assert (state.name, state.payload.quality) == ("door", Quality.BAD)
     assert gate.refused == {"malformed": 1, "unknown_topic": 1}
+
+
+@pytest.mark.parametrize("pressed", [True, False])
+@pytest.mark.parametrize("away", [timedelta(seconds=-9), timedelta(seconds=9)])
+def test_a_button_whose_word_is_not_believed_is_let_go(pressed: bool, away: timedelta) -> None:
+    """A clock that is set while it is down must not leave the station armed; nor may an old press arm it."""
+    admitted: list[Admitted] = []
+    gate = Gate(NAMESPACE, admitted.append)
+    payload = Talk(time=datetime.now(UTC) + away, pressed=pressed).model_dump_json().encode()
+    gate.pass_on(Arrival(NAMESPACE.topic(Talk), payload, retain=False))
+    gate.pass_on(Arrival(NAMESPACE.topic(Talk), b"up", retain=False))
+    gate.pass_on(Arrival(NAMESPACE.topic(Talk), payload, retain=True))
+    assert [isinstance(one.payload, Talk) and one.payload.pressed for one in admitted] == [False, False]
+    assert gate.refused == {"expired": 1, "malformed": 1, "retained": 1}
