@@ -167,9 +167,10 @@ def _text(state: State, settings: Settings) -> str:
     lines = [f"runs      {running}", f"phase     {state.phase}{': ' + state.reason if state.reason else ''}"]
     if state.candidate:
         lines.append(f"candidate {', '.join(map(str, state.candidate.releases))}")
-    if state.wanted:
-        wanted = ", ".join(map(str, state.wanted.releases)) or f"channel {state.wanted.follow}"
-        lines.append(f"wanted    {wanted}")
+    for word, wanted in (("wanted", state.wanted), ("later", state.later and state.later.wanted)):
+        if wanted:
+            what = ", ".join(map(str, wanted.releases)) or f"channel {wanted.follow}"
+            lines.append(f"{word:9} {what}")
     if state.pinned:
         lines.append("pinned    by hand: `voxline update pin --off` lets updates happen again")
     lines.append(f"source    {settings.updates.source or 'none'}")

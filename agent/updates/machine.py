@@ -17,7 +17,9 @@
 | probation | Healthy | committed | Tidy |
 | rolling_back | Reverted | rolled_back | Tidy |
 
-`Started` goes on, in every phase, where the process ended. What is not in the table is ignored: a late answer
+`Started` goes on, in every phase, where the process ended. While a candidate is at work a `Wish` waits until
+that has ended, for nobody says it again; a `Withdraw` is heeded in every phase, also at rest, where what was
+wanted would be asked for again. What is not in the table is ignored: a late answer
 to a question that nobody asks any more does no harm. `TABLE` is this table as code: no event can lead where
 it does not say, and the picture in the manual is drawn from it. The state is on the disk before its effects
 run; an effect may run twice.
@@ -63,6 +65,7 @@ from agent.updates.course import (
 )
 from agent.updates.release import order
 
+AT_WORK = WORKING | {Phase.ROLLING_BACK}
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
 MAX_STARTS = 2
 """So many starts of the process in one trial or probation, and the bundle is to blame."""
@@ -79,6 +82,10 @@ def advance(state: State, event: Event) -> Step:
             return replace(state, stopped=True), ()
         case Pin():
             return replace(state, pinned=event.pinned), ()
+        case Wish() if state.phase in AT_WORK:
+            return _wish_later(state, event)
+        case Withdraw() if state.phase not in PREPARING:
+            return replace(state, wanted=None, later=None), ()
         case Delivered():
             left = tuple(outcome for outcome in state.outcomes if outcome.id != event.id)
             return replace(state, outcomes=left), ()
@@ -129,14 +136,22 @@ def _started(state: State, event: Started) -> Step:
         return _resumed(replace(state, starts=starts))
     if event.active != candidate.slot:
         if state.phase is Phase.ACTIVATING:
-            return replace(state, phase=Phase.STAGED, history=state.history[:-1]), ()
+            state = replace(state, phase=Phase.STAGED, history=state.history[:-1])
+            return (state, ()) if state.wanted else _withdraw(state, Withdraw())
         return _undo(state, "it is not in use any more, and not by this agent's doing")
     if starts >= MAX_STARTS:
         return _undo(state, f"the process ended {starts} times")
     return replace(state, phase=Phase.PROBATION, starts=starts), ()
 
 
+def _wish_later(state: State, event: Wish) -> Step:
+    if event.wanted == state.wanted:  # that is at work: what a broker repeats must not try it again
+        return replace(state, later=None, retried=event.retry or state.retried), ()
+    return replace(state, later=event), ()
+
+
 def _wish(state: State, event: Wish) -> Step:
+    state = replace(state, later=None)
     retry = event.retry not in ("", state.retried)
     if state.wanted == event.wanted and not retry:
         failed_by_name = state.phase is Phase.ROLLED_BACK and not event.wanted.follow
@@ -169,7 +184,7 @@ def _trouble(state: State, event: Trouble) -> Step:
 
 
 def _withdraw(state: State, _event: Withdraw) -> Step:
-    return replace(_rest(state, "nothing is wanted any more"), wanted=None), ()
+    return replace(_rest(state, "nothing is wanted any more"), wanted=None, later=None), ()
 
 
 def _fetched(state: State, _event: Fetched) -> Step:

@@ -41,7 +41,7 @@ from agent.updates.course import (
     Wish,
     Withdraw,
 )
-from agent.updates.machine import advance, awaited
+from agent.updates.machine import AT_WORK, advance, awaited
 from agent.updates.probation import Terms, Vitals, judge
 from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
@@ -277,6 +277,8 @@ class Updater:
             return request
         state, vitals = self.state, self._totals.since(self._mark)
         wanted, candidate = state.wanted, state.candidate
+        if state.later and state.phase not in AT_WORK:
+            return state.later
         if effect := awaited(state):  # it was interrupted, or the disk refused
             return self._actions.carry_out(effect, state)
         if candidate and state.phase is Phase.PROBATION:

@@ -82,6 +82,22 @@ def tear(folder: Path, slot: str | None) -> None:
     document.write_bytes(b"{")
 
 
+def test_what_is_wanted_during_probation_outlives_a_restart(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(60, 5))
+    updater.start()
+    updater.wish(wanted("grammar/press/1.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.PROBATION)
+    updater.wish(wanted("grammar/press/2.0.0"))
+    assert eventually(lambda: updater.state.later is not None)
+    updater.stop()
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    updater.start()
+    assert eventually(partial(has_committed, updater, "grammar/press/2.0.0"))
+    updater.stop()
+
+
 def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
     folder, station = tmp_path / "station", Obedient()
     updater = make_updater(folder, repository, station, terms=Terms(0, 0))
