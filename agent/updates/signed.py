@@ -9,9 +9,12 @@ Root and targets are signed by people with `sign`; `publish` checks that enough 
 timestamp with the online key.
 """
 
+import contextlib
+import fcntl
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -63,6 +66,17 @@ class SignedRepository(Repository):
             raise UpdateError(f"{folder}: no repository; make one with `voxline release init`")
         self._uris: dict[str, str] = json.loads(self._keyring.read_text())
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Self]:
+        """Wait until no other command changes the repository: each would undo what the other has staged."""
+        descriptor = os.open(self.public.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._uris = json.loads(self._keyring.read_text())
+            yield self
+        finally:
+            os.close(descriptor)
+
     @classmethod
     def create(cls, folder: Path, keys: Mapping[str, Iterable[str]], thresholds: Mapping[str, int]) -> Self:
         """Make a repository and stage its first metadata.
@@ -95,7 +109,7 @@ class SignedRepository(Repository):
         """Remember where a key is; return its public half."""
         key = public_key(uri := absolute(uri))
         self._uris[key.keyid] = uri
-        self._keyring.write_text(json.dumps(self._uris, indent=1) + "\n")
+        durable.write_file(self._keyring, json.dumps(self._uris, indent=1).encode() + b"\n")
         return key
 
     def delegate(self, role: str, paths: list[str], uris: Iterable[str], threshold: int = 1) -> None:
