@@ -20,7 +20,7 @@ from agent.updates import memory
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.plant import Plant, describe, folder_of, open_repository, open_updater
-from agent.updates.release import Reference, Release, decode
+from agent.updates.release import Release, decode, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
 from agent.updates.updater import BusyError, Updater
@@ -78,7 +78,7 @@ def apply(
     """Install releases, also such as failed here before."""
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
-    wanted = Wanted(tuple(map(Reference.parse, releases or [])), follow)
+    wanted = Wanted(parse_references(releases or []), follow)
     _steer(load(config), Wish(wanted, retry=str(uuid4())))
 
 
