@@ -88,7 +88,7 @@ class TonePlayer:
                 if self.failure is None:
                     _log.warning("tone_failed", tone=tone, reason=str(error))
                 self.failure = str(error)
-            except Exception as error:  # one bad tone must not make the station mute, and nobody notice
+            except Exception as error:  # noqa: BLE001 - one bad tone must not make the station mute for good
                 _log.exception("tone_broke", tone=tone)
                 self.failure = f"{type(error).__name__}: {error}"
             else:

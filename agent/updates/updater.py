@@ -267,9 +267,18 @@ class Updater:
             if isinstance(effect, Check):
                 self._next_check_s = time.monotonic() + self._check_interval_s
                 self._bytes_done = 0
-            if event := self._actions.carry_out(effect, self.state):
+            if event := self._carry_out(effect):
                 pending += self._surely(event)
                 self._report()
+
+    def _carry_out(self, effect: Effect) -> Event | None:
+        """Do it and say what came of it; where the disk refuses, `awaited` asks for it again, not at once."""
+        try:
+            return self._actions.carry_out(effect, self.state)
+        except OSError as error:
+            log.error("update_disk_refuses", effect=type(effect).__name__, reason=str(error))  # noqa: TRY400
+            self._stopping.wait(RETRY_S)
+            return None
 
     def _due(self) -> Event | None:
         """Say what time has brought."""
@@ -280,7 +289,7 @@ class Updater:
         if state.later and state.phase not in AT_WORK:
             return state.later
         if effect := awaited(state):  # it was interrupted, or the disk refused
-            return self._actions.carry_out(effect, state)
+            return self._carry_out(effect)
         if candidate and state.phase is Phase.PROBATION:
             verdict = judge(state.before, vitals, self._terms)
             if verdict is None:
