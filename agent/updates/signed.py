@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -78,7 +78,7 @@ class SignedRepository(Repository):
             os.close(descriptor)
 
     @classmethod
-    def create(cls, folder: Path, keys: Mapping[str, Iterable[str]], thresholds: Mapping[str, int]) -> Self:
+    def create(cls, folder: Path, keys: Mapping[str, Collection[str]], thresholds: Mapping[str, int]) -> Self:
         """Make a repository and stage its first metadata.
 
         Args:
@@ -91,6 +91,9 @@ class SignedRepository(Repository):
         """
         if folder.exists() and any(folder.iterdir()):
             raise UpdateError(f"{folder}: not empty")
+        for role, uris in keys.items():  # before anything is made that would be in the way of another try
+            if len({public_key(uri).keyid for uri in uris}) < thresholds.get(role, 1):
+                raise UpdateError(f"{role}: needs {thresholds.get(role, 1)} keys")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "keyring.json").write_text("{}\n")
         repository = cls(folder)
@@ -99,8 +102,6 @@ class SignedRepository(Repository):
                 for uri in uris:
                     root.add_key(repository.learn(uri), role)
                 root.roles[role].threshold = thresholds.get(role, 1)
-                if len(root.roles[role].keyids) < root.roles[role].threshold:
-                    raise UpdateError(f"{role}: needs {root.roles[role].threshold} keys")
         with repository.edit_targets():
             pass
         return repository

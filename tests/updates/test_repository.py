@@ -238,6 +238,14 @@ def test_a_grammar_with_an_error_is_not_released(tmp_path: Path, sentence: str, 
     assert not repository.contents()
 
 
+@pytest.mark.parametrize("mistake", [["--root", "file2:/nowhere.pem"], ["--targets-threshold", "2"]])
+def test_a_mistake_is_not_in_the_way_of_another_try(tmp_path: Path, mistake: list[str]) -> None:
+    (key,) = keys(tmp_path / "keys", "all")
+    words = ["init", str(tmp_path / "repository"), "--root", key, "--targets", key, "--online", key]
+    assert isinstance(CliRunner().invoke(app, [*words, *mistake]).exception, UpdateError)
+    assert CliRunner().invoke(app, words).exit_code == 0
+
+
 def test_a_version_is_released_once(tmp_path: Path) -> None:
     """Stations that have it would never notice that it has become another one."""
     repository = make_repository(tmp_path / "repository")

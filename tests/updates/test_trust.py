@@ -361,6 +361,16 @@ def test_a_damaged_floor_begins_anew(trust: Trust, tmp_path: Path) -> None:
     assert floor.load(tmp_path / "trust" / "floor.json").roles["targets"].version == 2
 
 
+def test_a_floor_that_the_disk_does_not_give_back_begins_anew(trust: Trust, tmp_path: Path) -> None:
+    trust.refresh()
+    file = tmp_path / "trust" / "floor.json"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # to read there is an I/O error
+    trust.refresh()
+    assert not file.is_symlink()
+    assert trust.past()
+
+
 def test_a_clock_that_runs_ahead_raises_the_floor_only_while_metadata_lives(
     tmp_path: Path, repository: ReleaseRepository
 ) -> None:
