@@ -5,6 +5,7 @@
 | idle, committed, rolled_back, refused | Wish | checking, refused | Check |
 | checking, downloading, verifying, staged | Wish | checking, refused | Check |
 | checking, downloading, verifying, staged | Withdraw | idle, committed | |
+| checking, downloading, verifying, staged | Pin | refused | |
 | checking, downloading, verifying | Trouble | idle, committed, refused | |
 | checking | Found | downloading, idle, committed, refused | Fetch |
 | downloading | Fetched | verifying | Try |
@@ -67,6 +68,7 @@ from agent.updates.release import order
 
 AT_WORK = WORKING | {Phase.ROLLING_BACK}
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
+PINNED = "pinned by hand"
 MAX_STARTS = 2
 """So many starts of the process in one trial or probation, and the bundle is to blame."""
 
@@ -80,7 +82,7 @@ def advance(state: State, event: Event) -> Step:
             return _started(state, event)
         case Stopping():
             return replace(state, stopped=True), ()
-        case Pin():
+        case Pin() if state.phase not in PREPARING:
             return replace(state, pinned=event.pinned), ()
         case Wish() if state.phase in AT_WORK:
             return _wish_later(state, event)
@@ -137,7 +139,9 @@ def _started(state: State, event: Started) -> Step:
     if event.active != candidate.slot:
         if state.phase is Phase.ACTIVATING:
             state = replace(state, phase=Phase.STAGED, history=state.history[:-1])
-            return (state, ()) if state.wanted else _withdraw(state, Withdraw())
+            if state.wanted is None:
+                return _withdraw(state, Withdraw())
+            return _pin(state, Pin(state.pinned))
         return _undo(state, "it is not in use any more, and not by this agent's doing")
     if starts >= MAX_STARTS:
         return _undo(state, f"the process ended {starts} times")
@@ -159,7 +163,7 @@ def _wish(state: State, event: Wish) -> Step:
             return state, ()
     state = replace(state, wanted=event.wanted, candidate=None)
     if state.pinned:
-        return _refuse(state, "pinned by hand"), ()
+        return _refuse(state, PINNED), ()
     if retry:
         state = replace(state, failed=(), retried=event.retry)
     return _resumed(replace(state, phase=Phase.CHECKING, reason=""))
@@ -185,6 +189,11 @@ def _trouble(state: State, event: Trouble) -> Step:
 
 def _withdraw(state: State, _event: Withdraw) -> Step:
     return replace(_rest(state, "nothing is wanted any more"), wanted=None, later=None), ()
+
+
+def _pin(state: State, event: Pin) -> Step:
+    state = replace(state, pinned=event.pinned)
+    return _refuse(state, PINNED) if state.pinned else state, ()
 
 
 def _fetched(state: State, _event: Fetched) -> Step:
@@ -279,6 +288,7 @@ TABLE: tuple[Row, ...] = (
     Row(RESTING, Wish, {_P.CHECKING, _P.REFUSED}, _wish),
     Row(PREPARING, Wish, {_P.CHECKING, _P.REFUSED}, _wish),
     Row(PREPARING, Withdraw, {_P.IDLE, _P.COMMITTED}, _withdraw),
+    Row(PREPARING, Pin, {_P.REFUSED}, _pin),
     Row(PREPARING - {_P.STAGED}, Trouble, {_P.IDLE, _P.COMMITTED, _P.REFUSED}, _trouble),
     Row({_P.CHECKING}, Found, {_P.DOWNLOADING, _P.IDLE, _P.COMMITTED, _P.REFUSED}, _found),
     Row({_P.DOWNLOADING}, Fetched, {_P.VERIFYING}, _fetched),

@@ -207,6 +207,20 @@ def test_pinned_nothing_changes_but_back() -> None:
     assert run(state, Rollback("by hand"))[1] == [Revert(None)]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_pinned_what_is_under_way_ends(steps: int) -> None:
+    state, _ = run(State(), *install("1.0.0")[:steps], Pin(True))
+    assert (state.phase, state.reason, state.candidate) == (Phase.REFUSED, machine.PINNED, None)
+    assert run(state, *install("1.0.0")[1:]) == (state, [])
+    state, _ = run(state, Pin(False), Wish(want("1.0.0")))
+    assert state.phase is Phase.CHECKING
+
+
+def test_pinned_during_an_activation_that_a_power_cut_undid() -> None:
+    state, _ = run(State(), *install("1.0.0")[:5], Pin(True), Started(None, ()))
+    assert (state.phase, state.reason) == (Phase.REFUSED, machine.PINNED)
+
+
 def test_the_same_refusal_is_said_once() -> None:
     events: tuple[Event, ...] = (Wish(want("1.0.0")), Trouble("expired", final=True))
     state, _ = run(State(), *events, *events, *events)
