@@ -247,13 +247,13 @@ class Updater:
     def _take(self, event: Event) -> tuple[Effect, ...]:
         before = self.state
         after, effects = advance(before, event)
+        if isinstance(event, Swapped | Reverted):
+            self._mark = self._totals  # before anybody can see the new phase, and count for it
         if after != before:
             memory.save(self._file, after)
             self.state = after
         if after.phase is not before.phase:
             log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
-        if isinstance(event, Swapped | Reverted):
-            self._mark = self._totals
         if isinstance(event, Trouble) and not event.final:
             self._next_check_s = time.monotonic() + min(RECHECK_S, self._check_interval_s)
         return effects
