@@ -47,6 +47,14 @@ def remove(path: Path) -> None:
     sync(path.parent)
 
 
+def thin_out(path: Path, count: int) -> None:
+    """Keep `path` and what changed last beside it, `count` in all: what can be had again must not pile up."""
+    others = [other for other in path.parent.iterdir() if other != path]
+    others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
+    for other in others[count - 1 :]:
+        other.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, and see that they stay."""
     if not path.is_dir():

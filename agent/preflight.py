@@ -16,6 +16,7 @@ from agent.messaging.tls import tls_context
 from agent.panel.panel import require_packages
 from agent.settings import Settings, Tls
 from agent.station import open_source
+from agent.updates.plant import folder_of, open_repository
 
 TLS_PORT = 8883
 """Registered for MQTT over TLS."""
@@ -54,7 +55,7 @@ def refusals(settings: Settings) -> list[str]:
                 tls_context(Tls(certificate=tls.certificate, key=tls.key))
     if settings.updates.source:
         with _noted(faults, "[updates] root"):
-            _require_readable(settings.updates.root)
+            open_repository(settings, folder_of(settings)).transport.close()
     return faults
 
 

@@ -276,8 +276,13 @@ def test_check_names_missing_files() -> None:
         ),
         ("[health]", '[mqtt.tls]\nca = "{broken}"\n[health]', r"\[mqtt.tls\] ca: "),
         ("# source = ", 'source = "/nowhere" # ', r"\[updates\] root: .*/etc/voxline/root.json"),
+        (
+            'root = "',
+            'source = "/nowhere"\nroot = "{broken}" # ',
+            r"\[updates\] root: .*broken.yaml: .* cannot be trusted",
+        ),
     ],
-    ids=["grammar", "bundle", "engine", "wake", "sound", "state", "tls", "updates"],
+    ids=["grammar", "bundle", "engine", "wake", "sound", "state", "tls", "updates", "root"],
 )
 def test_check_names_what_run_would_refuse(file: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
     broken, quiet = tmp_path / "broken.yaml", tmp_path / "quiet.yaml"

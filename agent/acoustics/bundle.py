@@ -1,5 +1,6 @@
 """Model bundles on disk: nothing of a bundle is used before all of it is verified."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,8 +176,18 @@ def _open_regular(path: Path) -> int:
     return descriptor
 
 
-def _read_regular(path: Path, limit: int) -> bytes:
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file; what its disk fails to give back is damaged like what it gives back wrong."""
     with open(_open_regular(path), "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_regular(path: Path, limit: int) -> bytes:
+    with _reading(path) as file:
         raw = file.read(limit + 1)
     if len(raw) > limit:
         raise BundleError(f"{path}: larger than {limit} bytes")
@@ -186,7 +197,7 @@ def _read_regular(path: Path, limit: int) -> bytes:
 def _measure(path: Path, limit: int) -> tuple[int, str]:
     """Return size and SHA-256, reading at most one byte more than `limit`."""
     digest, size = hashlib.sha256(), 0
-    with open(_open_regular(path), "rb") as file:
+    with _reading(path) as file:
         while block := file.read(min(2**20, limit + 1 - size)):
             digest.update(block)
             size += len(block)

@@ -1,5 +1,6 @@
 """Plays tones and reads lines to the operator, in a thread of its own: nobody waits for a loudspeaker."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -22,6 +23,7 @@ _POLL_S = 0.02
 _TAIL_S = 0.2
 """Silence after each tone: PortAudio drops what is in its buffers when a stream completes."""
 _GRACE_S = 2.0
+_LEAVE_S = 10.0
 _ECHO_S = 0.3
 """Between asking for a sound and the end of its echo, beyond its own length."""
 _CONTINUE, _COMPLETE = 0, 1  # PortAudio's paContinue and paComplete
@@ -72,9 +74,10 @@ class TonePlayer:
             self.dropped += 1
 
     def close(self) -> None:
-        """Stop after the tones that wait, at most a few seconds."""
-        self._queue.put(None)
-        self._thread.join(timeout=10)
+        """Stop after the tones that wait; a loudspeaker that holds them up is not waited for."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=_LEAVE_S)
+        self._thread.join(_LEAVE_S)
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -85,6 +88,9 @@ class TonePlayer:
                 if self.failure is None:
                     _log.warning("tone_failed", tone=tone, reason=str(error))
                 self.failure = str(error)
+            except Exception as error:  # noqa: BLE001 - one bad tone must not make the station mute for good
+                _log.exception("tone_broke", tone=tone)
+                self.failure = f"{type(error).__name__}: {error}"
             else:
                 self.played += 1
                 self.failure = None

@@ -14,6 +14,7 @@ _LONGEST_PERIOD = SAMPLE_RATE_HZ
 _KEY = 160
 _ROUNDED = 0.01  # of the samples may differ by 1: a resampler rounds a repeated buffer so
 _CHECK_EVERY = SAMPLE_RATE_HZ // 4
+_TRIES = 100  # periods in one check: garbage that almost repeats must not take the time for hearing
 
 
 class Stuck(StrEnum):
@@ -75,17 +76,21 @@ def _judge(history: NDArray[np.int16]) -> Stuck | None:
 def _repeats(history: NDArray[np.int16]) -> bool:
     """Whether the whole history has a period of up to a second.
 
-    The 10 ms around the last change are sought further back; each find gives a period to try. (Without the
-    change a quiet history would offer thousands.)
+    The 10 ms around the rarest step of the last second are sought further back; each find gives a period to
+    try. (Other 10 ms might offer thousands, in a quiet history, or in one that goes up and down alike.)
     """
-    changes = np.flatnonzero(np.diff(history))
-    few = _ROUNDED * len(changes)
-    key_end = min(int(changes[-1]) + _KEY // 2, len(history))
+    steps = np.diff(history)
+    few = _ROUNDED * np.count_nonzero(steps)
+    _, last, counts = np.unique(steps[: -_LONGEST_PERIOD - 1 : -1], return_index=True, return_counts=True)
+    key_end = min(len(steps) - int(last[np.argmin(counts)]) + _KEY // 2, len(history))
     key_start = max(0, key_end - _KEY)
     raw, key = history.tobytes(), history[key_start:key_end].tobytes()
     earliest = 2 * max(0, key_start - _LONGEST_PERIOD)
     found = 2 * key_start
-    while (found := raw.rfind(key, earliest, found + len(key) - 1)) >= 0:
+    for _ in range(_TRIES):
+        found = raw.rfind(key, earliest, found + len(key) - 1)
+        if found < 0:
+            return False
         period, odd = divmod(2 * key_start - found, 2)
         if not odd and _same(history[period:], history[:-period], few):
             return True

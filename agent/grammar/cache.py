@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
-from agent.durable import write_file
+from agent.durable import thin_out, write_file
 from agent.grammar.graph import Graph, SlotValue, Word
 from agent.grammar.schema import Grammar, NumberRange, Spelled
 from agent.grammar.slots import SpokenValues
@@ -24,6 +24,8 @@ _FORMAT = 4
 """Raise it when the compiler makes other graphs of the same grammar, or refuses what it took before."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32
+_KEPT = 32
+"""Graphs: every change of a grammar makes one."""
 
 _log = structlog.get_logger()
 
@@ -88,6 +90,7 @@ class GraphCache:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, hashlib.sha256(body).digest() + body)
+            thin_out(self._path, _KEPT)
         except OSError as error:
             _log.warning("grammar_cache_not_written", file=str(self._path), reason=str(error))
 

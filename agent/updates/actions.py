@@ -129,7 +129,11 @@ class Actions:
             self._repository.transport.close()
 
     def carry_out(self, effect: Effect, state: State) -> Event | None:
-        """Do it and say what came of it; None if it was interrupted, or there is nothing to say."""
+        """Do it and say what came of it; None if it was interrupted, or there is nothing to say.
+
+        Raises:
+            OSError: the disk refuses what only this station can do; it must be done all the same.
+        """
         match effect:
             case Check(wanted):
                 return self._troubled(lambda: self._check(wanted))
@@ -232,23 +236,16 @@ class Actions:
             return None
         return Failed(candidate.slot, fault) if fault else Passed(candidate.slot)
 
-    def _activate(self, slot: str) -> Event | None:
+    def _activate(self, slot: str) -> Event:
         try:
             self._store.activate(slot)
             self._station.swap(self.parts(slot))
-        except OSError as error:
-            log.error("update_activation_waits", reason=str(error))  # noqa: TRY400
-            return None
         except VoxlineError as error:
             return Failed(slot, str(error))
         return Swapped(slot)
 
-    def _revert(self, slot: str | None) -> Event | None:
-        try:
-            active = self.point_back(slot)
-        except OSError as error:
-            log.error("update_rollback_waits", reason=str(error))  # noqa: TRY400
-            return None
+    def _revert(self, slot: str | None) -> Event:
+        active = self.point_back(slot)
         try:
             self._station.swap(self.parts(active))
         except VoxlineError as error:

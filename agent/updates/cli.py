@@ -20,7 +20,7 @@ from agent.updates import memory
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.plant import Plant, describe, folder_of, open_repository, open_updater
-from agent.updates.release import Reference, Release, decode
+from agent.updates.release import Release, decode, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
 from agent.updates.updater import BusyError, Updater
@@ -78,7 +78,7 @@ def apply(
     """Install releases, also such as failed here before."""
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
-    wanted = Wanted(tuple(map(Reference.parse, releases or [])), follow)
+    wanted = Wanted(parse_references(releases or []), follow)
     _steer(load(config), Wish(wanted, retry=str(uuid4())))
 
 
@@ -167,9 +167,10 @@ def _text(state: State, settings: Settings) -> str:
     lines = [f"runs      {running}", f"phase     {state.phase}{': ' + state.reason if state.reason else ''}"]
     if state.candidate:
         lines.append(f"candidate {', '.join(map(str, state.candidate.releases))}")
-    if state.wanted:
-        wanted = ", ".join(map(str, state.wanted.releases)) or f"channel {state.wanted.follow}"
-        lines.append(f"wanted    {wanted}")
+    for word, wanted in (("wanted", state.wanted), ("later", state.later and state.later.wanted)):
+        if wanted:
+            what = ", ".join(map(str, wanted.releases)) or f"channel {wanted.follow}"
+            lines.append(f"{word:9} {what}")
     if state.pinned:
         lines.append("pinned    by hand: `voxline update pin --off` lets updates happen again")
     lines.append(f"source    {settings.updates.source or 'none'}")

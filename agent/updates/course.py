@@ -73,6 +73,8 @@ class State:
     phase: Phase = Phase.IDLE
     reason: str = ""
     wanted: Wanted | None = None
+    later: "Wish | None" = None
+    """Said while a candidate was at work; its turn comes when that has ended."""
     active: str | None = None
     """The slot in use; None: what the settings name."""
     running: tuple[Reference, ...] = ()

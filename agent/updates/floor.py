@@ -5,6 +5,7 @@ older ones as new. This floor is kept apart, synced, and raised before anything 
 and `save`.
 """
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,7 +89,9 @@ def load(path: Path) -> Floor:
         return Floor.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Floor()
-    except ValidationError:
+    except (OSError, ValidationError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EIO:
+            raise
         log.exception("update_floor_damaged", path=str(path))
         return Floor()
 

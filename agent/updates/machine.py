@@ -5,6 +5,7 @@
 | idle, committed, rolled_back, refused | Wish | checking, refused | Check |
 | checking, downloading, verifying, staged | Wish | checking, refused | Check |
 | checking, downloading, verifying, staged | Withdraw | idle, committed | |
+| checking, downloading, verifying, staged | Pin | refused | |
 | checking, downloading, verifying | Trouble | idle, committed, refused | |
 | checking | Found | downloading, idle, committed, refused | Fetch |
 | downloading | Fetched | verifying | Try |
@@ -17,7 +18,9 @@
 | probation | Healthy | committed | Tidy |
 | rolling_back | Reverted | rolled_back | Tidy |
 
-`Started` goes on, in every phase, where the process ended. What is not in the table is ignored: a late answer
+`Started` goes on, in every phase, where the process ended. While a candidate is at work a `Wish` waits until
+that has ended, for nobody says it again; a `Withdraw` is heeded in every phase, also at rest, where what was
+wanted would be asked for again. What is not in the table is ignored: a late answer
 to a question that nobody asks any more does no harm. `TABLE` is this table as code: no event can lead where
 it does not say, and the picture in the manual is drawn from it. The state is on the disk before its effects
 run; an effect may run twice.
@@ -63,7 +66,9 @@ from agent.updates.course import (
 )
 from agent.updates.release import order
 
+AT_WORK = WORKING | {Phase.ROLLING_BACK}
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
+PINNED = "pinned by hand"
 MAX_STARTS = 2
 """So many starts of the process in one trial or probation, and the bundle is to blame."""
 
@@ -77,8 +82,12 @@ def advance(state: State, event: Event) -> Step:
             return _started(state, event)
         case Stopping():
             return replace(state, stopped=True), ()
-        case Pin():
+        case Pin() if state.phase not in PREPARING:
             return replace(state, pinned=event.pinned), ()
+        case Wish() if state.phase in AT_WORK:
+            return _wish_later(state, event)
+        case Withdraw() if state.phase not in PREPARING:
+            return replace(state, wanted=None, later=None), ()
         case Delivered():
             left = tuple(outcome for outcome in state.outcomes if outcome.id != event.id)
             return replace(state, outcomes=left), ()
@@ -129,14 +138,24 @@ def _started(state: State, event: Started) -> Step:
         return _resumed(replace(state, starts=starts))
     if event.active != candidate.slot:
         if state.phase is Phase.ACTIVATING:
-            return replace(state, phase=Phase.STAGED, history=state.history[:-1]), ()
+            state = replace(state, phase=Phase.STAGED, history=state.history[:-1])
+            if state.wanted is None:
+                return _withdraw(state, Withdraw())
+            return _pin(state, Pin(state.pinned))
         return _undo(state, "it is not in use any more, and not by this agent's doing")
     if starts >= MAX_STARTS:
         return _undo(state, f"the process ended {starts} times")
     return replace(state, phase=Phase.PROBATION, starts=starts), ()
 
 
+def _wish_later(state: State, event: Wish) -> Step:
+    if event.wanted == state.wanted:  # that is at work: what a broker repeats must not try it again
+        return replace(state, later=None, retried=event.retry or state.retried), ()
+    return replace(state, later=event), ()
+
+
 def _wish(state: State, event: Wish) -> Step:
+    state = replace(state, later=None)
     retry = event.retry not in ("", state.retried)
     if state.wanted == event.wanted and not retry:
         failed_by_name = state.phase is Phase.ROLLED_BACK and not event.wanted.follow
@@ -144,7 +163,7 @@ def _wish(state: State, event: Wish) -> Step:
             return state, ()
     state = replace(state, wanted=event.wanted, candidate=None)
     if state.pinned:
-        return _refuse(state, "pinned by hand"), ()
+        return _refuse(state, PINNED), ()
     if retry:
         state = replace(state, failed=(), retried=event.retry)
     return _resumed(replace(state, phase=Phase.CHECKING, reason=""))
@@ -169,7 +188,12 @@ def _trouble(state: State, event: Trouble) -> Step:
 
 
 def _withdraw(state: State, _event: Withdraw) -> Step:
-    return replace(_rest(state, "nothing is wanted any more"), wanted=None), ()
+    return replace(_rest(state, "nothing is wanted any more"), wanted=None, later=None), ()
+
+
+def _pin(state: State, event: Pin) -> Step:
+    state = replace(state, pinned=event.pinned)
+    return _refuse(state, PINNED) if state.pinned else state, ()
 
 
 def _fetched(state: State, _event: Fetched) -> Step:
@@ -264,6 +288,7 @@ TABLE: tuple[Row, ...] = (
     Row(RESTING, Wish, {_P.CHECKING, _P.REFUSED}, _wish),
     Row(PREPARING, Wish, {_P.CHECKING, _P.REFUSED}, _wish),
     Row(PREPARING, Withdraw, {_P.IDLE, _P.COMMITTED}, _withdraw),
+    Row(PREPARING, Pin, {_P.REFUSED}, _pin),
     Row(PREPARING - {_P.STAGED}, Trouble, {_P.IDLE, _P.COMMITTED, _P.REFUSED}, _trouble),
     Row({_P.CHECKING}, Found, {_P.DOWNLOADING, _P.IDLE, _P.COMMITTED, _P.REFUSED}, _found),
     Row({_P.DOWNLOADING}, Fetched, {_P.VERIFYING}, _fetched),

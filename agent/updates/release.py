@@ -8,7 +8,7 @@ are kept and sent once. A channel, `channel/{name}.json`, says what stations tha
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -68,6 +68,18 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}/{self.version}"
+
+
+def parse_references(texts: Iterable[str]) -> tuple[Reference, ...]:
+    """Read what should run together.
+
+    Raises:
+        UpdateError: one is no reference, or two are of one kind.
+    """
+    references = tuple(map(Reference.parse, texts))
+    if len({reference.kind for reference in references}) < len(references):
+        raise UpdateError(f"one release of each kind can run: not {' and '.join(map(str, references))}")
+    return references
 
 
 class _Document(BaseModel):
@@ -136,10 +148,7 @@ class Channel(_Document):
         Raises:
             UpdateError: one is no reference, or two are of one kind.
         """
-        references = tuple(Reference.parse(text) for text in self.releases)
-        if len({reference.kind for reference in references}) < len(references):
-            raise UpdateError(f"one release of each kind can run: not {' and '.join(self.releases)}")
-        return references
+        return parse_references(self.releases)
 
     @staticmethod
     def target(name: str) -> str:

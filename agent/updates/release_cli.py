@@ -64,7 +64,8 @@ def add(
     if max_latency_ms is not None and max_memory_mb is not None:
         limits = Limits(latency_p95_s=max_latency_ms / 1000, memory_bytes=round(max_memory_mb * 1e6))
     packed = pack_model(what, min_agent, limits) if what.is_dir() else pack_grammar(what, version, min_agent)
-    digest = ReleaseRepository(folder).add(*packed, role)
+    with ReleaseRepository(folder).alone() as repository:
+        digest = repository.add(*packed, role)
     typer.echo(f"{packed[0].reference} staged, {packed[0].size_bytes} bytes, digest {digest}")
 
 
@@ -76,7 +77,8 @@ def reissue(
     role: Role = "targets",
 ) -> None:
     """Stage a newer release of the files of an older one: stations go back by going on."""
-    made = ReleaseRepository(folder).reissue(Reference.parse(release), version, role)
+    with ReleaseRepository(folder).alone() as repository:
+        made = repository.reissue(Reference.parse(release), version, role)
     typer.echo(f"{made} staged: the files of {release}")
 
 
@@ -90,7 +92,8 @@ def channel(
     """Stage what stations that follow a channel should run."""
     for text in releases:
         Reference.parse(text)
-    ReleaseRepository(folder).set_channel(name, Channel(releases=tuple(releases)), role)
+    with ReleaseRepository(folder).alone() as repository:
+        repository.set_channel(name, Channel(releases=tuple(releases)), role)
     typer.echo(f"channel {name} staged: {', '.join(releases)}")
 
 
@@ -101,21 +104,24 @@ def withdraw(
     role: Role = "targets",
 ) -> None:
     """Take a release back: no station will install it any more."""
-    ReleaseRepository(folder).withdraw(Reference.parse(release).target, role)
+    with ReleaseRepository(folder).alone() as repository:
+        repository.withdraw(Reference.parse(release).target, role)
     typer.echo(f"{release} is out of the staged {role}")
 
 
 @app.command()
 def delegate(folder: Folder, role: str, paths: list[str], keys: Keys, threshold: Threshold = 1) -> None:
     """Let other keys answer for some releases, such as a plant's for `grammar/lyon-*/*`."""
-    ReleaseRepository(folder).delegate(role, paths, keys, threshold)
+    with ReleaseRepository(folder).alone() as repository:
+        repository.delegate(role, paths, keys, threshold)
     typer.echo(f"{role} staged for {', '.join(paths)}")
 
 
 @app.command()
 def rotate(folder: Folder, role: str, keys: Keys, threshold: Threshold = 1) -> None:
     """Give root, targets, snapshot or timestamp new keys; the old ones count no more."""
-    ReleaseRepository(folder).rotate(role, keys, threshold)
+    with ReleaseRepository(folder).alone() as repository:
+        repository.rotate(role, keys, threshold)
     typer.echo(f"{role}: new keys staged; the old and the new root keys must sign root")
 
 
@@ -126,15 +132,16 @@ def sign(
     key: Annotated[str | None, typer.Option(help="URI of the key; else all that this machine knows.")] = None,
 ) -> None:
     """Sign what is staged."""
-    missing = ReleaseRepository(folder).sign(role, key)
+    with ReleaseRepository(folder).alone() as repository:
+        missing = repository.sign(role, key)
     typer.echo(f"{role}: " + (f"{missing} signatures are still missing" if missing else "signed by enough"))
 
 
 @app.command()
 def publish(folder: Folder) -> None:
     """Publish what is staged and signed; also keeps snapshot and timestamp fresh, so run it daily."""
-    repository = ReleaseRepository(folder)
-    published = repository.publish()
+    with ReleaseRepository(folder).alone() as repository:
+        published = repository.publish()
     typer.echo(f"published {', '.join([*published, 'snapshot', 'timestamp'])} in {repository.public}")
 
 

@@ -91,9 +91,9 @@ class ReleaseRepository(SignedRepository):
     def _add_target(self, path: str, raw: bytes, role: str) -> None:
         if role != Targets.type and not self.delegation(role).is_delegated_path(path):
             raise UpdateError(f"{role} may not answer for {path}; see `voxline release delegate`")
+        self.put(TARGETS + _document(path, digest_of(raw)), raw)  # first: what is staged may be published
         with self.edit_targets(role) as targets:
             targets.targets[path] = TargetFile.from_data(path, raw, ["sha256"])
-        self.put(TARGETS + _document(path, digest_of(raw)), raw)
 
 
 def _document(path: str, digest: str) -> str:

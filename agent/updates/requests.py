@@ -31,9 +31,10 @@ def has_requests(folder: Path) -> bool:
 def take_requests(folder: Path) -> Iterator[Request]:
     """Yield and remove what was left, oldest first; what cannot be read is reported and removed."""
     for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
-        raw = path.read_bytes()
-        path.unlink()
         try:
-            yield from _CODEC.validate_json(raw).values()
-        except ValidationError:
+            requests = _CODEC.validate_json(path.read_bytes())
+        except (OSError, ValidationError):
             log.exception("update_request_unreadable", path=str(path))
+            requests = {}
+        path.unlink()
+        yield from requests.values()

@@ -9,9 +9,12 @@ Root and targets are signed by people with `sign`; `publish` checks that enough 
 timestamp with the online key.
 """
 
+import contextlib
+import fcntl
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -63,8 +66,19 @@ class SignedRepository(Repository):
             raise UpdateError(f"{folder}: no repository; make one with `voxline release init`")
         self._uris: dict[str, str] = json.loads(self._keyring.read_text())
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Self]:
+        """Wait until no other command changes the repository: each would undo what the other has staged."""
+        descriptor = os.open(self.public.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._uris = json.loads(self._keyring.read_text())
+            yield self
+        finally:
+            os.close(descriptor)
+
     @classmethod
-    def create(cls, folder: Path, keys: Mapping[str, Iterable[str]], thresholds: Mapping[str, int]) -> Self:
+    def create(cls, folder: Path, keys: Mapping[str, Collection[str]], thresholds: Mapping[str, int]) -> Self:
         """Make a repository and stage its first metadata.
 
         Args:
@@ -77,6 +91,9 @@ class SignedRepository(Repository):
         """
         if folder.exists() and any(folder.iterdir()):
             raise UpdateError(f"{folder}: not empty")
+        for role, uris in keys.items():  # before anything is made that would be in the way of another try
+            if len({public_key(uri).keyid for uri in uris}) < thresholds.get(role, 1):
+                raise UpdateError(f"{role}: needs {thresholds.get(role, 1)} keys")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "keyring.json").write_text("{}\n")
         repository = cls(folder)
@@ -85,8 +102,6 @@ class SignedRepository(Repository):
                 for uri in uris:
                     root.add_key(repository.learn(uri), role)
                 root.roles[role].threshold = thresholds.get(role, 1)
-                if len(root.roles[role].keyids) < root.roles[role].threshold:
-                    raise UpdateError(f"{role}: needs {root.roles[role].threshold} keys")
         with repository.edit_targets():
             pass
         return repository
@@ -95,7 +110,7 @@ class SignedRepository(Repository):
         """Remember where a key is; return its public half."""
         key = public_key(uri := absolute(uri))
         self._uris[key.keyid] = uri
-        self._keyring.write_text(json.dumps(self._uris, indent=1) + "\n")
+        durable.write_file(self._keyring, json.dumps(self._uris, indent=1).encode() + b"\n")
         return key
 
     def delegate(self, role: str, paths: list[str], uris: Iterable[str], threshold: int = 1) -> None:

@@ -9,6 +9,7 @@ current -> slots/..  the slot in use; without it the station runs what its setti
 A slot is built aside, synced and renamed, so it is whole or not there. What is in use changes by one rename.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -212,6 +213,7 @@ class Store:
 
 
 def _is(path: Path, entry: FileEntry) -> bool:
+    """Whether it is this file, whole; what its disk fails to give back is not."""
     try:
         with path.open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
@@ -219,4 +221,8 @@ def _is(path: Path, entry: FileEntry) -> bool:
                 hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
             )
     except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
         return False

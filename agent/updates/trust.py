@@ -29,6 +29,8 @@ METADATA, TARGETS = "metadata/", "targets/"
 """Folders of a repository."""
 MAX_DOCUMENT_BYTES = 2**20
 """Who signs a document, such as a plant, is trusted with what it says, not with a station's memory."""
+DOCUMENTS_KEPT = 64
+"""They come again where they are needed; every version of every release has one."""
 _ROLES = ("root", "timestamp", "snapshot", "targets")
 
 
@@ -116,6 +118,7 @@ class Trust:
                 self._updater.download_target(info, str(partial))
                 durable.sync(partial)
                 durable.move(partial, copy)
+                durable.thin_out(copy, DOCUMENTS_KEPT)
             return copy.read_bytes()
 
     def past(self) -> datetime | None:

@@ -41,7 +41,7 @@ from agent.updates.course import (
     Wish,
     Withdraw,
 )
-from agent.updates.machine import advance, awaited
+from agent.updates.machine import AT_WORK, advance, awaited
 from agent.updates.probation import Terms, Vitals, judge
 from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
@@ -247,13 +247,13 @@ class Updater:
     def _take(self, event: Event) -> tuple[Effect, ...]:
         before = self.state
         after, effects = advance(before, event)
+        if isinstance(event, Swapped | Reverted):
+            self._mark = self._totals  # before anybody can see the new phase, and count for it
         if after != before:
             memory.save(self._file, after)
             self.state = after
         if after.phase is not before.phase:
             log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
-        if isinstance(event, Swapped | Reverted):
-            self._mark = self._totals
         if isinstance(event, Trouble) and not event.final:
             self._next_check_s = time.monotonic() + min(RECHECK_S, self._check_interval_s)
         return effects
@@ -267,9 +267,18 @@ class Updater:
             if isinstance(effect, Check):
                 self._next_check_s = time.monotonic() + self._check_interval_s
                 self._bytes_done = 0
-            if event := self._actions.carry_out(effect, self.state):
+            if event := self._carry_out(effect):
                 pending += self._surely(event)
                 self._report()
+
+    def _carry_out(self, effect: Effect) -> Event | None:
+        """Do it and say what came of it; where the disk refuses, `awaited` asks for it again, not at once."""
+        try:
+            return self._actions.carry_out(effect, self.state)
+        except OSError as error:
+            log.error("update_disk_refuses", effect=type(effect).__name__, reason=str(error))  # noqa: TRY400
+            self._stopping.wait(RETRY_S)
+            return None
 
     def _due(self) -> Event | None:
         """Say what time has brought."""
@@ -277,8 +286,10 @@ class Updater:
             return request
         state, vitals = self.state, self._totals.since(self._mark)
         wanted, candidate = state.wanted, state.candidate
+        if state.later and state.phase not in AT_WORK:
+            return state.later
         if effect := awaited(state):  # it was interrupted, or the disk refused
-            return self._actions.carry_out(effect, state)
+            return self._carry_out(effect)
         if candidate and state.phase is Phase.PROBATION:
             verdict = judge(state.before, vitals, self._terms)
             if verdict is None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.acoustics import bundle as bundles
 from agent.acoustics.bundle import Bundle, load_bundle, reseal_bundle, seal_bundle
 from agent.acoustics.manifest import Tensor
 from agent.errors import BundleError
@@ -29,6 +30,19 @@ def test_a_sealed_bundle_loads_and_knows_its_parts(bundle: Bundle) -> None:
     assert canary is not None
     assert canary.samples.shape == (WINDOW,)
     assert canary.logits.shape == (19, len(TOKENS))
+
+
+def test_a_file_that_its_disk_does_not_give_back_is_damaged(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever loads a bundle must be able to tell: then updates go back to the one before it."""
+
+    def on_bad_sectors(path: Path) -> int:  # to read there is an I/O error, to open it is none
+        return os.open("/proc/self/mem" if path.name == "model.onnx" else path, os.O_RDONLY)
+
+    monkeypatch.setattr(bundles, "_open_regular", on_bad_sectors)
+    with pytest.raises(BundleError, match=r"model\.onnx: cannot be read: Input/output error"):
+        load_bundle(bundle.folder)
 
 
 def edit_json(change: Callable[[dict[str, Any]], object]) -> Change:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from agent.audio import stuck
 from agent.audio.convert import Resampler
 from agent.audio.stuck import Stuck, StuckDetector
 from tests.audio.blocks import noise
@@ -55,6 +57,30 @@ def test_a_buffer_repeated_at_a_native_rate(rate_hz: int, buffer: int) -> None:
     finding, after_s = seconds_until(StuckDetector(), np.concatenate(chunks))
     assert finding is Stuck.REPEATING
     assert after_s <= 5
+
+
+def up_and_down(seconds: float, level: int) -> NDArray[np.int16]:
+    return np.tile(np.array([level, -level], np.int16), round(seconds * 8000))
+
+
+def test_clicks_in_a_buffer_that_else_goes_up_and_down_are_found_by_the_click() -> None:
+    buffer = up_and_down(1, 1000)
+    buffer[5000] = 7
+    finding, after_s = seconds_until(StuckDetector(), np.tile(buffer, 5))
+    assert finding is Stuck.REPEATING
+    assert after_s <= 3.3
+
+
+@pytest.mark.parametrize("level", [1, 3000])
+def test_garbage_that_almost_repeats_takes_no_time_from_hearing(
+    level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = []
+    monkeypatch.setattr(stuck, "_same", lambda *_: compared.append(1))
+    detector = StuckDetector()
+    detector.update(np.concatenate([noise(1.0), up_and_down(2, level)]), 3.0)
+    assert detector.finding(3.0) is None
+    assert len(compared) <= 100
 
 
 def test_no_frames_at_all() -> None:

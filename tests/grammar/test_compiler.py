@@ -260,6 +260,14 @@ def test_cache_is_found_by_content(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_graphs_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.grammar.cache._KEPT", 2)
+    (tmp_path / "left-by-a-power-cut.graph.partial").write_bytes(b"half")
+    for word in ("halt", "rest", "wait"):
+        compile_grammar(parse_grammar(SMALL.replace("stop (", f"{word} (")), TOKENS, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_damaged_cache_is_rebuilt(tmp_path: Path) -> None:
     grammar = parse_grammar(SMALL)
     fresh = compile_grammar(grammar, TOKENS, tmp_path)

@@ -297,7 +297,8 @@ def test_a_rollback_by_hand_does_not_wait_for_a_slow_download(
         assert eventually(lambda: updater.state.phase is Phase.DOWNLOADING, 20)
         leave_request(folder / "requests", Pin(True))
         assert eventually(lambda: updater.state.pinned, 5)
-        assert updater.state.phase is Phase.DOWNLOADING
+        assert updater.state.phase is Phase.REFUSED
+        assert not any((folder / "store" / "slots").iterdir())
         updater.stop()
 
 

@@ -94,6 +94,34 @@ def test_documents_that_cannot_be(files: dict[str, int], fault: str) -> None:
         decode(Release, document.model_dump_json(warnings=False).encode(), PRESS)
 
 
+def test_a_stick_that_is_pulled_out_is_waited_for(
+    tmp_path: Path, repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mount point stays, empty: that must not read as a repository that has lost its files."""
+    monkeypatch.setattr(updater_module, "RECHECK_S", 0.05)
+    stick, pulled, station = tmp_path / "stick", tmp_path / "pulled", Obedient()
+
+    class Pulled(Folder):
+        def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
+            if path.startswith("objects/") and not pulled.exists():
+                stick.rename(pulled)
+                stick.mkdir()
+            yield from super().read(path, offset)
+
+    updater = make_updater(tmp_path / "station", repository, station, Pulled(stick), terms=Terms(0, 0))
+    repository.public.rename(stick)
+    updater.start()
+    updater.wish(wanted(PRESS))
+    assert eventually(partial(has_ended, updater), 10)
+    assert "a stick may be missing" in updater.state.reason
+    stick.rmdir()
+    pulled.rename(stick)
+    pulled.mkdir()
+    assert eventually(partial(has_phase, updater, Phase.COMMITTED), 10)
+    updater.stop()
+    assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
+
+
 def test_a_huge_document(tmp_path: Path, repository: ReleaseRepository) -> None:
     """A plant's key may sign anything, but not fill the memory of the stations that read it."""
     repository._add_target("channel/huge.json", b" " * 2**20 + b"{}", "targets")

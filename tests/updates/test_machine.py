@@ -1,6 +1,7 @@
 """The state machine: its table is true, and no order of events makes it do harm."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,6 +207,20 @@ def test_pinned_nothing_changes_but_back() -> None:
     assert run(state, Rollback("by hand"))[1] == [Revert(None)]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_pinned_what_is_under_way_ends(steps: int) -> None:
+    state, _ = run(State(), *install("1.0.0")[:steps], Pin(True))
+    assert (state.phase, state.reason, state.candidate) == (Phase.REFUSED, machine.PINNED, None)
+    assert run(state, *install("1.0.0")[1:]) == (state, [])
+    state, _ = run(state, Pin(False), Wish(want("1.0.0")))
+    assert state.phase is Phase.CHECKING
+
+
+def test_pinned_during_an_activation_that_a_power_cut_undid() -> None:
+    state, _ = run(State(), *install("1.0.0")[:5], Pin(True), Started(None, ()))
+    assert (state.phase, state.reason) == (Phase.REFUSED, machine.PINNED)
+
+
 def test_the_same_refusal_is_said_once() -> None:
     events: tuple[Event, ...] = (Wish(want("1.0.0")), Trouble("expired", final=True))
     state, _ = run(State(), *events, *events, *events)
@@ -221,6 +236,36 @@ def test_a_late_answer_does_no_harm() -> None:
 
 def test_withdrawn_before_it_was_in_use() -> None:
     state, _ = run(State(), *install("1.0.0")[:4], Withdraw())
+    assert (state.phase, state.wanted, state.candidate) == (Phase.IDLE, None, None)
+
+
+@pytest.mark.parametrize("trouble", [Trouble("no network", final=False), Trouble("expired", final=True)])
+def test_withdrawn_at_rest_it_is_not_asked_for_again(trouble: Trouble) -> None:
+    state, _ = run(State(), Wish(want("1.0.0")), trouble)
+    assert advance(state, Withdraw()) == (replace(state, wanted=None), ())
+    state, _ = run(committed("1.0.0"), Withdraw())
+    assert (state.phase, state.active, state.wanted) == (Phase.COMMITTED, "slot-1.0.0", None)
+
+
+@pytest.mark.parametrize("end", [Healthy("slot-1.0.0", "well"), Failed("slot-1.0.0", "worse")])
+def test_what_is_wanted_during_probation_comes_after_it(end: Event) -> None:
+    state, _ = run(State(), *install("1.0.0"), Wish(want("2.0.0"), "by hand"))
+    assert state.phase is Phase.PROBATION
+    state, _ = run(state, end, Reverted(None, ()))
+    assert state.later
+    state, effects = run(state, state.later)
+    assert (state.phase, effects, state.later) == (Phase.CHECKING, [Check(want("2.0.0"))], None)
+
+
+def test_what_a_broker_repeats_during_probation_is_no_news() -> None:
+    state, _ = run(State(), *install("1.0.0"), Wish(want("2.0.0")), Wish(want("1.0.0"), "message 1"))
+    assert state.later is None
+    state, _ = run(state, Failed("slot-1.0.0", "worse"), Reverted(None, ()))
+    assert run(state, Wish(want("1.0.0"), "message 1")) == (state, [])
+
+
+def test_withdrawn_during_an_activation_that_a_power_cut_undid() -> None:
+    state, _ = run(State(), *install("1.0.0")[:5], Withdraw(), Started(None, ()))
     assert (state.phase, state.wanted, state.candidate) == (Phase.IDLE, None, None)
 
 

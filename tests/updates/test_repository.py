@@ -1,8 +1,11 @@
 """The release side: thresholds, offline keys, delegations, and key rotation while a station watches."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -235,6 +238,14 @@ def test_a_grammar_with_an_error_is_not_released(tmp_path: Path, sentence: str, 
     assert not repository.contents()
 
 
+@pytest.mark.parametrize("mistake", [["--root", "file2:/nowhere.pem"], ["--targets-threshold", "2"]])
+def test_a_mistake_is_not_in_the_way_of_another_try(tmp_path: Path, mistake: list[str]) -> None:
+    (key,) = keys(tmp_path / "keys", "all")
+    words = ["init", str(tmp_path / "repository"), "--root", key, "--targets", key, "--online", key]
+    assert isinstance(CliRunner().invoke(app, [*words, *mistake]).exception, UpdateError)
+    assert CliRunner().invoke(app, words).exit_code == 0
+
+
 def test_a_version_is_released_once(tmp_path: Path) -> None:
     """Stations that have it would never notice that it has become another one."""
     repository = make_repository(tmp_path / "repository")
@@ -242,6 +253,39 @@ def test_a_version_is_released_once(tmp_path: Path) -> None:
     release(repository, "model/press/1.0.0", {"model.onnx": b"one"})
     with pytest.raises(UpdateError, match="another release already"):
         release(repository, "model/press/1.0.0", {"model.onnx": b"two"})
+
+
+def test_commands_at_the_same_time_do_not_undo_each_other(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    grammar = tmp_path / "press.yaml"
+    grammar.write_text(PRESS)
+    words = [sys.executable, "-c", "from agent.cli import main; main()", "release", "add"]
+    words += [str(repository.public.parent), str(grammar), "--version"]
+    adding = [subprocess.Popen([*words, f"{number}.0.0"]) for number in (1, 2, 3)]
+    assert [child.wait() for child in adding] == [0, 0, 0]
+    assert sorted(repository.contents()) == [f"grammar/press/{number}.0.0.json" for number in (1, 2, 3)]
+
+
+def test_a_release_whose_document_cannot_be_written_is_not_staged(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "repository")
+    (repository.public / "targets").write_text("in the way")
+    with pytest.raises(OSError, match="targets"):
+        release(repository, "model/press/1.0.0")
+    assert not repository.contents()
+
+
+def test_a_full_disk_leaves_the_keyring_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = make_repository(tmp_path / "repository")
+    keyring = repository.public.parent / "keyring.json"
+    before = keyring.read_bytes()
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        repository.learn(keys(tmp_path / "more", "stranger")[0])
+    assert keyring.read_bytes() == before
 
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")

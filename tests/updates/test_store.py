@@ -1,3 +1,5 @@
+import errno
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,20 @@ def test_a_disk_that_forgets_is_not_believed(store: Store, tmp_path: Path) -> No
     with pytest.raises(UpdateError, match="damaged"):
         store.build({Kind.GRAMMAR: release.encode()})
     assert [entry.size_bytes for entry in store.missing([release])] == [7]
+
+
+def test_what_a_disk_does_not_give_back_is_fetched_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, _ = make(store, "1.0.0")
+
+    def on_bad_sectors(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(hashlib, "file_digest", on_bad_sectors)
+    with pytest.raises(UpdateError, match="will be fetched again"):
+        store.build({Kind.GRAMMAR: release.encode()})
+    assert len(store.missing([release])) == 1
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"kind"', None])

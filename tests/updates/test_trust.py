@@ -15,6 +15,7 @@ from tuf.ngclient import Updater
 
 from agent import durable
 from agent.updates import floor
+from agent.updates import trust as trust_module
 from agent.updates.floor import UntrustedError
 from agent.updates.keys import make_key
 from agent.updates.repository import ReleaseRepository
@@ -359,6 +360,33 @@ def test_a_damaged_floor_begins_anew(trust: Trust, tmp_path: Path) -> None:
     (tmp_path / "trust" / "floor.json").write_bytes(b"\0" * 50)
     trust.refresh()
     assert floor.load(tmp_path / "trust" / "floor.json").roles["targets"].version == 2
+
+
+def test_a_floor_that_the_disk_does_not_give_back_begins_anew(trust: Trust, tmp_path: Path) -> None:
+    trust.refresh()
+    file = tmp_path / "trust" / "floor.json"
+    file.unlink()
+    file.symlink_to("/proc/self/mem")  # to read there is an I/O error
+    trust.refresh()
+    assert not file.is_symlink()
+    assert trust.past()
+
+
+def test_documents_do_not_pile_up(
+    trust: Trust, repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust_module, "DOCUMENTS_KEPT", 3)
+    for number in range(5):
+        release(repository, f"model/many/{number}.0.0")
+    repository.publish()
+    trust.refresh()
+    for number in range(5):
+        assert trust.read(f"model/many/{number}.0.0.json")
+        future = 2**31 - number  # a clock that goes back: what came last looks oldest
+        for path in (tmp_path / "trust" / "documents").iterdir():
+            os.utime(path, (future, future))
+    assert len(list((tmp_path / "trust" / "documents").iterdir())) == 3
+    assert trust.read("model/many/0.0.0.json")
 
 
 def test_a_clock_that_runs_ahead_raises_the_floor_only_while_metadata_lives(

@@ -19,9 +19,11 @@ from agent.settings import load
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.cli import app
+from agent.updates.course import Pin
 from agent.updates.plant import folder_of
 from agent.updates.release import Channel
 from agent.updates.repository import ReleaseRepository
+from agent.updates.requests import has_requests, leave_request, take_requests
 from agent.updates.trial import Evidence
 from tests.integration.brokers import eventually
 from tests.updates.house import Obedient, make_repository, make_updater, release, root_of
@@ -127,6 +129,19 @@ def test_what_is_not_there_is_refused(repository: ReleaseRepository) -> None:
     result = voxline("apply", "model/press/9.0.0")
     assert result.exit_code == 1
     assert "no such release" in result.output
+
+
+def test_two_models_cannot_run_together(repository: ReleaseRepository) -> None:
+    assert repository
+    result = voxline("apply", "model/press/1.0.0", "model/press/9.0.0")
+    assert "one release of each kind can run" in str(result.exception)
+
+
+def test_a_request_that_the_disk_does_not_give_back_is_passed_over(tmp_path: Path) -> None:
+    leave_request(tmp_path, Pin(True))
+    (tmp_path / "older.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
+    assert list(take_requests(tmp_path)) == [Pin(True)]
+    assert not has_requests(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"signed": {}}'])

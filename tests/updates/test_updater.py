@@ -1,9 +1,12 @@
+import errno
 import json
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from agent import durable
 from agent.messaging.contract import Desired
 from agent.updates import memory
 from agent.updates import updater as updater_module
@@ -82,6 +85,22 @@ def tear(folder: Path, slot: str | None) -> None:
     document.write_bytes(b"{")
 
 
+def test_what_is_wanted_during_probation_outlives_a_restart(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(60, 5))
+    updater.start()
+    updater.wish(wanted("grammar/press/1.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.PROBATION)
+    updater.wish(wanted("grammar/press/2.0.0"))
+    assert eventually(lambda: updater.state.later is not None)
+    updater.stop()
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    updater.start()
+    assert eventually(partial(has_committed, updater, "grammar/press/2.0.0"))
+    updater.stop()
+
+
 def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
     folder, station = tmp_path / "station", Obedient()
     updater = make_updater(folder, repository, station, terms=Terms(0, 0))
@@ -131,6 +150,28 @@ def test_a_rollback_to_a_damaged_slot_is_one_swap(tmp_path: Path, repository: Re
     assert len(station.swaps) == 1
     assert updater.parts.grammar is None
     assert "damaged" in updater.state.reason
+
+
+def test_a_disk_that_refuses_the_way_back_is_asked_again_but_not_all_the_time(
+    tmp_path: Path, repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "RETRY_S", 1.0)
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    install(updater, "1.0.0")
+    asked = []
+
+    def refuse(path: Path) -> None:
+        asked.append(path)
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(durable, "remove", refuse)
+        leave_request(tmp_path / "station" / "requests", Rollback("by hand"))
+        assert eventually(lambda: len(asked) == 2)
+        time.sleep(0.5)
+        assert len(asked) == 2
+    assert eventually(lambda: updater.state.phase is Phase.ROLLED_BACK)
+    updater.stop()
 
 
 def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:

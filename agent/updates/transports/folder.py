@@ -24,17 +24,21 @@ class Folder(Transport):
 
     def read(self, path: str, offset: int = 0) -> Iterator[bytes]:
         """Yield a file's bytes from `offset` on. See `Transport.read`."""
-        if not self._folder.is_dir():
-            raise DownloadError(f"{self._folder}: not there; a stick may be missing")
         try:
             with open_within(self._folder, path).open("rb") as file:
                 file.seek(offset)
                 while chunk := file.read(_CHUNK_BYTES):
                     yield chunk
         except FileNotFoundError as error:
+            if self._is_empty():
+                raise DownloadError(f"{self._folder}: not there; a stick may be missing") from error
             raise DownloadHTTPError(f"{path}: not in {self._folder}", NOT_FOUND) from error
         except OSError as error:
             raise DownloadError(f"{self._folder / path}: {error.strerror}") from error
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is there, or only the mount point that a stick leaves behind."""
+        return not self._folder.is_dir() or not any(self._folder.iterdir())
 
 
 def open_within(folder: Path, path: str) -> Path:
