@@ -1,10 +1,11 @@
 """What the compiler refuses beyond broken templates: false claims, unfillable payloads, unknown sounds."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from agent.grammar.fault import Fault
-from agent.grammar.lexicon import inventory
+from agent.grammar.lexicon import Lexicon, Origin, inventory
 from agent.grammar.payload import slots_in
 from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Grammar, NamedValues, NumberRange, Risk, SlotList
@@ -55,6 +56,21 @@ def spoken_claims(grammar: Grammar, sentences: Sentences) -> Iterator[Fault]:
         yield grammar.source.fault(
             path[0], "safety_claim", f"`{text}` claims a safety function", _ADVICE, offset=path[1]
         )
+
+
+def silent_words(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> Iterator[Fault]:
+    """Words of which nobody knows how they sound."""
+    for text in sorted({word.text for word in sentences.words}):
+        if lexicon[text].origin is not Origin.NOBODY:
+            continue
+        path, offset = place_of_word(grammar, text)
+        advice = "Add it to `pronounce:`, as sounds with spaces between them"
+        # `müller` sounds nearly as `muller`: more of a start than a table of sounds
+        plain = "".join(filter(str.isascii, unicodedata.normalize("NFKD", text.casefold())))
+        if text.isalpha() and len(plain) >= len(text) and (near := lexicon[plain].variants):
+            advice = f"Add `{text}: {' '.join(near[0])}` to `pronounce:`, corrected where it is wrong"
+        message = f"nobody knows how `{text}` sounds"
+        yield grammar.source.fault(path, "unknown_word", message, advice, offset=offset)
 
 
 def place_of_word(grammar: Grammar, word: str) -> tuple[Path, int]:

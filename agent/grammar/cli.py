@@ -9,11 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from agent.acoustics.bundle import load_bundle
-from agent.grammar.compiler import accepted_sentences, build_graph, sounds_of
+from agent.grammar.compiler import accepted_sentences, audible_sentences, build_graph, sounds_of
 from agent.grammar.confusions import command_pairs, word_pairs
 from agent.grammar.fault import Severity
 from agent.grammar.inspect import Reading, counts, explain, sample
-from agent.grammar.lexicon import Lexicon
 from agent.grammar.lint import check_file
 from agent.grammar.load import load_grammar
 from agent.grammar.schema import Grammar
@@ -84,8 +83,7 @@ def explain_(
     file: File, text: Annotated[str, typer.Argument(help="What is said.")], *, as_json: Json = False
 ) -> None:
     """Show how a typed sentence is read, with its sounds. Exit status 1 if it is not in the grammar."""
-    grammar = load_grammar(file)
-    found = explain(accepted_sentences(grammar), Lexicon(grammar.pronounce), text)
+    found = explain(*audible_sentences(load_grammar(file)), text)
     if as_json:
         _print(asdict(found))
     elif isinstance(found, Reading):
@@ -111,8 +109,7 @@ def confusions(
     as_json: Json = False,
 ) -> None:
     """List the commands, and the words of slots, that sound most alike: worst first."""
-    grammar = load_grammar(file)
-    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    sentences, lexicon = audible_sentences(load_grammar(file))
     commands = command_pairs(build_graph(sentences, lexicon, sounds_of(sentences, lexicon)))[:count]
     words = word_pairs(sentences, lexicon)[:count]
     if as_json:

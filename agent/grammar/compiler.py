@@ -15,7 +15,7 @@ import structlog
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata
 from agent.grammar.cache import GraphCache
-from agent.grammar.checks import refused, spoken_claims
+from agent.grammar.checks import refused, silent_words, spoken_claims
 from agent.grammar.fault import refuse_errors
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon, Sounds
@@ -46,8 +46,7 @@ def compile_grammar(grammar: Grammar, tokens: Sequence[str], cache_dir: Path | N
     cache = GraphCache(cache_dir, grammar, tokens) if cache_dir else None
     graph = cache.load() if cache else None
     if graph is None:
-        sentences = accepted_sentences(grammar)
-        lexicon = Lexicon(grammar.pronounce)
+        sentences, lexicon = audible_sentences(grammar)
         graph = build_graph(sentences, lexicon, tokens)
         texts = (word.text for word in graph.words)
         graph = replace(graph, neighbours=find_neighbours(texts, lexicon, tokens))
@@ -70,6 +69,17 @@ def accepted_sentences(grammar: Grammar) -> Sentences:
     sentences = build_sentences(templates)
     refuse_errors(spoken_claims(grammar, sentences))
     return sentences
+
+
+def audible_sentences(grammar: Grammar) -> tuple[Sentences, Lexicon]:
+    """Build the sentences of a grammar that has no error, and the sounds of their words.
+
+    Raises:
+        FaultyGrammarError: it has, or of a word nobody knows how it sounds.
+    """
+    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    refuse_errors(silent_words(grammar, sentences, lexicon))
+    return sentences, lexicon
 
 
 def build_graph(sentences: Sentences, lexicon: Lexicon, tokens: Sequence[str]) -> Graph:

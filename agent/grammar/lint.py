@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path as File
 
 from agent.errors import GrammarError
-from agent.grammar.checks import place_of_word, refused, spoken_claims
+from agent.grammar.checks import place_of_word, refused, silent_words, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
 from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
@@ -97,19 +97,16 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
     """Faults of words and sounds."""
     yield from spoken_claims(grammar, sentences)
     lexicon = Lexicon(grammar.pronounce)
-    silent = False
     for text in sorted({word.text for word in sentences.words}):
         pronunciation = lexicon[text]
-        path, offset = place_of_word(grammar, text)
         if pronunciation.origin is Origin.GUESS:
+            path, offset = place_of_word(grammar, text)
             sounds = " ".join(pronunciation.variants[0])
             message = f"`{text}` is in no dictionary; guessed `{sounds}`"
             advice = f"Listen to it, then add `{text}: {sounds}` to `pronounce:`, corrected where it is wrong"
             yield grammar.source.fault(path, "guessed_word", message, advice, Severity.WARNING, offset=offset)
-        elif pronunciation.origin is Origin.NOBODY:
-            silent = True
-            message, advice = f"nobody knows how `{text}` sounds", "Add it to `pronounce:`"
-            yield grammar.source.fault(path, "unknown_word", message, advice, offset=offset)
+    silent = list(silent_words(grammar, sentences, lexicon))
+    yield from silent
     if silent:
         return
     yield from _short(grammar, sentences, lexicon)

@@ -50,6 +50,18 @@ def test_explain() -> None:
     assert found["sounds"][1] == ["B", "EH", "L", "T"]
 
 
+def test_a_word_without_sounds_is_named_with_its_place_and_the_nearest_that_has_some(tmp_path: Path) -> None:
+    file = tmp_path / "press.yaml"
+    file.write_text(
+        "name: a\ncommands:\n  b:\n    topic: b\n    sentences: [start the müller press]\n", "utf-8"
+    )
+    for command in (["explain", str(file), "start the müller press"], ["confusions", str(file)]):
+        refused = CliRunner().invoke(app, command).exception
+        assert isinstance(refused, GrammarError)
+        assert str(refused).startswith(f"{file}:5:27: error [unknown_word]")
+        assert "Add `müller: M AH L ER` to `pronounce:`" in str(refused)
+
+
 def test_confusions() -> None:
     pairs = json.loads(run("confusions", DEMO, "--json", "-n", "3"))
     assert set(pairs["commands"][0]["commands"]) == {"conveyor_start", "conveyor_stop"}
