@@ -36,7 +36,8 @@ def check_file(path: File, tokens: Sequence[str] | None = None) -> list[Fault]:
     except FaultyGrammarError as error:
         return list(error.faults)
     except GrammarError as error:
-        return [Fault(str(path), 1, 1, Severity.ERROR, "unreadable", str(error), "Give a grammar file")]
+        message, _, advice = str(error).removeprefix(f"{path}: ").rpartition(". ")
+        return [Fault(str(path), 1, 1, Severity.ERROR, "unreadable", message, advice)]
     return check(grammar, tokens)
 
 

@@ -23,8 +23,13 @@ def load_grammar(path: Path | str) -> Grammar:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1).decode()
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path with a null byte
-        raise GrammarError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = f"byte 0x{error.object[error.start]:02x} in line {line} is no UTF-8"
+        raise GrammarError(f"{path}: {byte}. Save the file as UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise GrammarError(f"{path}: cannot be read: {reason}. Name a grammar file") from None
     return parse_grammar(text, str(path))
 
 
@@ -41,7 +46,9 @@ def parse_grammar(text: str, file: str = "<grammar>") -> Grammar:
     try:
         return with_source(Grammar.model_validate(value), source)
     except ValidationError as error:
-        found = {fault for detail in error.errors() for fault in _faults(detail, source)}
+        # Pydantic takes a list whose only entry is faulty for an empty one, too.
+        details = [detail for detail in error.errors() if detail["type"] != "too_short" or not detail["input"]]
+        found = {fault for detail in details for fault in _faults(detail, source)}
         raise FaultyGrammarError(sorted(found)) from None
 
 
@@ -57,7 +64,8 @@ def _faults(detail: ErrorDetails, source: Source) -> Iterator[Fault]:
     if detail["type"] == "missing":
         message, advice = f"`{detail['loc'][-1]}` is missing", "Add it"
     where = ".".join(map(str, path)) or "the grammar"
-    yield source.fault(path, "schema", f"{where}: {message}", advice)
+    key = detail["loc"][-1] == "[key]"
+    yield source.fault(path, "schema", f"{where}: {message}", advice, key=key)
 
 
 def _in_file(location: Sequence[str | int], source: Source) -> tuple[str | int, ...]:

@@ -35,12 +35,22 @@ WAKE = BUILTIN + "wake"
 _MAX_UNKNOWN = 20
 """Unknown keys reported at once."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+_GRAMMAR_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
+_TOPIC = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
+_SPELLING = {
+    _GRAMMAR_NAME: "Use lower-case letters, digits, `.`, `_` and `-`: at most 64, a letter or digit first",
+    _NAME: "Use letters, digits and `_`: at most 64, a letter first",
+    _TOPIC: "Use letters, digits, `_` and `-`, with single `/` between them",
+}
+"""What to do about a text that does not match."""
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Phrase = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Template = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 """A sentence in hassil syntax: `(a|b)` alternatives, `[a]` optional, `(a;b)` any order, `{list}` or
 `{list:slot}`, `<rule>`, `{0..100,5:slot}` a range in place."""
-Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=200)]
+Topic = Annotated[str, StringConstraints(pattern=_TOPIC, max_length=200)]
 Scalar: TypeAlias = bool | int | float | str
 
 MAX_DECIMALS = 3
@@ -50,6 +60,18 @@ MAX_VALUES = 3_000_000
 
 def explained(detail: ErrorDetails) -> tuple[str, str]:
     """What a validation error says, and what to do about it: the models' own say both, around a `|`."""
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "string_pattern_mismatch":
+            return f"`{detail['input']}` cannot stand here", _SPELLING[context["pattern"]]
+        case "tuple_type":
+            return "must be a list", "Write it in brackets, as in [one, other]"
+        case "too_short":
+            return "is empty", "Give at least one"
+        case "model_type" if context["class_name"] == NamedValue.__name__:
+            return "must be a text, a number or {in: ..., out: ...}", "Put a text in quotes"
+        case "dict_type" | "model_type":
+            return "must be a mapping", "Write `key: value` below it, each indented by two spaces"
     message, _, advice = detail["msg"].partition("|")
     return message[:1].lower() + message[1:], advice or "Correct the value"
 
@@ -267,7 +289,7 @@ Sounds = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 class Grammar(Strict):
     """Everything operators can say at one station."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: Annotated[str, StringConstraints(pattern=_GRAMMAR_NAME)]
     language: Literal["en", "zh"] = "en"
     """Language of numbers and of the default phrases. Words of the other script may stand beside it."""
     description: str = ""

@@ -84,8 +84,16 @@ def read(text: str, file: str) -> tuple[Plain, Source]:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        advice = "Put a text that holds any of [ ] { } : # in quotes, and indent with spaces"
+        advice = (
+            "Put a text that holds any of [ ] { } : # in quotes, and indent with spaces, "
+            "what stands side by side equally far"
+        )
         raise reader.refusal(mark, "yaml", f"not valid YAML: {error.problem}", advice) from None
+    except yaml.reader.ReaderError as error:  # a mark on a character that YAML may not hold
+        before = text.encode()[: error.position].decode(errors="ignore")
+        mark = yaml.Mark(file, 0, before.count("\n"), len(before) - before.rfind("\n") - 1, None, None)
+        message = f"character U+{error.character:04X} is not allowed"
+        raise reader.refusal(mark, "yaml", f"not valid YAML: {message}", "Remove it") from None
     except (yaml.YAMLError, ValueError) as error:
         raise reader.refusal(None, "yaml", f"not valid YAML: {error}") from None
     value = reader.value(node, ()) if node else None

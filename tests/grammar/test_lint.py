@@ -226,6 +226,37 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         assert [fault.code for fault in check_file(path)] == ["unreadable"]
 
 
+def test_text_that_is_no_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "latin.yaml"
+    file.write_text("name: a\ndescription: Säge\n", "latin-1")
+    (fault,) = check_file(file)
+    assert str(fault) == (
+        f"{file}:1:1: error [unreadable] byte 0xe4 in line 2 is no UTF-8. Save the file as UTF-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("name: a", "name: My Press", "1:7: name: `My Press` cannot stand here. Use lower-case letters"),
+        ("  b:", "  b-c:", "3:3: commands.b-c: `b-c` cannot stand here. Use letters, digits and `_`"),
+        ("topic: b", "topic: /b", "4:12: commands.b.topic: `/b` cannot stand here. Use letters"),
+        ("[go on]", "go on", "5:16: commands.b.sentences: must be a list. Write it in brackets"),
+        ("[go on]", "[]", "5:16: commands.b.sentences: is empty. Give at least one"),
+        ("[go on]", "['']", "5:18: commands.b.sentences.0: string should have at least 1 character"),
+        ("commands:", "lists: {a: [true]}\ncommands:", "2:13: lists.a.0: must be a text, a number or {in"),
+        ("commands:", "lists:\ncommands:", "2:7: lists: must be a mapping. Write `key: value` below it"),
+        ("go on", "go \x01on", "5:20: not valid YAML: character U+0001 is not allowed. Remove it"),
+    ],
+)
+def test_what_a_newcomer_mistakes_is_said_in_plain_words(old: str, new: str, says: str) -> None:
+    text = "name: a\ncommands:\n  b:\n    topic: b\n    sentences: [go on]\n"
+    with pytest.raises(FaultyGrammarError) as refused:
+        parse_grammar(text.replace(old, new))
+    (fault,) = refused.value.faults
+    assert f"{fault.line}:{fault.column}: {fault.message}. {fault.advice}".startswith(says)
+
+
 def test_on_and_off_are_words() -> None:
     grammar = parse_grammar("name: a\nlists: {state: [on, off, yes, no]}\n" + COMMANDS)
     assert [value.value for value in grammar.lists["state"].values] == ["on", "off", "yes", "no"]  # type: ignore[union-attr]
