@@ -60,6 +60,14 @@ def _host(name: str) -> str:
     return name
 
 
+def _source(name: str) -> str:
+    if not re.fullmatch(r"https?://.+|mqtt|/.+", name):
+        raise ValueError(
+            'write an address such as "https://updates.example/voxline/", "mqtt", or a folder from / on'
+        )
+    return name
+
+
 class Section(BaseModel):
     """One table of the file. Values never change while the agent runs."""
 
@@ -259,7 +267,7 @@ class Storage(Section):
 class Updates(Section):
     """Where signed models and grammars come from."""
 
-    source: str | None = Field(default=None, pattern=r"^(https?://.+|mqtt|/.+)$")
+    source: Annotated[str, AfterValidator(_source)] | None = None
     """URL of a repository, `mqtt` to ask `voxline update serve` at the broker, a folder; None: no updates."""
     root: Path = Path("/etc/voxline/root.json")
     """Whose signatures are believed: the repository's root metadata."""
@@ -359,13 +367,17 @@ def load_account(path: Path | None = None) -> Account:
 def _read(path: Path | None) -> Origin:
     path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
         data = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(
             f"{path}: {error.strerror}; give another file with --config or VOXLINE_CONFIG"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = f"byte 0x{error.object[error.start]:02x} is no UTF-8"
+        raise SettingsError(f"{path}:{line}: {byte}; save the file as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)
 

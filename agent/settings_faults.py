@@ -112,7 +112,11 @@ def _describe(root: type[BaseModel], fault: ErrorDetails, origin: Origin) -> str
         case "union_tag_invalid":
             tag, expected = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
             return f"{place}: {name} type must be one of {expected}, not {tag!r:.80}"
+        case "model_type" | "model_attributes_type":
+            table = f"[{'.'.join(keys)}]"
+            return f"{place}: {table} is a table: write its settings below a line {table}"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = message.replace("String should match pattern", "a text that matches")
     if fault["type"] == "value_error":
         return f"{place}: {name}: {message}"
     given = "" if _is_secret(keys, parent) else f", not {fault['input']!r:.80}"

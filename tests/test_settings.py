@@ -110,6 +110,10 @@ def test_example_shows_the_defaults(file: Path) -> None:
             "config.toml:{line}: no setting [health] port; it belongs in [mqtt]",
         ),
         ('username = "press-2"', 'password = "x"', "a password needs a username"),
+        ("[panel]", '[panel]\nlamp = "led"', "config.toml:{line}: [panel.lamp] is a table: write its settings"),
+        ("[station]", "[[station]]", "config.toml:{line}: [station] is a table: write its settings below"),
+        ("# source = ", 'source = "updates" # ', "{line}: [updates] source: write an address such as"),
+        ("# [panel.lamp]", '[panel.lamp]\ntype = "led"\nname = "/x" # ', "name must be a text that matches"),
         ('key = "/etc', '# key = "/etc', "certificate and key come together"),
         ("[station]", "[station", "not a TOML file"),
         ("[station]", '_env_file = "x"\n[station]', "no setting [_env_file]"),
@@ -120,6 +124,15 @@ def test_fault_is_named_with_its_line_and_the_way_out(file: Path, old: str, new:
     wrong = TEXT.replace(old, new, 1)
     line = wrong[: wrong.index(new)].count("\n") + 1 + new.count("\n")
     assert said.format(line=line) in faults(file, wrong)
+
+
+def test_a_file_of_windows_is_read_and_one_in_another_encoding_told_by_its_line(file: Path) -> None:
+    file.write_bytes(TEXT.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load(file).station.id == "press-2"
+    file.write_bytes(TEXT.replace('"press-2"', '"säge"', 1).encode("latin-1"))
+    line = TEXT[: TEXT.index('"press-2"')].count("\n") + 1
+    with pytest.raises(SettingsError, match=rf"config.toml:{line}: byte 0xe4 is no UTF-8; save the file"):
+        load(file)
 
 
 def test_all_faults_are_told_at_once(file: Path) -> None:

@@ -83,6 +83,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_refused_before_the_first_block(tmp_path: Path) -> None:
     with pytest.raises(AudioError):
         read_blocks(tmp_path / "absent.wav")
+    (tmp_path / "text.wav").write_text("no sound")
+    assert "cannot be read as sound: Format not recognised. WAV, FLAC" in refused(tmp_path / "text.wav")
 
 
 DAMAGED_FORMATS = [
