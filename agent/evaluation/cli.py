@@ -31,7 +31,7 @@ Labels = Annotated[
 
 THRESHOLDS = [step / 20 for step in range(20)] + [0.97, 0.98, 0.99, 0.995, 0.999]
 DEFAULT_BUNDLE = Path("models/bundles/voxline-en-zh")
-_console = Console()
+_console = Console(width=max(120, Console().width))  # in 80 columns, as in a pipe, figures would be cut
 _progress_console = Console(stderr=True)
 
 

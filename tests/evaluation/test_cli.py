@@ -41,6 +41,13 @@ def test_commands_are_scored_clean_and_in_noise(folder: Path) -> None:
     assert picture.read_text().startswith("<?xml")
 
 
+def test_no_figure_is_cut_in_a_pipe(folder: Path) -> None:
+    arguments = ["--labels", str(folder / "labels.json"), "--audio", str(folder)]
+    result = CliRunner().invoke(app, ["commands", *SETUP[:-1], *arguments], catch_exceptions=False)
+    assert "(20.7-100.0)" in result.stdout
+    assert "…" not in result.stdout
+
+
 def test_false_accepts_are_counted_by_the_hour(folder: Path) -> None:
     others = folder / "others"
     others.mkdir()
