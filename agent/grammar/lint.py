@@ -1,6 +1,6 @@
 """`voxline grammar check`: every fault of a grammar file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path as File
 
@@ -85,13 +85,29 @@ def _unpublished(templates: Templates) -> Iterator[Fault]:
     """Slots that are heard but not published."""
     for command in templates.grammar.commands.values():
         for slot in sorted(templates.slots(command) - set(slots_in(command.payload))):
-            message, advice = (
-                f"slot `{slot}` is said but not published",
-                f'Add `{slot}: "{{{slot}}}"` to the payload',
-            )
-            path = ("commands", command.name)
+            message = f"slot `{slot}` is said but not published"
+            advice = f'Add `{slot}: "{{{slot}}}"` to the payload'
+            path: Path = ("commands", command.name)
+            if (unquoted := _unquoted(command.payload, slot)) is not None:
+                message += f": without quotes `{{{slot}}}` is a mapping"
+                advice = f'Write "{{{slot}}}" in quotes'
+                path = (*path, "payload", *unquoted)
             grammar = templates.grammar
-            yield grammar.source.fault(path, "unpublished_slot", message, advice, Severity.WARNING, key=True)
+            key = unquoted is None
+            yield grammar.source.fault(path, "unpublished_slot", message, advice, Severity.WARNING, key=key)
+
+
+def _unquoted(payload: object, slot: str) -> Path | None:
+    """Where `payload` holds {slot} that YAML took for a mapping of `slot` to nothing."""
+    if payload == {slot: None}:
+        return ()
+    parts: Iterable[tuple[str | int, object]] = ()
+    if isinstance(payload, dict | list):
+        parts = payload.items() if isinstance(payload, dict) else enumerate(payload)
+    for key, part in parts:
+        if (path := _unquoted(part, slot)) is not None:
+            return (key, *path)
+    return None
 
 
 def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None) -> Iterator[Fault]:

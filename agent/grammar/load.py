@@ -47,7 +47,9 @@ def parse_grammar(text: str, file: str = "<grammar>") -> Grammar:
         return with_source(Grammar.model_validate(value), source)
     except ValidationError as error:
         # Pydantic takes a list whose only entry is faulty for an empty one, too.
-        details = [detail for detail in error.errors() if detail["type"] != "too_short" or not detail["input"]]
+        details = [
+            detail for detail in error.errors() if detail["type"] != "too_short" or not detail["input"]
+        ]
         found = {fault for detail in details for fault in _faults(detail, source)}
         raise FaultyGrammarError(sorted(found)) from None
 

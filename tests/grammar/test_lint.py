@@ -226,6 +226,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         assert [fault.code for fault in check_file(path)] == ["unreadable"]
 
 
+def test_a_slot_without_quotes_in_a_payload_is_told_as_such() -> None:
+    text = "name: a\nlists: {n: {minimum: 1, maximum: 9}}\ncommands:\n  b:\n    topic: b\n"
+    text += "    sentences: ['go to {n}']\n    payload: {to: [{n}]}\n"
+    (fault,) = check(parse_grammar(text))
+    assert str(fault).endswith(
+        ":7:20: warning [unpublished_slot] slot `n` is said but not published: "
+        'without quotes `{n}` is a mapping. Write "{n}" in quotes'
+    )
+
+
 def test_text_that_is_no_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
     file = tmp_path / "latin.yaml"
     file.write_text("name: a\ndescription: Säge\n", "latin-1")
