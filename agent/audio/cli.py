@@ -28,16 +28,16 @@ _BAR = 40
 
 @app.command()
 def devices(*, as_json: Json = False) -> None:
-    """List sound devices by the names that settings choose them by."""
+    """List sound devices by the names that settings choose them by. Exit status 1 if none can be heard."""
     found = portaudio().devices()
     if as_json:
         typer.echo(json.dumps([asdict(device) for device in found], indent=2, ensure_ascii=False))
-        return
-    for kind, channels in (("Inputs", "inputs"), ("Outputs", "outputs")):
-        fitting = [device for device in found if getattr(device, channels)]
-        typer.echo(f"{kind}:{'' if fitting else ' none'}")
-        for device in fitting:
-            typer.echo(_line(device, is_output=channels == "outputs"))
+    else:
+        for kind, channels in (("Inputs", "inputs"), ("Outputs", "outputs")):
+            fitting = [device for device in found if getattr(device, channels)]
+            typer.echo(f"{kind}:{'' if fitting else ' none'}")
+            for device in fitting:
+                typer.echo(_line(device, is_output=channels == "outputs"))
     if not any(device.inputs for device in found):
         raise typer.Exit(1)
 

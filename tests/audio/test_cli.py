@@ -5,7 +5,9 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from agent.audio import cli
 from agent.audio.cli import app
+from agent.audio.portaudio import Device
 from agent.errors import AudioError
 from tests.audio.blocks import noise
 
@@ -23,6 +25,19 @@ def test_levels_of_a_recording_as_json(recording: Path) -> None:
     reports = [json.loads(line) for line in result.stdout.splitlines()]
     assert reports[-1]["rms_dbfs"] == pytest.approx(-30.3, abs=0.2)
     assert "hardly above the noise" in reports[-1]["advice"]
+
+
+def test_without_a_microphone_the_status_is_the_same_for_people_and_scripts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Nothing:
+        def devices(self) -> list[Device]:
+            return []
+
+    monkeypatch.setattr(cli, "portaudio", Nothing)
+    for arguments, said in (["devices"], "Inputs: none\nOutputs: none\n"), (["devices", "--json"], "[]\n"):
+        result = CliRunner().invoke(app, arguments)
+        assert (result.exit_code, result.stdout) == (1, said)
 
 
 def test_levels_for_people(recording: Path) -> None:
