@@ -103,7 +103,8 @@ def serve(
 ) -> None:
     """Offer a repository at the broker to stations that can reach nothing else, until interrupted."""
     if not (folder / "metadata" / "timestamp.json").exists():
-        raise UpdateError(f"{folder}: no repository; it lacks metadata/timestamp.json")
+        where = "; give its folder `public`" if (folder / "public").is_dir() else ""
+        raise UpdateError(f"{folder}: no repository; it lacks metadata/timestamp.json{where}")
     broker = load_account(config).mqtt
     server = Server(broker, folder)
     typer.echo(f"offering {folder} at {broker.host}:{broker.port}")

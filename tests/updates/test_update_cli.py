@@ -144,6 +144,12 @@ def test_a_request_that_the_disk_does_not_give_back_is_passed_over(tmp_path: Pat
     assert not has_requests(tmp_path)
 
 
+def test_serve_names_the_folder_that_was_meant(repository: ReleaseRepository) -> None:
+    refused = voxline("serve", str(repository.public.parent)).exception
+    assert isinstance(refused, UpdateError)
+    assert "it lacks metadata/timestamp.json; give its folder `public`" in str(refused)
+
+
 @pytest.mark.parametrize("content", [None, b"", b'{"signed": {}}'])
 def test_without_its_trusted_root_a_station_keeps_what_it_runs_and_says_so(
     content: bytes | None, repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
