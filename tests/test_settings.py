@@ -110,7 +110,11 @@ def test_example_shows_the_defaults(file: Path) -> None:
             "config.toml:{line}: no setting [health] port; it belongs in [mqtt]",
         ),
         ('username = "press-2"', 'password = "x"', "a password needs a username"),
-        ("[panel]", '[panel]\nlamp = "led"', "config.toml:{line}: [panel.lamp] is a table: write its settings"),
+        (
+            "[panel]",
+            '[panel]\nlamp = "led"',
+            "config.toml:{line}: [panel.lamp] is a table: write its settings",
+        ),
         ("[station]", "[[station]]", "config.toml:{line}: [station] is a table: write its settings below"),
         ("# source = ", 'source = "updates" # ', "{line}: [updates] source: write an address such as"),
         ("# [panel.lamp]", '[panel.lamp]\ntype = "led"\nname = "/x" # ', "name must be a text that matches"),

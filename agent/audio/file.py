@@ -30,7 +30,7 @@ def read_blocks(path: Path) -> Iterator[NDArray[np.int16]]:
     try:
         file = _Straight(path)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = "no such file" if not path.exists() else getattr(error, "error_string", str(error)).rstrip(".")
+        reason = getattr(error, "error_string", str(error)).rstrip(".") if path.exists() else "no such file"
         msg = f"{path}: cannot be read as sound: {reason}. WAV, FLAC, Ogg, Opus, MP3 and AIFF are understood."
         raise AudioError(msg) from error
     if not (_LOWEST_HZ <= file.samplerate <= _HIGHEST_HZ and 1 <= file.channels <= _MOST_CHANNELS):

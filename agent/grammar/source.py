@@ -91,7 +91,7 @@ def read(text: str, file: str) -> tuple[Plain, Source]:
         raise reader.refusal(mark, "yaml", f"not valid YAML: {error.problem}", advice) from None
     except yaml.reader.ReaderError as error:  # a mark on a character that YAML may not hold
         before = text.encode()[: error.position].decode(errors="ignore")
-        mark = yaml.Mark(file, 0, before.count("\n"), len(before) - before.rfind("\n") - 1, None, None)
+        mark = yaml.Mark(file, 0, before.count("\n"), len(before) - before.rfind("\n") - 1, None, 0)
         message = f"character U+{error.character:04X} is not allowed"
         raise reader.refusal(mark, "yaml", f"not valid YAML: {message}", "Remove it") from None
     except (yaml.YAMLError, ValueError) as error:
