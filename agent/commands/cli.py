@@ -9,7 +9,7 @@ import typer
 
 from agent.commands import verify as audit
 from agent.commands.chain import Entry
-from agent.options import Json
+from agent.options import ConfigPath, Json
 from agent.settings import load
 
 app = typer.Typer(help="The record of every decision.", no_args_is_help=True)
@@ -23,12 +23,13 @@ Directory = Annotated[
 @app.command()
 def verify(
     directory: Directory = None,
+    config: ConfigPath = None,
     expect: Annotated[str | None, typer.Option(help="Hash of an entry that must be there.")] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Check that no entry was changed, added or removed. Exit status 1 if one was."""
-    found = audit.verify(directory or _default(), expect)
+    found = audit.verify(directory or _of_settings(config), expect)
     if as_json:
         typer.echo(json.dumps({"ok": not found.faults, **asdict(found)}))
     else:
@@ -45,17 +46,18 @@ def verify(
 @app.command()
 def tail(
     directory: Directory = None,
+    config: ConfigPath = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many entries.")] = 20,
     *,
     as_json: Json = False,
 ) -> None:
     """Print the newest entries, oldest first."""
-    for entry in audit.tail(directory or _default(), count):
+    for entry in audit.tail(directory or _of_settings(config), count):
         typer.echo(json.dumps(asdict(entry), ensure_ascii=False) if as_json else _line(entry))
 
 
-def _default() -> Path:
-    return load().storage.state / "audit"
+def _of_settings(config: Path | None) -> Path:
+    return load(config).storage.state / "audit"
 
 
 def _line(entry: Entry) -> str:

@@ -22,7 +22,7 @@ app = typer.Typer(help="Measure a bundle and a grammar on recordings.", no_args_
 
 Grammar = Annotated[Path, typer.Option(help="Grammar file.")]
 Audio = Annotated[Path, typer.Option(help="Folder with the recordings.")]
-BundleFolder = Annotated[Path, typer.Option("--bundle", help="Model bundle.")]
+BundleFolder = Annotated[Path, typer.Option("--bundle", exists=True, help="Model bundle.")]
 Point = Annotated[str, typer.Option("--operating-point", help="low, normal or high.")]
 Picture = Annotated[Path | None, typer.Option(help="Write a picture (PNG or SVG) here.")]
 Labels = Annotated[

@@ -447,3 +447,11 @@ def test_an_idle_log_leaves_the_flash_alone(tmp_path: Path, monkeypatch: pytest.
     log.append({"kind": "note", "text": "b"}, NOW)
     log.sync()
     assert len(synced) == 2
+
+
+def test_the_log_is_found_by_the_settings(tmp_path: Path) -> None:
+    write(tmp_path / "audit", "a")
+    config, example = tmp_path / "config.toml", Path(__file__).parents[2] / "config.example.toml"
+    config.write_text(example.read_text().replace('"/var/lib/voxline"', f'"{tmp_path}"'))
+    done = CliRunner().invoke(app, ["verify", "--config", str(config)])
+    assert "1 entries from 0: whole" in done.output
