@@ -145,7 +145,7 @@ class Claim(Payload, extra="ignore"):
     """A station says that it heard a command, so that of two that heard the same only the first acts."""
 
     # However far its clock is off: to be passed over would be worse than to come late.
-    channel = Channel("claim", heard=Ear.ALL, expiry_s=2)
+    channel = Channel("claim", heard=Ear.ALL, vital=True, expiry_s=2)
 
     command_id: UUID
     command: str

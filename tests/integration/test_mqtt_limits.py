@@ -12,7 +12,7 @@ import pytest
 
 from agent.commands.events import Fate
 from agent.messaging.client import Link
-from agent.messaging.contract import Delivery, Inhibit, Reject, SelfTest, State, Status
+from agent.messaging.contract import Claim, Delivery, Inhibit, Reject, SelfTest, State, Status
 from agent.messaging.outbox import Outbox
 from agent.messaging.payload import Payload
 from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
@@ -100,7 +100,7 @@ RULES = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"), None)
 
 
 @pytest.mark.skipif(RULES is None, reason="mosquitto has no rules for subscriptions")
-@pytest.mark.parametrize(("kind", "up"), [(Inhibit, False), (State, False), (SelfTest, True)])
+@pytest.mark.parametrize(("kind", "up"), [(Inhibit, False), (Claim, False), (State, False), (SelfTest, True)])
 def test_without_a_word_of_lockouts_and_other_stations_there_is_no_link(
     tmp_path: Path, kind: type[Payload], up: bool
 ) -> None:
