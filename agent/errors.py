@@ -6,6 +6,12 @@ A message says what is wrong, where, and what to do about it: it is read by a pe
 from typing import ClassVar
 
 
+def not_utf8(error: UnicodeDecodeError) -> tuple[int, str]:
+    """Return the line at which bytes stop being UTF-8, from 1 on, and the byte in words."""
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return line, f"byte 0x{error.object[error.start]:02x}"
+
+
 class VoxlineError(Exception):
     """Root of every error that Voxline raises on purpose."""
 

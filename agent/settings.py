@@ -29,7 +29,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as PydanticSettingsError
 
-from agent.errors import SettingsError
+from agent.errors import SettingsError, not_utf8
 from agent.settings_faults import Origin, describe, unknown_names, unusable_secrets
 
 SYSTEM_FILE = Path("/etc/voxline/config.toml")
@@ -374,9 +374,8 @@ def _read(path: Path | None) -> Origin:
             f"{path}: {error.strerror}; give another file with --config or VOXLINE_CONFIG"
         ) from error
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = f"byte 0x{error.object[error.start]:02x} is no UTF-8"
-        raise SettingsError(f"{path}:{line}: {byte}; save the file as UTF-8") from error
+        line, byte = not_utf8(error)
+        raise SettingsError(f"{path}:{line}: {byte} is no UTF-8; save the file as UTF-8") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: not a TOML file: {error}") from error
     return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)

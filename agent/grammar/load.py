@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.errors import GrammarError
+from agent.errors import GrammarError, not_utf8
 from agent.grammar.fault import Fault, FaultyGrammarError
 from agent.grammar.schema import Grammar, explained, with_source
 from agent.grammar.source import MAX_BYTES, Source, read
@@ -24,9 +24,9 @@ def load_grammar(path: Path | str) -> Grammar:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1).decode()
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        byte = f"byte 0x{error.object[error.start]:02x} in line {line} is no UTF-8"
-        raise GrammarError(f"{path}: {byte}. Save the file as UTF-8") from None
+        line, byte = not_utf8(error)
+        message = f"{path}: {byte} in line {line} is no UTF-8. Save the file as UTF-8"
+        raise GrammarError(message) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         reason = getattr(error, "strerror", None) or error
         raise GrammarError(f"{path}: cannot be read: {reason}. Name a grammar file") from None

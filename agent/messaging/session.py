@@ -190,10 +190,11 @@ class Session:
     def _require_taken(self, message: Message, properties: Properties) -> None:
         if message.qos > self._maximum_qos:  # never with less: then it would come late, or twice
             raise NotTakenError(f"the broker takes no QoS {message.qos}")
+        if self._maximum_packet_bytes is None:
+            return
         properties_bytes = len(properties.pack())  # type: ignore[no-untyped-call]
-        body = len(message.topic.encode()) + properties_bytes + len(message.payload)
-        size = body + _FRAME_BYTES
-        if self._maximum_packet_bytes is not None and size > self._maximum_packet_bytes:
+        size = _FRAME_BYTES + len(message.topic.encode()) + properties_bytes + len(message.payload)
+        if size > self._maximum_packet_bytes:
             raise NotTakenError(f"the broker takes at most {self._maximum_packet_bytes} bytes, not {size}")
 
     def _check(self, code: MQTTErrorCode) -> None:

@@ -5,6 +5,7 @@ end a sentence. So windows are known by what is in them.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine, Latency
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Calibration
+from agent.acoustics.manifest import SAMPLE_RATE_HZ, Calibration, Manifest
 from agent.acoustics.stream import log_softmax
 from agent.evaluation.listening import Ear
 from agent.grammar.graph import Graph
@@ -28,25 +29,25 @@ class Remembering:
 
     Args:
         engine: asked for what is not known.
-        kept: how many frames of a window are kept; those before them are NaN.
+        manifest: of the bundle that it runs.
     """
 
     name = "remembering"
 
-    def __init__(self, engine: Engine, kept: int) -> None:
-        self._engine, self._kept = engine, kept
+    def __init__(self, engine: Engine, manifest: Manifest) -> None:
+        self._engine, self._frames = engine, manifest.frames
+        self._kept = min(manifest.frames, round(KEPT_S * SAMPLE_RATE_HZ / manifest.frame_samples))
         self.latency = Latency()
         self.answers: dict[bytes, NDArray[np.float16]] = {}
-        """Log-probabilities [frames, tokens] by window."""
+        """Log-probabilities [kept frames, tokens] by window."""
 
     def run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See `Engine`; the answer is as exact as float16, known or not."""
+        """See `Engine`; the answer is as exact as float16, known or not, and NaN before what is kept."""
         key = hashlib.blake2b(np.ascontiguousarray(rows).tobytes(), digest_size=16).digest()
         if key not in self.answers:
-            answer = log_softmax(self._engine.run(rows)).astype(np.float16)
-            answer[: -self._kept] = np.nan
-            self.answers[key] = answer
-        return self.answers[key].astype(np.float32)
+            self.answers[key] = log_softmax(self._engine.run(rows)[-self._kept :]).astype(np.float16)
+        kept = self.answers[key].astype(np.float32)
+        return np.pad(kept, ((self._frames - len(kept), 0), (0, 0)), constant_values=np.nan)
 
     def close(self) -> None:
         """See `Engine`."""
@@ -65,20 +66,14 @@ class Recording:
 
     def hear(self, graph: Graph, calibration: Calibration) -> list[Hypothesis]:
         """Return every utterance; what the model says of windows that were not asked for before is kept."""
-        manifest = self.bundle.manifest
-        kept = min(manifest.frames, round(KEPT_S * SAMPLE_RATE_HZ / manifest.frame_samples))
-        engine, path = Remembering(self.engine, kept), self._path()
+        engine, path = Remembering(self.engine, self.bundle.manifest), self._path()
         if path.exists():
             with np.load(path) as stored:
-                unknown = np.full(
-                    (len(stored["windows"]), manifest.frames - kept, len(manifest.tokens)), np.nan
-                )
-                answers = np.concatenate((unknown.astype(np.float16), stored["log_probs"]), axis=1)
-                engine.answers.update(zip(map(bytes, stored["windows"]), answers, strict=True))
+                engine.answers.update(zip(map(bytes, stored["windows"]), stored["log_probs"], strict=True))
         known = len(engine.answers)
         hypotheses = Ear(self.bundle, engine, graph, calibration).listen(self.samples)
         if len(engine.answers) > known:
-            self._write(path, engine, kept)
+            _write(path, engine.answers)
         return hypotheses
 
     @property
@@ -91,12 +86,10 @@ class Recording:
         digest = hashlib.sha256(model.encode() + self.samples.tobytes()).hexdigest()
         return self.cache / "heard" / f"{digest[:32]}.npz"
 
-    def _write(self, path: Path, engine: Remembering, kept: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
-        np.savez(
-            partial,
-            windows=np.array([list(key) for key in engine.answers], np.uint8),
-            log_probs=np.stack([answer[-kept:] for answer in engine.answers.values()]),
-        )
-        partial.rename(path)
+
+def _write(path: Path, answers: Mapping[bytes, NDArray[np.float16]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    windows = np.array([list(key) for key in answers], np.uint8)
+    np.savez(partial, windows=windows, log_probs=np.stack(list(answers.values())))
+    partial.rename(path)
