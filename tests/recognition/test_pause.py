@@ -1,31 +1,15 @@
 """The shipped model hears one thing said after another: when is the second a command?"""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.acoustics.bundle import Bundle, load_bundle
-from agent.acoustics.engines.onnx import OnnxEngine
+from agent.acoustics.bundle import Bundle
 from agent.audio.file import read_audio
 from agent.evaluation.listening import Ear, in_room
-from agent.grammar import compile_grammar, load_grammar
 
-REPOSITORY = Path(__file__).parents[2]
 STOP = "04-stop-conveyor-two.opus"
 TALK = "48-have-you-seen-my-gloves-this-morning.opus"
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return load_bundle(REPOSITORY / "models/bundles/voxline-en-zh")
-
-
-@pytest.fixture(scope="module")
-def ear(bundle: Bundle) -> Ear:
-    graph = compile_grammar(load_grammar(REPOSITORY / "grammars/demo.yaml"), bundle.manifest.tokens)
-    return Ear(bundle, OnnxEngine(bundle), graph, bundle.manifest.operating_points.normal)
 
 
 def said(bundle: Bundle, file: str, level: float = 3000.0) -> NDArray[np.int16]:

@@ -1,28 +1,14 @@
 """The shipped model hears that a command is over when it is, not when the next hop is full."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
-from agent.acoustics.bundle import load_bundle
-from agent.acoustics.engines.onnx import OnnxEngine
 from agent.audio.file import read_audio
 from agent.evaluation.listening import Ear, frames, in_room
-from agent.grammar import compile_grammar, load_grammar
 from agent.recognition.hypothesis import Hypothesis
 
-REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 0.16
 EDGE_S = 0.06
 """What a window's last frame lies before its end, and the grid of frames and microphone blocks."""
-
-
-@pytest.fixture(scope="module")
-def ear() -> Ear:
-    bundle = load_bundle(REPOSITORY / "models/bundles/voxline-en-zh")
-    graph = compile_grammar(load_grammar(REPOSITORY / "grammars/demo.yaml"), bundle.manifest.tokens)
-    return Ear(bundle, OnnxEngine(bundle), graph, bundle.manifest.operating_points.normal)
 
 
 def test_a_command_is_reported_soon_after_its_last_sound_wherever_the_hops_fall(ear: Ear) -> None:
