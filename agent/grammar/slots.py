@@ -1,13 +1,14 @@
 """What a slot may hold: the automaton of its spoken values, and the mapping from spoken words to values."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 
 from agent.errors import GrammarError
 from agent.grammar.automaton import NOTHING
-from agent.grammar.graph import SlotValue
+from agent.grammar.graph import Graph, SlotValue
 from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, parse, spelled_digit, split
 from agent.grammar.schema import NamedValues, NumberRange, Reading, Spelled
 from agent.grammar.spelling import ICAO, LETTERS
@@ -54,6 +55,16 @@ def values(definition: SlotDefinition, language: str) -> Mapping[str, SlotValue]
             if len(result) > MAX_PHRASES:
                 raise GrammarError(f"a list has more than {MAX_PHRASES} spoken forms")
     return result
+
+
+def ends_spelled(graph: Graph, path: Sequence[int]) -> bool:
+    """Tell whether the nodes of a complete path end with a slot of spelled characters."""
+    word = graph.words[graph.word[path[-1]]]
+    if word.closes is None:
+        return False
+    held = graph.slot_values[graph.commands[graph.final[path[-1]]].name, word.closes]
+    parts = held.maps if isinstance(held, ChainMap) else [held]
+    return any(isinstance(part, SpokenValues) and isinstance(part.definition, Spelled) for part in parts)
 
 
 class SpokenValues(Mapping[str, SlotValue]):

@@ -2,9 +2,11 @@
 
 A sentence that can only end is over 160 ms after its last sound; one that may go on gets the time people
 take between words, or half of it where nothing that can follow would change what it means. A begun sentence
-that stays unfinished times out. Speech that no sentence fits is over at the next pause. Silence is counted on
-the sentence's own path and on the background's: steady noise, which neither takes for sounds, cannot hold an
-endpoint back, while somebody who speaks on after what might have been a command does.
+that stays unfinished times out. What is spelled may be half of a number that people say in groups, "three
+three one, oh one eight eight", so it gets as much time as half a sentence. Speech that no sentence fits is
+over at the next pause. Silence is counted on the sentence's own path and on the background's: steady noise,
+which neither takes for sounds, cannot hold an endpoint back, while somebody who speaks on after what might
+have been a command does.
 """
 
 from dataclasses import dataclass
@@ -39,7 +41,7 @@ class Patience:
     may_continue: int
     """After a sentence that may go on."""
     incomplete: int
-    """After half a sentence."""
+    """After half a sentence, and after spelled characters that may go on."""
     background: int
     """After speech that fits nothing."""
 
@@ -118,5 +120,6 @@ def _wait_after(decoder: Decoder, finish: Finish, patience: Patience) -> int:
     if finish.quiet < patience.settled:
         return patience.settled
     # what follows is looked at only where it matters: between the two waits
-    settled = finish.quiet < patience.may_continue and decoder.settled(finish, unfinished)
-    return patience.settled if settled else patience.may_continue
+    if finish.quiet < patience.may_continue and decoder.settled(finish, unfinished):
+        return patience.settled
+    return patience.incomplete if decoder.ends_spelled(finish) else patience.may_continue

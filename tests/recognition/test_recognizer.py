@@ -12,6 +12,8 @@ from agent.acoustics.stream import Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Word
 from agent.grammar.neighbours import Neighbours
+from agent.grammar.schema import Spelled
+from agent.grammar.slots import SpokenValues
 from agent.recognition.confidence import EVIDENCE, uncertainty
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
@@ -229,6 +231,24 @@ def test_the_wait_after_a_sentence_is_as_long_as_it_needs(
         if heard.reject is None
     ]
     assert ended == [last_sound + 7 + frames_later]
+
+
+def test_spelled_characters_may_come_in_groups() -> None:
+    """A number may be half said after a pause, and half a number is another number."""
+    one, two = Word("one", opens="code", closes="code"), Word("one", opens="code")
+    sentences = [("go", [(one, "CDCD")]), ("go", [(two, "CDCD"), (Word("two", closes="code"), "AB")])]
+    code = SpokenValues(Spelled(spell="digits", min_length=1, max_length=2), "en")
+    graph = replace(chain_graph(sentences), slot_values={("go", "code"): code})
+    groups = np.concatenate([speak("CDCD", tail=45), speak("AB", lead=0)])
+
+    def codes(frames: NDArray[np.float32]) -> list[tuple[int, object]]:
+        recognizer = Recognizer(graph, CALIBRATION, FRAME_S)
+        hops = enumerate(emissions(frames, hop=1, ahead=0))
+        return [(frame, heard.slots["code"]) for frame, hop in hops for heard in recognizer.push(hop)]
+
+    assert [code for _, code in codes(groups)] == ["12"]
+    last_sound = 10 + 3 * 3
+    assert codes(speak("CDCD")) == [(last_sound + 50, "1")]
 
 
 def test_a_sentence_faster_than_anybody_speaks_is_too_short() -> None:
