@@ -1,0 +1,249 @@
+"""The Ansible collection puts Voxline on controllers that run a real systemd, and they hear."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.audio.file import read_audio
+from tests.integration.booth import GOLDEN, require_bundle
+from tests.integration.brokers import HOST, Mosquitto, Scada, eventually, free_port, needs_mosquitto
+from tests.integration.controllers import Controller, require_controllers
+from tests.integration.pulse import MICROPHONE, Pulse, require_pulseaudio, running_pulse
+
+require_controllers()
+require_pulseaudio()
+require_bundle()
+pytestmark = needs_mosquitto
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+CELL = "acme/lyon/assembly/line-3/cell-7"
+PASSWORD = "s3cret"  # noqa: S105 -- of a broker that lives as long as the test
+
+
+@dataclass
+class Fleet:
+    """Two stations, what they need, and the machine that rolls out to them."""
+
+    home: Path
+    broker: Mosquitto
+    pulse: Pulse
+    stations: list[Controller]
+    variables: dict[str, Any] = field(default_factory=dict)
+    """Of the stations, in the inventory."""
+
+    def play(
+        self, playbook: str, *, only: str = "all", **variables: object
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a playbook of the collection."""
+        hosts = {
+            station.name: {
+                "ansible_host": HOST,
+                "ansible_port": station.port,
+                "ansible_user": "root",
+                "ansible_ssh_private_key_file": str(station.key),
+                "ansible_ssh_common_args": " ".join(station.options),
+            }
+            for station in self.stations
+        }
+        here = {"ansible_connection": "local", "voxline_packages": str(self.home)}
+        inventory = {
+            "voxline_stations": {"hosts": hosts, "vars": self.variables | variables},
+            "voxline_builders": {"hosts": {"here": here}},
+            "all": {"vars": {"ansible_python_interpreter": "/usr/bin/python3"}},
+        }
+        (self.home / "inventory.json").write_text(json.dumps(inventory))
+        return subprocess.run(
+            [
+                BIN / "ansible-playbook",
+                f"--inventory={self.home / 'inventory.json'}",
+                f"--extra-vars=voxline_source={REPOSITORY}",
+                f"--limit={only}",
+                f"voxline.fleet.{playbook}",
+            ],
+            cwd=self.home,
+            env=environment(self.home),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    def releases(self) -> list[str]:
+        """Say which release is at work at each station."""
+        return [station.run("readlink /opt/voxline/current").stdout.strip() for station in self.stations]
+
+    def processes(self) -> list[str]:
+        """Say which process is at work at each station."""
+        asked = "systemctl show voxline --value --property=MainPID"
+        return [station.run(asked).stdout.strip() for station in self.stations]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return what Ansible runs with: the collection installed from here, and nothing of its user's."""
+    settings = {
+        "COLLECTIONS_PATH": home / "collections",
+        "HOME": home,
+        "LOCALHOST_WARNING": False,
+        "PIPELINING": True,
+        "NOCOLOR": True,
+    }
+    path = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home)}
+    return os.environ | path | {f"ANSIBLE_{name}": str(value) for name, value in settings.items()}
+
+
+def changes(run: "subprocess.CompletedProcess[str]") -> dict[str, int]:
+    """Return how much a run changed at each station."""
+    return {
+        name: int(count) for name, count in re.findall(r"^(\S+)\s+: ok=.*changed=(\d+)", run.stdout, re.M)
+    }
+
+
+def online(plant: Scada, station: str) -> bool:
+    """Tell whether the last thing that a station said of itself is that it is online."""
+    states = plant.on(f"{station}/state")
+    return bool(states) and json.loads(states[-1].payload)["status"] == "online"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    home = tmp_path_factory.mktemp("fleet")
+    for folder in ("pulse", "press-1", "press-2"):
+        (home / folder).mkdir()
+    users = home / "users"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", users, "press", PASSWORD], check=True)
+    users.chmod(0o644)
+    subprocess.run(
+        [BIN / "ansible-galaxy", "collection", "install", REPOSITORY / "ansible", "-p", home / "collections"],
+        env=environment(home),
+        check=True,
+        capture_output=True,
+    )
+    access = f"allow_anonymous false\npassword_file {users}"
+    with Mosquitto(home, access) as broker, running_pulse(home / "pulse") as pulse:
+        port = free_port()
+        tcp = ("module-native-protocol-tcp", f"listen={HOST}", f"port={port}", "auth-anonymous=1")
+        pulse.pactl("load-module", *tcp)
+        sound = f'pcm.{MICROPHONE} {{ type pulse server "tcp:{HOST}:{port}" device "cable.monitor" }}\n'
+        with (
+            Controller(home / "press-1", "press-1", {"etc/asound.conf": sound}) as one,
+            Controller(home / "press-2", "press-2", {"etc/asound.conf": sound}) as two,
+        ):
+            fleet = Fleet(home, broker, pulse, [one, two])
+            built = fleet.play("build")
+            assert built.returncode == 0, built.stdout + built.stderr
+            [package] = home.glob("voxline-*.tar")
+            fleet.variables = {
+                "voxline_package": str(package),
+                "voxline_grammar": str(REPOSITORY / "grammars/demo.yaml"),
+                "voxline_settings": {
+                    "station": dict(
+                        zip(("enterprise", "site", "area", "line", "cell"), CELL.split("/"), strict=True)
+                    ),
+                    "audio": {"type": "microphone", "device": f"*{MICROPHONE}*"},
+                    "commands": {"inhibit_required": False},
+                    "mqtt": {
+                        "host": HOST,
+                        "port": broker.port,
+                        "username": "press",
+                        "reconnect_spread_s": 2.0,
+                    },
+                },
+                "voxline_secrets": {"mqtt__password": PASSWORD},
+                "voxline_watch_s": 2,
+            }
+            yield fleet
+
+
+@pytest.fixture(scope="module")
+def stations(fleet: Fleet) -> Fleet:
+    """The fleet, rolled out to."""
+    run = fleet.play("rollout")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return fleet
+
+
+@pytest.fixture
+def plant(fleet: Fleet) -> Iterator[Scada]:
+    with Scada(fleet.broker.port, f"{CELL}/#", username="press", password=PASSWORD) as plant:
+        yield plant
+
+
+def test_an_operator_is_heard_and_one_station_acts(stations: Fleet, plant: Scada) -> None:
+    assert eventually(lambda: online(plant, "press-1") and online(plant, "press-2"), 30)
+    stations.pulse.play(read_audio(GOLDEN / "07-halt-belt-three.opus"))
+    (command,) = plant.wait_for("/command/conveyor/stop", timeout_s=20)
+    assert json.loads(command.payload)["value"] == {"conveyor": 3}
+
+
+def test_a_second_rollout_changes_nothing(stations: Fleet) -> None:
+    before = stations.processes()
+    run = stations.play("rollout", only="press-1")
+    assert (run.returncode, changes(run)) == (0, {"press-1": 0}), run.stdout
+    assert stations.processes() == before
+
+
+def test_settings_that_would_not_run_change_nothing(stations: Fleet) -> None:
+    before = stations.releases(), stations.processes()
+    run = stations.play("rollout", voxline_station_settings={"recognition": {"operating_point": "loud"}})
+    assert run.returncode != 0
+    assert "recognition.operating_point" in run.stdout
+    assert (stations.releases(), stations.processes()) == before
+
+
+def test_a_package_for_other_machines_is_refused(stations: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "voxline-0.1.0-riscv64-py311.tar").touch()
+    run = stations.play("rollout", voxline_package=str(tmp_path / "voxline-0.1.0-riscv64-py311.tar"))
+    assert run.returncode != 0
+    assert "is not for this station" in run.stdout
+
+
+def test_a_release_that_is_not_well_is_taken_back_and_goes_no_further(stations: Fleet, plant: Scada) -> None:
+    before, processes = stations.releases(), stations.processes()
+    nobody_listens = {"mqtt": {"port": free_port()}}
+    run = stations.play("rollout", voxline_station_settings=nobody_listens, voxline_well_within_s=10)
+    assert run.returncode != 0
+    assert re.search(r"is not well: .*no_link.*Back at ", run.stdout), run.stdout
+    assert stations.releases() == before
+    assert stations.processes()[1] == processes[1]
+    assert eventually(lambda: online(plant, "press-1"), 30)
+
+
+def test_the_way_back(stations: Fleet) -> None:
+    before = stations.releases()
+    run = stations.play("rollout", only="press-2", voxline_grammar=str(REPOSITORY / "grammars/conveyor.yaml"))
+    assert run.returncode == 0, run.stdout
+    assert stations.releases()[1] != before[1]
+    run = stations.play("rollback", only="press-2")
+    assert run.returncode == 0, run.stdout
+    assert stations.releases() == before
+
+
+def test_a_controller_whose_power_fails_listens_again_by_itself(stations: Fleet, plant: Scada) -> None:
+    station = stations.stations[0]
+    assert eventually(lambda: online(plant, station.name), 30)
+    station.power_off()
+    assert eventually(lambda: not online(plant, station.name), 30)
+    station.boot()
+    assert eventually(lambda: online(plant, station.name), 60)
+
+
+def test_the_fleet_says_how_it_is(stations: Fleet) -> None:
+    run = stations.play("status")
+    assert run.returncode == 0, run.stdout
+    assert run.stdout.count("StatusText=well") == 2, run.stdout
+    assert all(f"Release={Path(release).name}" in run.stdout for release in stations.releases())
+
+
+def test_nothing_is_left_of_what_is_removed(stations: Fleet) -> None:
+    run = stations.play("remove", only="press-2", voxline_forget=True)
+    assert run.returncode == 0, run.stdout
+    left = "ls -d /opt/voxline /etc/voxline /var/lib/voxline /usr/local/bin/voxline; pgrep -u voxline"
+    assert stations.stations[1].run(left).stdout == ""
