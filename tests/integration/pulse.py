@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,10 +120,10 @@ class Pulse:
 
     def play(self, samples: NDArray[np.int16]) -> "subprocess.Popen[bytes]":
         """Start to play 16 kHz mono into the cable, with half a second of silence before and after."""
-        recording = self._home / "played.raw"
-        np.pad(samples, (8_000, 8_000)).tofile(recording)
+        with tempfile.NamedTemporaryFile(dir=self._home, suffix=".raw", delete=False) as recording:
+            np.pad(samples, (8_000, 8_000)).tofile(recording)
         return self._pacat(
-            "--playback", "--device=cable", "--rate=16000", "--latency-msec=500", str(recording)
+            "--playback", "--device=cable", "--rate=16000", "--latency-msec=500", recording.name
         )
 
     def _pacat(self, *arguments: str) -> "subprocess.Popen[bytes]":

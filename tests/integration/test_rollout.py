@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.audio.file import read_audio
@@ -26,6 +27,8 @@ pytestmark = needs_mosquitto
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 CELL = "acme/lyon/assembly/line-3/cell-7"
+ROOM_S = 1800
+"""Longer than all of this takes."""
 PASSWORD = "s3cret"  # noqa: S105 -- of a broker that lives as long as the test
 
 
@@ -131,6 +134,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         port = free_port()
         tcp = ("module-native-protocol-tcp", f"listen={HOST}", f"port={port}", "auth-anonymous=1")
         pulse.pactl("load-module", *tcp)
+        quiet = np.random.default_rng(0).normal(0, 30, ROOM_S * 16_000)
+        pulse.play(quiet.astype(np.int16))  # a microphone that hears nothing at all is taken for broken
         sound = f'pcm.{MICROPHONE} {{ type pulse server "tcp:{HOST}:{port}" device "cable.monitor" }}\n'
         with (
             Controller(home / "press-1", "press-1", {"etc/asound.conf": sound}) as one,
