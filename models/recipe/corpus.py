@@ -31,7 +31,8 @@ class Clip:
     root: str
     """Name of the root that `path` is relative to."""
     source: str
-    """Where it comes from, for example `train/an4`; sampling weights go by source."""
+    """Where it comes from: `train/an4`, or `synth/en/command` of what was synthesized; shares of training go
+    by it."""
     language: str
     speaker: str
     seconds: float
@@ -44,6 +45,11 @@ def rows(manifest: Path) -> Iterator[dict[str, str]]:
     """Yield what a `manifest.tsv` says of each recording, by column."""
     with manifest.open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def synthetic_source(language: str, kind: str) -> str:
+    """Name the source of synthetic speech, alike whatever spoke it."""
+    return f"synth/{language}/{kind}"
 
 
 def find(roots: dict[str, Path], split: str) -> list[Clip]:
@@ -66,7 +72,9 @@ def find(roots: dict[str, Path], split: str) -> list[Clip]:
                 words = []
             if split != "train" or words:
                 source = (
-                    "/".join(Path(row["path"]).parts[:2]) if root == "speech" else f"{root}/{row['language']}"
+                    "/".join(Path(row["path"]).parts[:2])
+                    if root == "speech"
+                    else synthetic_source(row["language"], row["kind"])
                 )
                 clips.append(
                     Clip(

@@ -150,6 +150,7 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
 def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds: float | None) -> None:
     import torch
 
+    from models.recipe.corpus import synthetic_source
     from models.recipe.kokoro_torch import KokoroTorch
     from models.recipe.tokens import INDEX
 
@@ -166,7 +167,7 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
             sound.write(audio.tobytes())
             sound.flush()
             words = [[[INDEX[phone] for phone in word.split()]] for word in job.targets.split("|")]
-            clip = {"path": job.name, "root": "synth", "source": f"synth/{job.language}/{job.kind}",
+            clip = {"path": job.name, "root": "synth", "source": synthetic_source(job.language, job.kind),
                     "language": job.language, "speaker": job.mix, "seconds": len(audio) / SPEECH_HZ,
                     "text": job.text, "words": words}  # fmt: skip
             lines.write(json.dumps(clip, ensure_ascii=False) + "\n")

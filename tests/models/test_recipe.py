@@ -170,6 +170,12 @@ def test_sampling_weights_give_sources_their_share() -> None:
     assert weights[3] == 0
 
 
+def test_a_share_that_nothing_is_heard_of_is_named() -> None:
+    clips = [clip("a", 1, [[[5]]]), clip("b", 1, [], "synth/en/command")]
+    with pytest.raises(ValueError, match="share of synth/en: no clip"):
+        sampling_weights(clips, {"train/": 0.5, "synth/en": 0.5})
+
+
 def test_what_a_microphone_does_stays_in_range() -> None:
     x = torch.randn(8, 20_000)
     out = augment.capture(augment.filtered(x, augment.microphone_spectra(8, 1 << 15, CPU)))
