@@ -15,6 +15,8 @@ from models.recipe.places import BUNDLES, CACHE, CONVERTER, CORPUS, SPEECH
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(synthesize.app, name="synthesize")
 SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
+MADE = CACHE / "voxline-en-zh"
+"""The bundle that is made here; the shipped one is only read."""
 
 Folder = Annotated[Path, typer.Option(help="Corpus folder.")]
 Converter = Annotated[Path, typer.Option(help="Python of the converter's environment; `converter` makes it.")]
@@ -194,7 +196,7 @@ def converter(folder: Path = CACHE / "convert-venv") -> None:
 @app.command()
 def bundle(
     model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = BUNDLES / "voxline-en-zh",
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = MADE,
     python: Converter = CONVERTER,
 ) -> None:
     """Convert an exported model for the RK3568 and seal the bundle; without a converter it is for the CPU."""
@@ -249,7 +251,7 @@ def quantize(
 
 @app.command()
 def calibrate(
-    folder: Annotated[Path, typer.Argument(help="The bundle.")] = BUNDLES / "voxline-en-zh",
+    folder: Annotated[Path, typer.Argument(help="The bundle.")] = MADE,
     grammar_clips: Annotated[
         Path, typer.Option(help="Made by `synthesize plan GRAMMAR ...`, `speak`.")
     ] = CACHE / "grammar-dev",

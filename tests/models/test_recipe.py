@@ -8,10 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 from torch import Tensor  # noqa: E402
+from typer.core import TyperGroup  # noqa: E402
+from typer.main import get_command  # noqa: E402
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from models.recipe import augment  # noqa: E402
+from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
 from models.recipe.corpus import Clip, find, write_index  # noqa: E402
 from models.recipe.corpus import pack as pack_corpus  # noqa: E402
@@ -19,6 +22,7 @@ from models.recipe.distill import teacher_at  # noqa: E402
 from models.recipe.export import export  # noqa: E402
 from models.recipe.network import FRAME, SAMPLE_RATE, Network, Window, frames_of  # noqa: E402
 from models.recipe.noise import FAMILIES, HELD_OUT_CLASSES, HELD_OUT_FAMILIES, synthesize  # noqa: E402
+from models.recipe.places import BUNDLES, CACHE  # noqa: E402
 from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
 from models.recipe.quantize import STREAMS, windows_of  # noqa: E402
 from models.recipe.references import wordings  # noqa: E402
@@ -285,3 +289,12 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
     assert saved["step"] == 2
     assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_no_step_writes_the_shipped_bundle_unless_told() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for step, written in {"bundle": "out", "calibrate": "folder"}.items():
+        (folder,) = (each.default for each in group.commands[step].params if each.name == written)
+        assert folder == CACHE / "voxline-en-zh"
+        assert not folder.is_relative_to(BUNDLES)
