@@ -65,10 +65,10 @@ def noise(folder: Folder = CORPUS, per_family: int = 40) -> None:
 @app.command()
 def rooms(folder: Folder = CORPUS, count: int = 200) -> None:
     """Collect measured rooms and simulate more."""
+    from models.recipe.corpus import save_array
     from models.recipe.rooms import bank
 
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "rooms.npy", bank(SPEECH / "rir", count))
+    save_array(bank(SPEECH / "rir", count), folder / "rooms.npy")
 
 
 @app.command()

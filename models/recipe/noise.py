@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
 
 from agent.audio.file import read_audio
-from models.recipe.corpus import Clip, write_index
+from models.recipe.corpus import Clip, write_packed
 from models.recipe.network import SAMPLE_RATE
 
 Signal = NDArray[np.float32]
@@ -218,14 +218,7 @@ def collect(speech: Path, folder: Path, per_family: int) -> None:
     with ProcessPoolExecutor() as workers:
         audio += workers.map(_synthesize, jobs, chunksize=8)
     names = [name for name, _ in named] + [family for family, _ in jobs]
-    write_index(
-        [
-            Clip("", "", "noise", "", "", len(a) / SAMPLE_RATE, name, [])
-            for name, a in zip(names, audio, strict=True)
-        ],
-        folder,
-    )
-    np.save(folder / "audio.npy", np.concatenate(audio))
+    write_packed([Clip("", "", "noise", "", "", 0.0, name, []) for name in names], audio, folder)
 
 
 def _synthesize(job: tuple[str, int]) -> NDArray[np.int16]:

@@ -2,9 +2,11 @@ import json
 import os
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 from torch import Tensor  # noqa: E402
@@ -16,7 +18,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from models.recipe import augment  # noqa: E402
 from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
-from models.recipe.corpus import Clip, find, write_index  # noqa: E402
+from models.recipe.corpus import Clip, find, unpack, write_index  # noqa: E402
 from models.recipe.corpus import pack as pack_corpus  # noqa: E402
 from models.recipe.distill import teacher_at  # noqa: E402
 from models.recipe.export import export  # noqa: E402
@@ -54,6 +56,34 @@ def corpus(folder: Path, signals: list[np.ndarray], words: list[list[list[list[i
 def test_the_token_table_is_the_agreed_one() -> None:
     assert TOKENS[:3] == ("<blank>", "<noise>", "AA")
     assert len(TOKENS) == len(set(TOKENS)) == 2 + 39 + 21 + 36
+
+
+def test_sound_of_another_index_is_not_cut_by_this_one(tmp_path: Path) -> None:
+    corpus(tmp_path, [np.ones(1600, np.int16), np.ones(3200, np.int16)], [[], []])
+    assert [len(samples) for samples in unpack(tmp_path)[1]] == [1600, 3200]
+    write_index([clip("a", 0.1, []), clip("b", 0.21, [])], tmp_path)
+    with pytest.raises(ValueError, match=r"audio.npy: 4800 samples, .* 4960: pack it again"):
+        unpack(tmp_path)
+
+
+def test_packing_that_is_stopped_leaves_what_was_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, length in enumerate((1600, 3200)):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(length, 0.1), SAMPLE_RATE)
+    write_index([clip(f"{number}.wav", 1.0, []) for number in range(2)], tmp_path)
+    pack_corpus(tmp_path, {"speech": tmp_path})
+    packed = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert [len(samples) for samples in unpack(tmp_path)[1]] == [1600, 3200]
+
+    def full(file: IO[bytes], _array: np.ndarray) -> None:
+        file.write(b"no more")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        pack_corpus(tmp_path, {"speech": tmp_path})
+    assert {name: (tmp_path / name).read_bytes() for name in packed} == packed
 
 
 def test_sounds_of_both_languages() -> None:
