@@ -20,7 +20,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from agent.durable import PARTIAL_SUFFIX, move, sync
 from models.recipe import jobs as job_files
+from models.recipe.growing import cut_torn_line
 from models.recipe.jobs import SPEECH_HZ, Job
 from models.recipe.places import CACHE, SPEECH
 
@@ -125,7 +127,8 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / "manifest.tsv"
-    if not manifest.exists():
+    cut_torn_line(manifest)
+    if not manifest.exists() or not manifest.stat().st_size:
         manifest.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
     with manifest.open(encoding="utf-8", newline="") as file:
         done = {
@@ -150,15 +153,16 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
 def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds: float | None) -> None:
     import torch
 
-    from models.recipe.corpus import synthetic_source
+    from models.recipe.corpus import read_index, synthetic_source
     from models.recipe.kokoro_torch import KokoroTorch
     from models.recipe.tokens import INDEX
 
     out.mkdir(parents=True, exist_ok=True)
     started, index, audio_file = time.monotonic(), out / "clips.jsonl", out / "audio.i16"
-    known = [json.loads(line) for line in index.open(encoding="utf-8")] if index.exists() else []
-    done = {clip["path"] for clip in known}
-    samples = sum(round(clip["seconds"] * SPEECH_HZ) for clip in known)
+    cut_torn_line(index)
+    known = read_index(out) if index.exists() else []
+    done = {clip.path for clip in known}
+    samples = sum(round(clip.seconds * SPEECH_HZ) for clip in known)
     voice = KokoroTorch(kokoro, "cuda" if torch.cuda.is_available() else "cpu")
     todo = (job for job in islice(job_files.read(jobs), limit) if job.name not in done)
     with audio_file.open("ab") as sound, index.open("a", encoding="utf-8") as lines:
@@ -171,6 +175,7 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
                     "language": job.language, "speaker": job.mix, "seconds": len(audio) / SPEECH_HZ,
                     "text": job.text, "words": words}  # fmt: skip
             lines.write(json.dumps(clip, ensure_ascii=False) + "\n")
+            lines.flush()
             samples += len(audio)
             if count % 2000 == 0:
                 spent = time.monotonic() - started
@@ -182,12 +187,15 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
 
 
 def _as_npy(raw: Path, target: Path, samples: int) -> None:
-    """Put a NumPy header before raw int16 samples, without holding them in memory."""
-    with target.open("wb") as file:
+    """Put a NumPy header before raw int16 samples, without holding them in memory, whole or not at all."""
+    partial = target.with_name(target.name + PARTIAL_SUFFIX)
+    with partial.open("wb") as file:
         header = {"descr": "<i2", "fortran_order": False, "shape": (samples,)}
         np.lib.format.write_array_header_1_0(file, header)
         with raw.open("rb") as sound:
             shutil.copyfileobj(sound, file, 1 << 24)
+    sync(partial)
+    move(partial, target)
 
 
 def _row(job: Job, path: str, seconds: float) -> tuple[str, ...]:

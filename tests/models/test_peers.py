@@ -144,6 +144,18 @@ def test_what_an_engine_said_is_not_asked_again(tmp_path: Path) -> None:
     assert parrot.asked == 2
 
 
+def test_an_answer_that_a_stop_left_half_written_is_asked_again(tmp_path: Path) -> None:
+    file, parrot, sound = tmp_path / "parrot.jsonl", Parrot(), np.arange(5, dtype=np.int16)
+    for more in range(2):
+        Remembered(parrot, file).hear(sound + more)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    again = Remembered(parrot, file)
+    assert [again.hear(sound + more).text for more in range(2)] == ["5", "5"]
+    assert parrot.asked == 3
+    assert file.read_bytes() == whole
+
+
 def test_pocketsphinx_takes_nothing_for_said_in_silence(coffee: Task) -> None:
     silence = np.zeros(32_000, np.int16)
     assert PocketSphinx(coffee.sentences, coffee.lexicon).hear(silence) == Transcript("", refused=True)
