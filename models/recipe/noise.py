@@ -3,7 +3,6 @@
 Each generator takes a random generator and a number of samples, and returns float32 of any level.
 """
 
-import csv
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
 
 from agent.audio.file import read_audio
-from models.recipe.corpus import Clip, write_packed
+from models.recipe.corpus import Clip, rows, write_packed
 from models.recipe.network import SAMPLE_RATE
 
 Signal = NDArray[np.float32]
@@ -209,9 +208,11 @@ def synthesize(family: str, seed: int, seconds: float) -> NDArray[np.int16]:
 
 def collect(speech: Path, folder: Path, per_family: int) -> None:
     """Pack ESC-10, by its class names, and `per_family` clips of each machine family into a corpus folder."""
-    with (speech / "manifest.tsv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file, delimiter="\t") if row["split"] == "noise"]
-    named = [(row["labels"], speech / row["path"]) for row in rows]
+    named = [
+        (row["labels"], speech / row["path"])
+        for row in rows(speech / "manifest.tsv")
+        if row["split"] == "noise"
+    ]
     jobs = [(family, seed) for family in FAMILIES for seed in range(per_family)]
     with ThreadPoolExecutor() as pool:
         audio = list(pool.map(lambda item: read_audio(item[1]), named))

@@ -8,7 +8,6 @@
 one flat array `audio.npy` and `clips.jsonl`, ready to train on.
 """
 
-import csv
 import json
 import shutil
 import time
@@ -123,6 +122,7 @@ COLUMNS = (
 def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
     import soundfile
 
+    from models.recipe.corpus import rows
     from models.recipe.kokoro_onnx import KokoroOnnx
 
     out.mkdir(parents=True, exist_ok=True)
@@ -130,10 +130,7 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
     cut_torn_line(manifest)
     if not manifest.exists() or not manifest.stat().st_size:
         manifest.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
-    with manifest.open(encoding="utf-8", newline="") as file:
-        done = {
-            Path(row["path"]).stem for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        }
+    done = {Path(row["path"]).stem for row in rows(manifest)}
     voice = KokoroOnnx(kokoro)
     todo = list(islice(job_files.read(jobs), limit))
     for number, job in enumerate(todo):

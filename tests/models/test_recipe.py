@@ -15,7 +15,7 @@ from typer.main import get_command  # noqa: E402
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from models.recipe import augment  # noqa: E402
+from models.recipe import augment, noise  # noqa: E402
 from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
 from models.recipe.corpus import Clip, find, unpack, write_index  # noqa: E402
@@ -23,7 +23,13 @@ from models.recipe.corpus import pack as pack_corpus  # noqa: E402
 from models.recipe.distill import teacher_at  # noqa: E402
 from models.recipe.export import export  # noqa: E402
 from models.recipe.network import FRAME, SAMPLE_RATE, Network, Window, frames_of  # noqa: E402
-from models.recipe.noise import FAMILIES, HELD_OUT_CLASSES, HELD_OUT_FAMILIES, synthesize  # noqa: E402
+from models.recipe.noise import (  # noqa: E402
+    FAMILIES,
+    HELD_OUT_CLASSES,
+    HELD_OUT_FAMILIES,
+    collect,
+    synthesize,
+)
 from models.recipe.places import BUNDLES, CACHE  # noqa: E402
 from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
 from models.recipe.quantize import STREAMS, windows_of  # noqa: E402
@@ -140,6 +146,25 @@ def test_machine_noise_is_loud_and_repeatable(family: str) -> None:
     assert not np.array_equal(first, other)
     assert np.abs(first).max() >= 15_900
     assert np.count_nonzero(first) > len(first) // 2
+
+
+def test_noise_after_a_text_with_one_quotation_mark_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rain", "sea"):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(1600, 0.1), SAMPLE_RATE)
+    columns = "path", "split", "language", "speaker", "seconds", "labels", "text"
+    listed = [("a.wav", "train", "en", "a", "1", "verbatim", '"stop')]
+    listed += [(f"{name}.wav", "noise", "", "", "0.1", name, "") for name in ("rain", "sea")]
+    lines = ["\t".join(cells) + "\n" for cells in (columns, *listed)]
+    (tmp_path / "manifest.tsv").write_text("".join(lines))
+    monkeypatch.setattr(noise, "FAMILIES", {})
+    collect(tmp_path, tmp_path / "noise", 1)
+    clips, audio = unpack(tmp_path / "noise")
+    assert [(clip.text, len(samples)) for clip, samples in zip(clips, audio, strict=True)] == [
+        ("rain", 1600),
+        ("sea", 1600),
+    ]
 
 
 def test_a_simulated_room_begins_with_its_direct_sound() -> None:
