@@ -266,7 +266,7 @@ def calibrate(
     bundle = load_bundle(folder)
     listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
     orders = list(listening.orders())
-    base = fit.choose_penalties(orders, print)
+    base = fit.choose_penalties(orders, bundle.manifest.operating_points.normal, print)
     folders = [SPEECH / name for name in ("train/libri", "noise")]
     grammars = [REPOSITORY / "tests/grammars/coffee.yaml", REPOSITORY / "grammars/demo.yaml"]
     near_misses = list(listening.near_misses(grammar_clips))

@@ -20,14 +20,13 @@ from agent.acoustics.manifest import Calibration
 from agent.evaluation.commands import Trial, Verdict
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
-from models.recipe.calibrate import Negative, Positive, permissive
+from models.recipe.calibrate import NOTHING_REFUSED, Negative, Positive, permissive
 from models.recipe.calibration_data import SNRS_DB, Listening
 from models.recipe.figures import hears_as, read, write
 from models.recipe.mandarin import Mandarin
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
 Sounds = Iterable[Positive] | Iterable[Negative]
-NOTHING_REFUSED = "nothing refused"
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Figures:
 def points(bundle: Bundle) -> dict[str, Calibration]:
     """Return the operating points by name, and first what a bundle understands with nothing refused."""
     stored = bundle.manifest.operating_points
-    free = permissive(stored.normal.blank_penalty, stored.normal.loop_penalty)
+    free = permissive(stored.normal)
     return {NOTHING_REFUSED: free, "low": stored.low, "normal": stored.normal, "high": stored.high}
 
 

@@ -18,9 +18,9 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
 from agent.acoustics.support import stored_report
 from agent.grammar import compile_grammar, load_grammar
-from models.recipe.calibrate import Positive
+from models.recipe.calibrate import NOTHING_REFUSED, Positive
 from models.recipe.calibration_data import REPOSITORY, Order, orders
-from models.recipe.judge import NOTHING_REFUSED, count, named, points
+from models.recipe.judge import count, named, points
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 from models.recipe.remembering import Recording
 

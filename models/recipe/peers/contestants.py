@@ -19,6 +19,7 @@ from agent.grammar.lexicon import Lexicon
 from agent.grammar.sentences import Sentences
 from agent.recognition.hypothesis import HeardWord, Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
+from models.recipe.calibrate import NOTHING_REFUSED, permissive
 from models.recipe.peers.engines import Peer
 from models.recipe.peers.matching import Matcher
 from models.recipe.remembering import Recording
@@ -32,7 +33,7 @@ DISTANCE = "cost_per_sound"
 class Mode(StrEnum):
     """What an engine may refuse."""
 
-    EVERYTHING = "nothing refused"
+    EVERYTHING = NOTHING_REFUSED
     ITSELF = "own rejection"
     """As it refuses by itself, at its defaults."""
 
@@ -67,8 +68,7 @@ class Voxline:
         self._bundle, self._graph, self._cache = bundle, task.graph, cache
         self._engine = OnnxEngine(bundle)
         shipped = bundle.manifest.operating_points.normal
-        off = {"min_margin": -1000.0, "min_clarity": -1000.0, "max_talk_before": 1.0, "min_probability": 0.0}
-        self._calibrations = {Mode.EVERYTHING: shipped.model_copy(update=off), Mode.ITSELF: shipped}
+        self._calibrations = {Mode.EVERYTHING: permissive(shipped), Mode.ITSELF: shipped}
 
     def understand(self, sound: Sound) -> Mapping[Mode, Heard]:
         """See `Contestant`."""
