@@ -298,12 +298,13 @@ def peers(
     """Compare a bundle with PocketSphinx and Moonshine on dev speech; what they heard is kept."""
     from agent.acoustics.bundle import load_bundle
     from models.recipe.calibration_data import SNRS_DB, orders
+    from models.recipe.figures import write
     from models.recipe.peers import compare, report
     from models.recipe.peers.spelling import spelled
 
     bundle = load_bundle(folder)
     grammars = compare.Grammars.of(bundle.manifest.tokens)
-    figures = report.read(out)
+    figures = report.begun(out, bundle)
     for name in engines or compare.NAMES:
         engine = compare.contestant(name, grammars.coffee, bundle, CACHE)
         figures.orders[name] = compare.count_orders(engine, orders(SPEECH, SNRS_DB, every))
@@ -315,12 +316,12 @@ def peers(
         if name == "moonshine":
             listener, lexicon = compare.remembered(name, grammars.an4, CACHE), grammars.an4.lexicon
             figures.free_text[name] = compare.count_free_words(listener, lexicon, spelled(SPEECH))
-        report.write(figures, out)
+        write(figures, out)
         print(f"{name}: done")
     if not engines:  # computing times are compared in one run of all
         clips = sorted((SPEECH / "dev/coffee").glob("*.opus"))[::20]
         figures.cost = compare.cost(compare.NAMES, grammars.coffee, bundle, clips)
-        report.write(figures, out)
+        write(figures, out)
     print(report.tables(figures))
     if picture:
         report.draw(figures, picture)
