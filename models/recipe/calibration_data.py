@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.commands import Label, read_labels
 from agent.evaluation.listening import in_room
 from agent.evaluation.rejects import find_audio
@@ -23,7 +24,7 @@ from models.recipe.remembering import Recording
 
 REPOSITORY = Path(__file__).parents[2]
 SNRS_DB: tuple[float | None, ...] = (None, 24.0, 18.0, 12.0, 6.0)
-_PIECE_SAMPLES = 300 * 16_000
+_PIECE_SAMPLES = 300 * SAMPLE_RATE_HZ
 _PAUSE_SAMPLES = 4_800
 
 

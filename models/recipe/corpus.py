@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.durable import PARTIAL_SUFFIX, move, sync, write_file
-from models.recipe.network import SAMPLE_RATE
 from models.recipe.tokens import INDEX
 
 MAX_SECONDS = 15.5
@@ -122,7 +122,9 @@ def write_packed(clips: Iterable[Clip], audio: Sequence[NDArray[np.int16]], fold
     The index comes last, so that a stop leaves one that does not fit, which `unpack` says.
     """
     save_array(np.concatenate(audio), folder / "audio.npy")
-    write_index([replace(c, seconds=len(a) / SAMPLE_RATE) for c, a in zip(clips, audio, strict=True)], folder)
+    write_index(
+        [replace(c, seconds=len(a) / SAMPLE_RATE_HZ) for c, a in zip(clips, audio, strict=True)], folder
+    )
 
 
 def pack(folder: Path, roots: dict[str, Path]) -> None:
@@ -140,7 +142,7 @@ def unpack(folder: Path) -> tuple[list[Clip], list[NDArray[np.int16]]]:
         ValueError: the sound was packed for another index.
     """
     clips, audio = read_index(folder), np.load(folder / "audio.npy", mmap_mode="r")
-    ends = np.cumsum([round(clip.seconds * SAMPLE_RATE) for clip in clips])
+    ends = np.cumsum([round(clip.seconds * SAMPLE_RATE_HZ) for clip in clips])
     if len(audio) != ends[-1]:
         raise ValueError(
             f"{folder / 'audio.npy'}: {len(audio)} samples, but its index has {ends[-1]}: pack it again, "

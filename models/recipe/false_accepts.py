@@ -21,6 +21,7 @@ from agent.acoustics.engines.engine import Engine
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import Calibration
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
@@ -97,7 +98,7 @@ def hear_recordings(
         if not missing:
             continue
         recording = Recording(bundle, engine, read_audio(file), cache)
-        figures.seconds[file.name] = len(recording.samples) / 16_000
+        figures.seconds[file.name] = len(recording.samples) / SAMPLE_RATE_HZ
         for name in missing:
             figures.heard[name][file.name] = [
                 Reading(h.text, h.start_s, h.probability, h.margin, h.reject is not None)

@@ -12,7 +12,8 @@ import soundfile
 import yaml
 
 from agent.audio.mixing import mix
-from models.recipe.jobs import SPEECH_HZ, Job
+from agent.audio.source import SAMPLE_RATE_HZ
+from models.recipe.jobs import Job
 from models.recipe.kokoro_onnx import KokoroOnnx
 from models.recipe.listen import WORST, Listener
 from models.recipe.noise import synthesize
@@ -44,9 +45,13 @@ def make(kokoro: Path, out: Path) -> None:
         rng = Random(f"golden-{number}")
         audio = _understood(item["say"], voice, listener, names, rng)
         if "noise" in item:
-            audio = mix(audio, synthesize(item["noise"], number, len(audio) / SPEECH_HZ + 1), item["snr_db"])
+            audio = mix(
+                audio, synthesize(item["noise"], number, len(audio) / SAMPLE_RATE_HZ + 1), item["snr_db"]
+            )
         name = f"{number:02d}-{re.sub('[^a-z]+', '-', item['say'].lower())}.opus"
-        soundfile.write(out / name, audio, SPEECH_HZ, format="OGG", subtype="OPUS", compression_level=0.8)
+        soundfile.write(
+            out / name, audio, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS", compression_level=0.8
+        )
         if "command" in item:
             labels[name] = {"command": item["command"], "slots": item["slots"]}
         else:
@@ -72,5 +77,5 @@ def _understood(
             break
     if not len(best):
         raise ValueError(f"golden: no speaker of {_TRIES} was understood saying {words!r}")
-    silence = np.zeros(round(_SILENCE_S * SPEECH_HZ), np.int16)
+    silence = np.zeros(round(_SILENCE_S * SAMPLE_RATE_HZ), np.int16)
     return np.concatenate([silence, best, silence])

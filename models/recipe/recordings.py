@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import VoxlineError
 from agent.evaluation.commands import Label
 from agent.grammar.compiler import accepted_sentences
@@ -21,7 +22,6 @@ from agent.grammar.inspect import Unread, explain
 from agent.grammar.lexicon import HAN, Lexicon
 from agent.grammar.schema import Grammar
 from models.recipe.corpus import MAX_SECONDS
-from models.recipe.network import SAMPLE_RATE
 from models.recipe.sounds import targets
 from models.recipe.tokens import INDEX
 
@@ -53,7 +53,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Length."""
-        return len(self.audio) / SAMPLE_RATE
+        return len(self.audio) / SAMPLE_RATE_HZ
 
 
 def read_recordings(folder: Path, grammar: Grammar | None = None) -> list[Recording]:
@@ -107,7 +107,7 @@ def _recording(folder: Path, where: str, file: str, text: str, read: _Read) -> R
     except ValueError as error:
         raise RecordingsError(f"{where}: {error}") from None
     audio = read_audio(folder / file)
-    seconds = len(audio) / SAMPLE_RATE
+    seconds = len(audio) / SAMPLE_RATE_HZ
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise RecordingsError(
             f"{where}: {file} lasts {seconds:.1f} s; a sentence lasts {MIN_SECONDS} to {MAX_SECONDS} s"

@@ -19,10 +19,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.durable import PARTIAL_SUFFIX, move, sync
 from models.recipe import jobs as job_files
 from models.recipe.growing import cut_torn_line
-from models.recipe.jobs import SPEECH_HZ, Job
+from models.recipe.jobs import Job
 from models.recipe.places import CACHE, SPEECH
 
 app = typer.Typer(no_args_is_help=True, help="Synthetic speech: sentences, the golden set, negatives.")
@@ -142,9 +143,9 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
         path = out / f"{number // 1000:03d}" / f"{job.name}.opus"
         path.parent.mkdir(exist_ok=True)
         # About 24 kbit/s for mono speech.
-        soundfile.write(path, audio, SPEECH_HZ, format="OGG", subtype="OPUS", compression_level=0.9)
+        soundfile.write(path, audio, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS", compression_level=0.9)
         with manifest.open("a", encoding="utf-8") as file:
-            file.write("\t".join(_row(job, str(path.relative_to(out)), len(audio) / SPEECH_HZ)) + "\n")
+            file.write("\t".join(_row(job, str(path.relative_to(out)), len(audio) / SAMPLE_RATE_HZ)) + "\n")
 
 
 def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds: float | None) -> None:
@@ -159,7 +160,7 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
     cut_torn_line(index)
     known = read_index(out) if index.exists() else []
     done = {clip.path for clip in known}
-    samples = sum(round(clip.seconds * SPEECH_HZ) for clip in known)
+    samples = sum(round(clip.seconds * SAMPLE_RATE_HZ) for clip in known)
     voice = KokoroTorch(kokoro, "cuda" if torch.cuda.is_available() else "cpu")
     todo = (job for job in islice(job_files.read(jobs), limit) if job.name not in done)
     with audio_file.open("ab") as sound, index.open("a", encoding="utf-8") as lines:
@@ -169,18 +170,18 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
             sound.flush()
             words = [[[INDEX[phone] for phone in word.split()]] for word in job.targets.split("|")]
             clip = {"path": job.name, "root": "synth", "source": synthetic_source(job.language, job.kind),
-                    "language": job.language, "speaker": job.mix, "seconds": len(audio) / SPEECH_HZ,
+                    "language": job.language, "speaker": job.mix, "seconds": len(audio) / SAMPLE_RATE_HZ,
                     "text": job.text, "words": words}  # fmt: skip
             lines.write(json.dumps(clip, ensure_ascii=False) + "\n")
             lines.flush()
             samples += len(audio)
             if count % 2000 == 0:
                 spent = time.monotonic() - started
-                print(f"{count} clips, {samples / SPEECH_HZ / 3600:.2f} h, {spent:.0f} s", flush=True)
+                print(f"{count} clips, {samples / SAMPLE_RATE_HZ / 3600:.2f} h, {spent:.0f} s", flush=True)
             if seconds is not None and time.monotonic() - started > seconds:
                 break
     _as_npy(audio_file, out / "audio.npy", samples)
-    print(f"{samples / SPEECH_HZ / 3600:.2f} h in {out}, {time.monotonic() - started:.0f} s")
+    print(f"{samples / SAMPLE_RATE_HZ / 3600:.2f} h in {out}, {time.monotonic() - started:.0f} s")
 
 
 def _as_npy(raw: Path, target: Path, samples: int) -> None:

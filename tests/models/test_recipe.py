@@ -15,6 +15,7 @@ from typer.main import get_command  # noqa: E402
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from agent.audio.source import SAMPLE_RATE_HZ  # noqa: E402
 from models.recipe import augment, noise  # noqa: E402
 from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
@@ -22,7 +23,7 @@ from models.recipe.corpus import Clip, find, unpack, write_index  # noqa: E402
 from models.recipe.corpus import pack as pack_corpus  # noqa: E402
 from models.recipe.distill import teacher_at  # noqa: E402
 from models.recipe.export import export  # noqa: E402
-from models.recipe.network import FRAME, SAMPLE_RATE, Network, Window, frames_of  # noqa: E402
+from models.recipe.network import FRAME, Network, Window, frames_of  # noqa: E402
 from models.recipe.noise import (  # noqa: E402
     FAMILIES,
     HELD_OUT_CLASSES,
@@ -53,7 +54,10 @@ def clip(name: str, seconds: float, words: list[list[list[int]]], source: str = 
 
 def corpus(folder: Path, signals: list[np.ndarray], words: list[list[list[list[int]]]]) -> None:
     write_index(
-        [clip(str(i), len(s) / SAMPLE_RATE, w) for i, (s, w) in enumerate(zip(signals, words, strict=True))],
+        [
+            clip(str(i), len(s) / SAMPLE_RATE_HZ, w)
+            for i, (s, w) in enumerate(zip(signals, words, strict=True))
+        ],
         folder,
     )
     np.save(folder / "audio.npy", np.concatenate(signals))
@@ -76,7 +80,7 @@ def test_packing_that_is_stopped_leaves_what_was_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, length in enumerate((1600, 3200)):
-        soundfile.write(tmp_path / f"{number}.wav", np.full(length, 0.1), SAMPLE_RATE)
+        soundfile.write(tmp_path / f"{number}.wav", np.full(length, 0.1), SAMPLE_RATE_HZ)
     write_index([clip(f"{number}.wav", 1.0, []) for number in range(2)], tmp_path)
     pack_corpus(tmp_path, {"speech": tmp_path})
     packed = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -152,7 +156,7 @@ def test_noise_after_a_text_with_one_quotation_mark_is_collected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("rain", "sea"):
-        soundfile.write(tmp_path / f"{name}.wav", np.full(1600, 0.1), SAMPLE_RATE)
+        soundfile.write(tmp_path / f"{name}.wav", np.full(1600, 0.1), SAMPLE_RATE_HZ)
     columns = "path", "split", "language", "speaker", "seconds", "labels", "text"
     listed = [("a.wav", "train", "en", "a", "1", "verbatim", '"stop')]
     listed += [(f"{name}.wav", "noise", "", "", "0.1", name, "") for name in ("rain", "sea")]
