@@ -14,6 +14,7 @@ from agent.evaluation.commands import Score
 from models.recipe import figures as figure_files
 from models.recipe.calibration_data import Order
 from models.recipe.figures import hears_as
+from models.recipe.noise import ratio_name
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline
 from models.recipe.quantize import Compiled, Recipe, Workplace
@@ -121,13 +122,9 @@ def table(figures: Figures) -> str:
                 f"{made.rknn_bytes / 1e6:.1f} MB",
             ]
         heard = [
-            ", ".join(f"{_ratio(one.snr_db)} {one.exact.count} / {one.wrong.count}" for one in scores)
+            ", ".join(f"{ratio_name(one.snr_db)} {one.exact.count} / {one.wrong.count}" for one in scores)
             for scores in (outcome.orders[Mode.ITSELF], outcome.orders[Mode.EVERYTHING])
         ]
         close = [f"{outcome.divergence:.4f}", f"{100 * outcome.best_kept:.2f} %"]
         lines.append(f"| {' | '.join([name, *cost, *close, *heard])} |")
     return "\n".join(lines)
-
-
-def _ratio(snr_db: float | None) -> str:
-    return "clean" if snr_db is None else f"{snr_db:g} dB"

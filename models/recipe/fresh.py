@@ -27,9 +27,9 @@ from agent.grammar.graph import Graph
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.calibration_data import REPOSITORY, Listening
 from models.recipe.grammar_texts import grammar_texts
-from models.recipe.judge import judge, named
+from models.recipe.judge import judge
 from models.recipe.negatives import espeak, flite
-from models.recipe.noise import LAST, synthesize
+from models.recipe.noise import LAST, ratio_name, synthesize
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 from models.recipe.rooms import simulate
 from models.recipe.texts import Text
@@ -60,7 +60,7 @@ class Fresh:
     def kinds(self) -> Iterator[tuple[str, Iterator[Positive] | Iterator[Negative]]]:
         """Yield commands at each ratio of speech to noise, then near misses, each kind with its name."""
         for snr_db in SNRS_DB:
-            yield f"commands, {named(snr_db)}", self._commands(snr_db)
+            yield f"commands, {ratio_name(snr_db)}", self._commands(snr_db)
         yield "near misses", self._near_misses()
 
     def _commands(self, snr_db: float | None) -> Iterator[Positive]:

@@ -24,6 +24,7 @@ from models.recipe.calibrate import NOTHING_REFUSED, Negative, Positive, permiss
 from models.recipe.calibration_data import SNRS_DB, Listening
 from models.recipe.figures import hears_as, read, write
 from models.recipe.mandarin import Mandarin
+from models.recipe.noise import ratio_name
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
 Sounds = Iterable[Positive] | Iterable[Negative]
@@ -105,7 +106,7 @@ def judge(out: Path, bundle: Bundle, kinds: Iterable[tuple[str, Sounds]]) -> Non
 def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Sounds]]:
     """Yield what the operating points were fitted on."""
     for snr_db in SNRS_DB:
-        yield f"orders, {named(snr_db)}", listening.orders([snr_db])
+        yield f"orders, {ratio_name(snr_db)}", listening.orders([snr_db])
     yield "synthetic commands", listening.grammar_clips(grammar_clips)
     yield "near misses", listening.near_misses(grammar_clips)
     mandarin = Mandarin(listening)
@@ -113,11 +114,6 @@ def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Soun
         yield f"Mandarin, {kind}", mandarin.commands(kind)
     yield "Mandarin, unknown songs and places", mandarin.unknown()
     yield "Mandarin, news", mandarin.news()
-
-
-def named(snr_db: float | None) -> str:
-    """Name a ratio of speech to noise."""
-    return "clean" if snr_db is None else f"{snr_db:g} dB"
 
 
 def table(figures: Figures) -> str:

@@ -203,8 +203,13 @@ HELD_OUT_CLASSES = frozenset({*HELD_OUT_BEDS, "Person sneeze"})
 """All of these: a sneeze is no bed for an order, since it is over at once."""
 
 
+def ratio_name(snr_db: float | None) -> str:
+    """Name a ratio of speech to noise."""
+    return "clean" if snr_db is None else f"{snr_db:g} dB"
+
+
 def synthesize(family: str, seed: int, seconds: float) -> NDArray[np.int16]:
-    """Make one noise clip of a family, peak at half scale."""
+    """Make one noise clip of a family, int16 [n] at 16 kHz, peak at half scale."""
     known = FAMILIES | {f.__name__: f for f in LAST}
     signal = known[family](np.random.default_rng([seed, *family.encode()]), int(seconds * SAMPLE_RATE_HZ))
     return (signal / (np.abs(signal).max() + 1e-9) * 16_000).astype(np.int16)

@@ -17,6 +17,7 @@ import numpy as np
 
 from agent.audio.source import SAMPLE_RATE_HZ
 from models.recipe.network import FRAME, Window
+from models.recipe.tokens import first_variant
 
 TAPS = 4
 """Points of the cubic interpolator that changes speed."""
@@ -140,7 +141,7 @@ class Planner:
                     break
                 continue
             pieces.append(Piece(clip, at, length, 0, speed, 10 ** ((level + rng.normal(0, 3)) / 20)))
-            target += [t for variants in self.labels[clip] for t in variants[0]]
+            target += first_variant(self.labels[clip])
             at += length + int(rng.choice([rng.uniform(0.05, 0.4), rng.uniform(0.3, 3)]) * SAMPLE_RATE_HZ)
         return pieces, target
 

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator
 
 from models.recipe.corpus import Clip
-from models.recipe.sounds import first_variant, targets
+from models.recipe.sounds import targets
+from models.recipe.tokens import first_variant
 
 OPENINGS = (
     "brew",

@@ -22,7 +22,11 @@ def _from_direct_sound(response: NDArray[np.float64]) -> NDArray[np.float16]:
 
 
 def simulate(seed: int) -> NDArray[np.float16]:
-    """Simulate a random rectangular room, from an office to a hall, with a microphone 0.1-4 m away."""
+    """Simulate a random rectangular room, from an office to a hall, with a microphone 0.1-4 m away.
+
+    Returns:
+        Its response, [SECONDS at 16 kHz], from just before the direct sound on, which is 1.
+    """
     import pyroomacoustics as pra  # slow to import
 
     rng = np.random.default_rng(seed)

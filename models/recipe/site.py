@@ -34,8 +34,7 @@ from models.recipe.proof import Commands, Comparison, Course, compare, folds
 from models.recipe.recordings import Recording
 from models.recipe.refine import likeliest
 from models.recipe.restore import restore
-from models.recipe.sounds import first_variant
-from models.recipe.tokens import TOKENS
+from models.recipe.tokens import TOKENS, first_variant
 
 Say = Callable[[str], None]
 HOPS_PER_WINDOW = 3

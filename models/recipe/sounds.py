@@ -1,7 +1,6 @@
 """What sounds a text has, as indices into the token table."""
 
 import re
-from collections.abc import Sequence
 
 from pypinyin import Style, lazy_pinyin
 
@@ -44,8 +43,3 @@ def targets(text: str, language: str) -> list[list[list[int]]]:
     if not all(words):
         return []
     return [[[INDEX[phone] for phone in variant] for variant in variants] for variants in words]
-
-
-def first_variant(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
-    """Return the sounds of a text when each word is said in its most common way."""
-    return [token for variants in words for token in variants[0]]

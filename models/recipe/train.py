@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from models.recipe.batches import Data
+from models.recipe.ctc import losses
 from models.recipe.network import Network
 from models.recipe.plans import Plan, ahead
 from models.recipe.sliding import slide
@@ -113,13 +113,10 @@ class Learner:
 
 
 def ctc(logits: Tensor, targets: list[list[int]]) -> Tensor:
-    """Return the CTC loss per token of a batch, logits [B, T, tokens]."""
-    logp = logits.float().log_softmax(-1).transpose(0, 1)
-    lengths = torch.tensor([len(t) for t in targets])
-    flat = torch.tensor([token for target in targets for token in target], device=logits.device)
-    steps = torch.full((len(targets),), logits.shape[1])
-    loss = functional.ctc_loss(logp, flat, steps, lengths, reduction="none", zero_infinity=True)
-    return loss.sum() / lengths.sum().clamp(min=1)
+    """Return the CTC loss per token of a batch, a scalar, logits [B, T, tokens]."""
+    logp = logits.float().log_softmax(-1)
+    loss = losses(logp, [logits.shape[1]] * len(targets), targets)
+    return loss.sum() / max(1, sum(len(target) for target in targets))
 
 
 def rate(progress: float, settings: Settings) -> float:

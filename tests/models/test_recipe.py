@@ -16,7 +16,7 @@ from typer.main import get_command  # noqa: E402
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from agent.audio.source import SAMPLE_RATE_HZ  # noqa: E402
-from models.recipe import augment, noise  # noqa: E402
+from models.recipe import augment, ctc, noise  # noqa: E402
 from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
 from models.recipe.corpus import Clip, find, unpack, write_index  # noqa: E402
@@ -127,6 +127,15 @@ def test_edit_distance_against_a_plain_implementation() -> None:
         others = [rng.integers(2, 6, rng.integers(1, 9)).tolist() for _ in range(4)]
         assert distances(heard, others).tolist() == [plain(heard, other) for other in others]
     assert error_rate([([2, 3], [[2, 3, 4], [2, 9, 9, 9]])]) == pytest.approx(1 / 3)
+
+
+def test_a_text_too_long_for_its_sound_teaches_nothing_but_is_not_taken_for_said() -> None:
+    logp = torch.zeros(2, 3, 10).log_softmax(-1)
+    fits, long = [5, 6], [5, 6, 7, 8]
+    cost = ctc.losses(logp, [3, 3], [fits, long])
+    assert cost[0] > 0
+    assert cost[1] == 0
+    assert torch.isinf(ctc.losses(logp, [3, 3], [fits, long], zero_infinity=False)[1])
 
 
 def test_greedy_decoding_drops_blanks_and_repeats() -> None:

@@ -11,6 +11,7 @@ from agent.evaluation.commands import Score
 from agent.evaluation.pictures import accuracy_against_snr
 from agent.evaluation.statistics import Share
 from models.recipe.figures import hears_as, read
+from models.recipe.noise import ratio_name
 from models.recipe.peers.contestants import Mode
 
 
@@ -41,7 +42,7 @@ def begun(path: Path, bundle: Bundle) -> Figures:
 def tables(figures: Figures) -> str:
     """Return Markdown tables: orders, their intervals, strings of letters and digits, computing time."""
     first = next(iter(figures.orders.values()))[Mode.EVERYTHING]
-    names = ["clean" if score.snr_db is None else f"{score.snr_db:g} dB" for score in first]
+    names = [ratio_name(score.snr_db) for score in first]
     rows = [
         (_title(engine, mode), scores)
         for engine, modes in figures.orders.items()
