@@ -105,18 +105,18 @@ def train(
     import torch
 
     from models.recipe.batches import Data
-    from models.recipe.evaluate import Judge
+    from models.recipe.evaluate import PhoneErrors
     from models.recipe.train import Settings
     from models.recipe.train import train as run
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     begin = {k: v.float() for k, v in torch.load(weights, map_location=device, weights_only=True).items()}
-    judge = Judge(folder, device)
+    errors = PhoneErrors(folder, device)
     data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed)
-    network = run(data, begin, out, Settings(**json.loads(settings)), judge.quick)
+    network = run(data, begin, out, Settings(**json.loads(settings)), errors.quick)
     torch.save({k: v.half() for k, v in network.state_dict().items()}, out / "weights.pt")
-    (out / "metrics.json").write_text(json.dumps(judge.full(network), indent=2) + "\n")
+    (out / "metrics.json").write_text(json.dumps(errors.full(network), indent=2) + "\n")
 
 
 @app.command()
@@ -162,18 +162,18 @@ def distill(
 
     from models.recipe.batches import Data
     from models.recipe.distill import distill as run
-    from models.recipe.evaluate import Judge
+    from models.recipe.evaluate import PhoneErrors
     from models.recipe.network import Network
     from models.recipe.tokens import TOKENS
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = Network(len(TOKENS)).to(device).eval()
     teacher.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
-    judge = Judge(folder, device)
+    errors = PhoneErrors(folder, device)
     data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed=1)
-    student = run(data, teacher, out, seconds, windows, judge.quick)
+    student = run(data, teacher, out, seconds, windows, errors.quick)
     torch.save(student.state_dict(), out / "weights.pt")
-    (out / "metrics.json").write_text(json.dumps(judge.full(student), indent=2) + "\n")
+    (out / "metrics.json").write_text(json.dumps(errors.full(student), indent=2) + "\n")
 
 
 @app.command()

@@ -90,7 +90,7 @@ SLACK = 0.001
 """More than rounding the weights can move a probability."""
 LIMITS = {"min_clarity": 1.1, "max_talk_before": 0.06}
 """They cost no real order, and keep out what is said under a roar or in talk (models/EXPERIMENTS.md)."""
-POINTS = {
+POINT_LIMITS = {
     "low": {"min_probability": 0.3, "min_margin": 0.3, **LIMITS},
     "normal": {"min_probability": 0.5, "min_margin": 0.5, **LIMITS},
     "high": {"min_probability": 0.8, "min_margin": 3.0, **LIMITS},
@@ -199,5 +199,5 @@ def operating_points(base: Calibration, weights: Mapping[str, float]) -> dict[st
     """Return the manifest's operating points."""
     return {
         name: base.model_copy(update={**limits, "weights": dict(weights)}).model_dump()
-        for name, limits in POINTS.items()
+        for name, limits in POINT_LIMITS.items()
     }

@@ -39,6 +39,7 @@ class Clip:
     speaker: str
     seconds: float
     text: str
+    """What is said, as it is written; of dev/coffee its label, JSON; of noise its ESC-10 class or family."""
     words: list[list[list[int]]]
     """Per word, its pronunciations as token indices; empty where there is no text."""
 
@@ -59,7 +60,7 @@ def find(roots: dict[str, Path], split: str) -> list[Clip]:
 
     A manifest may give the sounds itself, in a column `phones`.
     """
-    from models.recipe.sounds import targets  # needs dictionaries that a training machine may lack
+    from models.recipe.sounds import pronunciations  # needs dictionaries that a training machine may lack
 
     clips = []
     for root, folder in roots.items():
@@ -69,7 +70,7 @@ def find(roots: dict[str, Path], split: str) -> list[Clip]:
             if row.get("phones"):
                 words = [[[INDEX[phone] for phone in row["phones"].split()]]]
             elif row["labels"] in ("verbatim", "machine", "synthetic"):
-                words = targets(row["text"], row["language"])
+                words = pronunciations(row["text"], row["language"])
             else:
                 words = []
             if split != "train" or words:

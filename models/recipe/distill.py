@@ -48,7 +48,7 @@ def distill(
     folder: Path,
     seconds: float,
     windows: int,
-    judge: Callable[[Tcn], dict[str, float]] | None = None,
+    assess: Callable[[Tcn], dict[str, float]] | None = None,
 ) -> Tcn:
     """Train a TCN for so many seconds; returns it with averaged weights."""
     device = data.device
@@ -96,8 +96,8 @@ def distill(
                     "loss": round(loss.item(), 4),
                     "divergence": round(divergence.item(), 4),
                 }
-                if judge and time.monotonic() - noted > 60:
-                    entry |= judge(cast(Tcn, averaged.module).eval())
+                if assess and time.monotonic() - noted > 60:
+                    entry |= assess(cast(Tcn, averaged.module).eval())
                     noted = time.monotonic()
                 print(json.dumps(entry), file=log, flush=True)
                 print(entry, flush=True)

@@ -18,8 +18,8 @@ from models.recipe.tcn import Tcn, mel
 SOURCES = ("dev/an4", "dev/coffee", "dev/aishell")
 
 
-class Judge:
-    """Dev speech and held-out noise on a device."""
+class PhoneErrors:
+    """Phone error rates of a network, by dev speech and held-out noise on a device."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.device = device

@@ -31,7 +31,7 @@ from models.recipe.negatives import Said
 from models.recipe.places import BUNDLES, CACHE
 from models.recipe.remembering import Recording
 
-POINTS = ("low", "normal", "high")
+POINT_NAMES = ("low", "normal", "high")
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def table(figures: Figures, points: Mapping[str, Calibration]) -> str:
         hours = sum(figures.seconds[name] for name in by_recording) / 3600
         passing = {point: _passing(by_recording, limits) for point, limits in points.items()}
         counts: dict[str, int] = defaultdict(int)
-        for recording, _ in passing[POINTS[0]]:
+        for recording, _ in passing[POINT_NAMES[0]]:
             counts[_kind(recording)] += 1
         cells = [f"{hours:.1f}", *(_rate(len(found), hours) for found in passing.values())]
         lines.append(f"| {' | '.join([grammar, *cells, *(str(counts[kind]) for kind in kinds)])} |")
@@ -176,7 +176,7 @@ def main(
     engine = OnnxEngine(bundle)
     for name in hear_recordings(figures, out, bundle, engine, graphs, recordings, CACHE):
         print(name, flush=True)
-    points = {name: getattr(bundle.manifest.operating_points, name) for name in POINTS}
+    points = {name: getattr(bundle.manifest.operating_points, name) for name in POINT_NAMES}
     print(table(figures, points))
     print(*likeliest(figures, said(recordings), 20), sep="\n")
 

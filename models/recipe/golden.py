@@ -15,7 +15,7 @@ from agent.audio.mixing import mix
 from agent.audio.source import SAMPLE_RATE_HZ
 from models.recipe.jobs import Job
 from models.recipe.kokoro_onnx import KokoroOnnx
-from models.recipe.listen import WORST, Listener
+from models.recipe.listen import WORST, SecondOpinion
 from models.recipe.noise import synthesize
 from models.recipe.phones import sound_distance, spoken
 from models.recipe.voices import draw_mix, load_styles
@@ -38,7 +38,7 @@ def make(kokoro: Path, out: Path) -> None:
     """
     script = yaml.safe_load(SCRIPT.read_text(encoding="utf-8"))
     out.mkdir(parents=True, exist_ok=True)
-    voice, listener, names = KokoroOnnx(kokoro), Listener(), list(load_styles(kokoro / "voices"))
+    voice, listener, names = KokoroOnnx(kokoro), SecondOpinion(), list(load_styles(kokoro / "voices"))
     labels: dict[str, Any] = {}
     rejects: dict[str, str] = {}
     for number, item in enumerate([*script["commands"], *script["rejects"]]):
@@ -62,7 +62,7 @@ def make(kokoro: Path, out: Path) -> None:
 
 
 def _understood(
-    words: str, voice: KokoroOnnx, listener: Listener, names: list[str], rng: Random
+    words: str, voice: KokoroOnnx, listener: SecondOpinion, names: list[str], rng: Random
 ) -> npt.NDArray[np.int16]:
     best, heard_wrong = np.zeros(0, np.int16), WORST
     for _ in range(_TRIES):

@@ -17,7 +17,7 @@ WORST = 0.34
 """Largest share of sounds (0 to 1) that may be heard wrong."""
 
 
-class Listener:
+class SecondOpinion:
     """Moonshine tiny, English, whole clips at a time."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from agent.grammar.inspect import Unread, explain
 from agent.grammar.lexicon import HAN, Lexicon
 from agent.grammar.schema import Grammar
 from models.recipe.corpus import MAX_SECONDS
-from models.recipe.sounds import targets
+from models.recipe.sounds import pronunciations
 from models.recipe.tokens import INDEX
 
 LIST = "recordings.tsv"
@@ -36,7 +36,7 @@ class RecordingsError(VoxlineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class SiteRecording:
     """One recording and what is said in it."""
 
     file: str
@@ -56,7 +56,7 @@ class Recording:
         return len(self.audio) / SAMPLE_RATE_HZ
 
 
-def read_recordings(folder: Path, grammar: Grammar | None = None) -> list[Recording]:
+def read_recordings(folder: Path, grammar: Grammar | None = None) -> list[SiteRecording]:
     """Read the list and every recording that it names.
 
     Args:
@@ -101,7 +101,7 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[str, str, str]]:
         yield where, file, text
 
 
-def _recording(folder: Path, where: str, file: str, text: str, read: _Read) -> Recording:
+def _recording(folder: Path, where: str, file: str, text: str, read: _Read) -> SiteRecording:
     try:
         words, label = read(text)
     except ValueError as error:
@@ -112,7 +112,7 @@ def _recording(folder: Path, where: str, file: str, text: str, read: _Read) -> R
         raise RecordingsError(
             f"{where}: {file} lasts {seconds:.1f} s; a sentence lasts {MIN_SECONDS} to {MAX_SECONDS} s"
         )
-    return Recording(file, text, _language(text), words, label, audio)
+    return SiteRecording(file, text, _language(text), words, label, audio)
 
 
 def _language(text: str) -> str:
@@ -120,7 +120,7 @@ def _language(text: str) -> str:
 
 
 def _free(text: str) -> tuple[list[list[list[int]]], None]:
-    words = targets(text, _language(text))
+    words = pronunciations(text, _language(text))
     if not words:
         raise ValueError(f"nobody knows how {text!r} sounds: write digits as words, and one language a line")
     return words, None

@@ -29,7 +29,7 @@ def words_of_english(text: str) -> list[str]:
     return [word.upper() if len(word) == 1 and word not in "ai" else word for word in words]
 
 
-def targets(text: str, language: str) -> list[list[list[int]]]:
+def pronunciations(text: str, language: str) -> list[list[list[int]]]:
     """Return, per word, its pronunciations as token indices; empty if some word has none.
 
     A text with digits has none either: nobody knows how they were read.

@@ -18,8 +18,8 @@ from models.recipe.plans import Plan, ahead
 from models.recipe.sliding import slide
 from models.recipe.tokens import TOKENS
 
-Judge = Callable[[Network], dict[str, float]]
-"""Scores a network; its figures go into the log."""
+Assess = Callable[[Network], dict[str, float]]
+"""Tells how well a network hears; its figures go into the log."""
 LOG_EVERY = 100
 """Steps."""
 JUDGE_EVERY_S = 90.0
@@ -127,7 +127,7 @@ def rate(progress: float, settings: Settings) -> float:
 
 
 def train(
-    data: Data, start: dict[str, Tensor], folder: Path, settings: Settings, judge: Judge | None = None
+    data: Data, start: dict[str, Tensor], folder: Path, settings: Settings, assess: Assess | None = None
 ) -> Network:
     """Train from `start` (weights of the encoder or of the whole network); return the averaged network.
 
@@ -156,8 +156,8 @@ def train(
                     "loss": round(float(total) / LOG_EVERY, 4),
                 }
                 total.zero_()
-                if judge and now - noted > JUDGE_EVERY_S:
-                    entry |= judge(learner.averaged.eval())
+                if assess and now - noted > JUDGE_EVERY_S:
+                    entry |= assess(learner.averaged.eval())
                     noted = time.monotonic()
                 print(json.dumps(entry), file=log, flush=True)
                 print(entry, flush=True)

@@ -19,7 +19,7 @@ from models.recipe.negatives import Said  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
 BUNDLE = load_bundle(REPOSITORY / "models/bundles/voxline-en-zh")
-POINTS = {name: getattr(BUNDLE.manifest.operating_points, name) for name in false_accepts.POINTS}
+POINTS = {name: getattr(BUNDLE.manifest.operating_points, name) for name in false_accepts.POINT_NAMES}
 
 
 def test_a_command_among_hours_without_one_is_counted_once_and_kept(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Block, Network  # noq
 from models.recipe.peers.compare import Grammars, contestant, count_orders  # noqa: E402
 from models.recipe.peers.contestants import Mode  # noqa: E402
 from models.recipe.quantize import STEM, Workplace, recipes  # noqa: E402
-from models.recipe.sensitivity import answers, ranges, rounded  # noqa: E402
+from models.recipe.sensitivity import answers, ranges, tensors_rounded  # noqa: E402
 from models.recipe.spread import Spread, axes  # noqa: E402
 from models.recipe.tokens import TOKENS  # noqa: E402
 
@@ -145,6 +145,6 @@ def test_only_the_named_tensors_are_rounded() -> None:
     assert found["positive"] == (0, 255)
     assert found["negative"] == (-255, 0)
     exact = answers(model, [window])
-    np.testing.assert_array_equal(answers(rounded(model, found, ["positive"]), [window]), exact)
-    moved = answers(rounded(model, found, ["negative"]), [window]) - exact
+    np.testing.assert_array_equal(answers(tensors_rounded(model, found, ["positive"]), [window]), exact)
+    moved = answers(tensors_rounded(model, found, ["negative"]), [window]) - exact
     np.testing.assert_allclose(sorted(moved.ravel()), [0, 0, 0, 0, 0.1, 0.2], atol=1e-6)

@@ -38,7 +38,7 @@ from models.recipe.references import wordings  # noqa: E402
 from models.recipe.rooms import simulate  # noqa: E402
 from models.recipe.scoring import distances, error_rate, greedy, loudest_energy, with_noise  # noqa: E402
 from models.recipe.sliding import padded, slide  # noqa: E402
-from models.recipe.sounds import targets, words_of_english  # noqa: E402
+from models.recipe.sounds import pronunciations, words_of_english  # noqa: E402
 from models.recipe.streams import Bank, render  # noqa: E402
 from models.recipe.tcn import CONTEXT, STRIDE, Tcn, mel  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
@@ -98,10 +98,10 @@ def test_packing_that_is_stopped_leaves_what_was_packed(
 
 def test_sounds_of_both_languages() -> None:
     assert words_of_english("I'd like an A-one, please!") == ["i'd", "like", "an", "a", "one", "please"]
-    assert targets("stop", "en") == [[[INDEX[p] for p in ["S", "T", "AA", "P"]]]]
-    assert targets("\u5f00\u59cb", "zh") == [[[INDEX[p] for p in ["k", "ai", "sh", "i"]]]]
-    assert targets("press 5", "en") == []
-    assert targets("LOGO\u4e00", "zh") == []
+    assert pronunciations("stop", "en") == [[[INDEX[p] for p in ["S", "T", "AA", "P"]]]]
+    assert pronunciations("\u5f00\u59cb", "zh") == [[[INDEX[p] for p in ["k", "ai", "sh", "i"]]]]
+    assert pronunciations("press 5", "en") == []
+    assert pronunciations("LOGO\u4e00", "zh") == []
 
 
 def test_wordings_keep_to_the_coffee_grammar() -> None:
