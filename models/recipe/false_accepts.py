@@ -3,7 +3,7 @@
     python -m models.recipe.false_accepts FIGURES.json [--grammar FILE ...]
 
 The hours are those of `synthesize negatives`; nothing was fitted on them. They are heard at `low`, the point
-that lets most pass; what the stricter points let pass of it is counted by their thresholds.
+that lets most pass; what the stricter points let pass of it is counted by their limits.
 """
 
 import csv
@@ -26,6 +26,7 @@ from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
+from agent.recognition.confidence import objection
 from models.recipe.figures import hears_as, read, write
 from models.recipe.negatives import Said
 from models.recipe.places import BUNDLES, CACHE
@@ -40,6 +41,8 @@ class Reading:
 
     text: str
     start_s: float
+    evidence: dict[str, float]
+    """What it was judged by, see `agent.recognition.confidence`."""
     probability: float
     margin: float | None
     """Nats; None: nothing else was in question."""
@@ -47,8 +50,7 @@ class Reading:
 
     def passes(self, point: Calibration) -> bool:
         """Whether it becomes a command."""
-        margin = float("inf") if self.margin is None else self.margin
-        return not self.refused and self.probability >= point.min_probability and margin >= point.min_margin
+        return not (self.refused or objection(self.evidence, self.margin, self.probability, point))
 
 
 @dataclass
@@ -101,7 +103,7 @@ def hear_recordings(
         figures.seconds[file.name] = len(recording.samples) / SAMPLE_RATE_HZ
         for name in missing:
             figures.heard[name][file.name] = [
-                Reading(h.text, h.start_s, h.probability, h.margin, h.reject is not None)
+                Reading(h.text, h.start_s, dict(h.evidence), h.probability, h.margin, h.reject is not None)
                 for h in recording.hear(graphs[name], low)
                 if h.command
             ]
