@@ -106,7 +106,7 @@ def train(
 
     from models.recipe.batches import Data
     from models.recipe.evaluate import PhoneErrors
-    from models.recipe.train import Settings
+    from models.recipe.train import Settings, halved, store
     from models.recipe.train import train as run
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -115,7 +115,7 @@ def train(
     errors = PhoneErrors(folder, device)
     data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed)
     network = run(data, begin, out, Settings(**json.loads(settings)), errors.quick)
-    torch.save({k: v.half() for k, v in network.state_dict().items()}, out / "weights.pt")
+    store(halved(network), out / "weights.pt")
     (out / "metrics.json").write_text(json.dumps(errors.full(network), indent=2) + "\n")
 
 
@@ -157,7 +157,7 @@ def distill(
     seconds: float = 3600.0,
     windows: int = 1360,
 ) -> None:
-    """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`."""
+    """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`. No bundle can be made of them yet."""
     import torch
 
     from models.recipe.batches import Data
@@ -165,6 +165,7 @@ def distill(
     from models.recipe.evaluate import PhoneErrors
     from models.recipe.network import Network
     from models.recipe.tokens import TOKENS
+    from models.recipe.train import halved, store
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = Network(len(TOKENS)).to(device).eval()
@@ -172,7 +173,7 @@ def distill(
     errors = PhoneErrors(folder, device)
     data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed=1)
     student = run(data, teacher, out, seconds, windows, errors.quick)
-    torch.save(student.state_dict(), out / "weights.pt")
+    store(halved(student), out / "weights.pt")
     (out / "metrics.json").write_text(json.dumps(errors.full(student), indent=2) + "\n")
 
 

@@ -3,13 +3,13 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.recipe.batches import Data
 from models.recipe.ctc import losses
@@ -87,9 +87,7 @@ class Learner:
             "step": self.step_count,
             "spent": spent,
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.rename(self.checkpoint)
+        store(state, self.checkpoint)
 
     def step(self, data: Data, plan: Plan, progress: float) -> Tensor:
         """Learn from one batch; return its loss."""
@@ -110,6 +108,18 @@ class Learner:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.network.parameters()), 1 - decay)
         return loss.detach()
+
+
+def store(state: Mapping[str, object], path: Path) -> None:
+    """Write weights and the like, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
+
+
+def halved(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's weights in float16, as they are kept."""
+    return {name: v.half() if v.is_floating_point() else v for name, v in network.state_dict().items()}
 
 
 def ctc(logits: Tensor, targets: list[list[int]]) -> Tensor:

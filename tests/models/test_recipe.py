@@ -16,12 +16,11 @@ from typer.main import get_command  # noqa: E402
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from agent.audio.source import SAMPLE_RATE_HZ  # noqa: E402
-from models.recipe import augment, ctc, noise  # noqa: E402
+from models.recipe import augment, ctc, distill, noise  # noqa: E402
 from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
 from models.recipe.corpus import Clip, find, unpack, write_index  # noqa: E402
 from models.recipe.corpus import pack as pack_corpus  # noqa: E402
-from models.recipe.distill import teacher_at  # noqa: E402
 from models.recipe.export import export  # noqa: E402
 from models.recipe.network import FRAME, Network, Window, frames_of  # noqa: E402
 from models.recipe.noise import (  # noqa: E402
@@ -285,7 +284,7 @@ def test_the_teacher_keeps_every_sound_on_the_students_clock() -> None:
     logits = torch.full((1, 200, 5), -20.0)
     logits[..., 0] = 0
     logits[0, ::6] = torch.tensor([-20.0, -20, 0, -20, -20])
-    wanted, part = teacher_at(logits, 0, 300)
+    wanted, part = distill.teacher_at(logits, 0, 300)
     assert wanted.shape[1] == part.stop - part.start
     np.testing.assert_allclose(wanted.sum(-1), 1, atol=1e-4)
     peaks = torch.unique_consecutive(wanted[0].argmax(-1))
@@ -331,6 +330,21 @@ def test_ranges_are_taken_from_the_same_windows_each_time(tmp_path: Path) -> Non
     np.testing.assert_array_equal(list(islice(windows_of(tmp_path), STREAMS)), first)
     assert first[0].shape == (1, 127, 1, (Window().samples - 127) // 64 + 1)
     assert len({window.tobytes() for window in first}) == STREAMS
+
+
+def test_a_stopped_distillation_leaves_what_was_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken = [synthesize("fan", seed, 2.0) for seed in range(3)]
+    corpus(tmp_path / "train", spoken, [[[[INDEX["AA"]]]]] * 3)
+    noise_and_room(tmp_path, ["fan"])
+    monkeypatch.setattr(distill, "SAVE_EVERY_S", 0.0)
+    data = Data([tmp_path / "train"], tmp_path, {"train/": 1.0}, CPU, seed=0)
+    student = distill.distill(data, Network(len(TOKENS)).eval(), tmp_path / "out", 1.0, 17)
+    weights = torch.load(tmp_path / "out/averaged.pt", weights_only=True)
+    assert weights["out.weight"].dtype == torch.float16
+    torch.testing.assert_close(weights["out.weight"], student.out.weight.half())
+    Tcn(len(TOKENS)).load_state_dict(weights)
 
 
 @pytest.mark.skipif(not (SPEECH / "manifest.tsv").exists(), reason=f"no shared speech at {SPEECH}")
