@@ -1,4 +1,4 @@
-"""One command per step: `python -m models.recipe <step>`; all lands in the cache and is taken up again."""
+"""One command per step: `python -m models.recipe <step>`; see README.md for their order."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,13 @@ import typer
 from models.recipe import synthesize
 from models.recipe.places import BUNDLES, CACHE, CONVERTER, CORPUS, SPEECH
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Make an acoustic model, step by step. Some measurements are modules of their own, run as "
+    "`python -m models.recipe.judge`: judge, fresh, windows, false_accepts, int8, sensitivity, qat.",
+)
 app.add_typer(synthesize.app, name="synthesize")
 SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
 MADE = CACHE / "voxline-en-zh"

@@ -1,10 +1,11 @@
-"""The last check: voices, rooms and machines that nothing was trained or fitted on, or chosen by.
+"""The last check: sentences, rooms and machines that nothing was trained or fitted on, or chosen by.
 
     python -m models.recipe.fresh FIGURES.json
 
 Sentences of the English grammars and near misses of them, of a seed of their own, spoken by synthesizers
 (flite, espeak-ng) that training never used, in rooms simulated anew, over machines of no family of training.
-New voices are not new people: real strangers are in dev/coffee.
+The three voices of flite also speak in the hours of `negatives`, by which two limits were chosen (clarity,
+talk before). New voices are not new people: real strangers are in dev/coffee.
 """
 
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+from fnmatch import fnmatch
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO
@@ -44,6 +46,7 @@ from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
 from models.recipe.train import Settings, train  # noqa: E402
 
 SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared" / "speech"))
+RECIPE = Path(__file__).parents[2] / "models/recipe"
 CPU = torch.device("cpu")
 
 
@@ -371,6 +374,18 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
     assert saved["step"] == 2
     assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_the_help_names_what_is_run_as_a_module() -> None:
+    modules = {path.stem for path in RECIPE.rglob("*.py") if "typer.run(main)" in path.read_text("utf-8")}
+    assert modules == set(re.split(r"[,.\s]+", str(app.info.help).partition(": ")[2])) - {""}
+
+
+def test_the_guide_names_every_module() -> None:
+    table = (RECIPE / "README.md").read_text("utf-8").partition("| module | job |")[2]
+    named = re.findall(r"`([a-z_0-9*]+)`", table)
+    modules = {path.stem for path in RECIPE.glob("*.py")} - {"__init__", "__main__"}
+    assert sorted(name for name in modules if not any(fnmatch(name, each) for each in named)) == []
 
 
 def test_no_step_writes_the_shipped_bundle_unless_told() -> None:
