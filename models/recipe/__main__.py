@@ -1,4 +1,4 @@
-"""One command per step: `python -m models.recipe <step>`; all lands in the cache and is taken up again."""
+"""One command per step: `python -m models.recipe <step>`; see README.md for their order."""
 
 import json
 from dataclasses import replace
@@ -12,9 +12,17 @@ import typer
 from models.recipe import synthesize
 from models.recipe.places import BUNDLES, CACHE, CONVERTER, CORPUS, SPEECH
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Make an acoustic model, step by step. Some measurements are modules of their own, run as "
+    "`python -m models.recipe.judge`: judge, fresh, windows, false_accepts, int8, sensitivity, qat.",
+)
 app.add_typer(synthesize.app, name="synthesize")
 SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
+MADE = CACHE / "voxline-en-zh"
+"""The bundle that is made here; the shipped one is only read."""
 
 Folder = Annotated[Path, typer.Option(help="Corpus folder.")]
 Converter = Annotated[Path, typer.Option(help="Python of the converter's environment; `converter` makes it.")]
@@ -63,10 +71,10 @@ def noise(folder: Folder = CORPUS, per_family: int = 40) -> None:
 @app.command()
 def rooms(folder: Folder = CORPUS, count: int = 200) -> None:
     """Collect measured rooms and simulate more."""
+    from models.recipe.corpus import save_array
     from models.recipe.rooms import bank
 
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "rooms.npy", bank(SPEECH / "rir", count))
+    save_array(bank(SPEECH / "rir", count), folder / "rooms.npy")
 
 
 @app.command()
@@ -103,18 +111,18 @@ def train(
     import torch
 
     from models.recipe.batches import Data
-    from models.recipe.evaluate import Judge
-    from models.recipe.train import Settings
+    from models.recipe.evaluate import PhoneErrors
+    from models.recipe.train import Settings, halved, store
     from models.recipe.train import train as run
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     begin = {k: v.float() for k, v in torch.load(weights, map_location=device, weights_only=True).items()}
-    judge = Judge(folder, device)
+    errors = PhoneErrors(folder, device)
     data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed)
-    network = run(data, begin, out, Settings(**json.loads(settings)), judge.quick)
-    torch.save({k: v.half() for k, v in network.state_dict().items()}, out / "weights.pt")
-    (out / "metrics.json").write_text(json.dumps(judge.full(network), indent=2) + "\n")
+    network = run(data, begin, out, Settings(**json.loads(settings)), errors.quick)
+    store(halved(network), out / "weights.pt")
+    (out / "metrics.json").write_text(json.dumps(errors.full(network), indent=2) + "\n")
 
 
 @app.command()
@@ -155,23 +163,24 @@ def distill(
     seconds: float = 3600.0,
     windows: int = 1360,
 ) -> None:
-    """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`."""
+    """Teach the TCN; writes `weights.pt` (float16) and `metrics.json`. No bundle can be made of them yet."""
     import torch
 
     from models.recipe.batches import Data
     from models.recipe.distill import distill as run
-    from models.recipe.evaluate import Judge
+    from models.recipe.evaluate import PhoneErrors
     from models.recipe.network import Network
     from models.recipe.tokens import TOKENS
+    from models.recipe.train import halved, store
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = Network(len(TOKENS)).to(device).eval()
     teacher.load_state_dict(torch.load(weights, map_location=device, weights_only=True))
-    judge = Judge(folder, device)
+    errors = PhoneErrors(folder, device)
     data = Data([folder / "train", *spoken], folder, json.loads(shares), device, seed=1)
-    student = run(data, teacher, out, seconds, windows, judge.quick)
-    torch.save(student.state_dict(), out / "weights.pt")
-    (out / "metrics.json").write_text(json.dumps(judge.full(student), indent=2) + "\n")
+    student = run(data, teacher, out, seconds, windows, errors.quick)
+    store(halved(student), out / "weights.pt")
+    (out / "metrics.json").write_text(json.dumps(errors.full(student), indent=2) + "\n")
 
 
 @app.command()
@@ -194,7 +203,7 @@ def converter(folder: Path = CACHE / "convert-venv") -> None:
 @app.command()
 def bundle(
     model: Annotated[Path, typer.Argument(help="Folder with an exported model.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = BUNDLES / "voxline-en-zh",
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = MADE,
     python: Converter = CONVERTER,
 ) -> None:
     """Convert an exported model for the RK3568 and seal the bundle; without a converter it is for the CPU."""
@@ -249,7 +258,7 @@ def quantize(
 
 @app.command()
 def calibrate(
-    folder: Annotated[Path, typer.Argument(help="The bundle.")] = BUNDLES / "voxline-en-zh",
+    folder: Annotated[Path, typer.Argument(help="The bundle.")] = MADE,
     grammar_clips: Annotated[
         Path, typer.Option(help="Made by `synthesize plan GRAMMAR ...`, `speak`.")
     ] = CACHE / "grammar-dev",
@@ -264,7 +273,7 @@ def calibrate(
     bundle = load_bundle(folder)
     listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
     orders = list(listening.orders())
-    base = fit.choose_penalties(orders, print)
+    base = fit.choose_penalties(orders, bundle.manifest.operating_points.normal, print)
     folders = [SPEECH / name for name in ("train/libri", "noise")]
     grammars = [REPOSITORY / "tests/grammars/coffee.yaml", REPOSITORY / "grammars/demo.yaml"]
     near_misses = list(listening.near_misses(grammar_clips))
@@ -296,12 +305,13 @@ def peers(
     """Compare a bundle with PocketSphinx and Moonshine on dev speech; what they heard is kept."""
     from agent.acoustics.bundle import load_bundle
     from models.recipe.calibration_data import SNRS_DB, orders
+    from models.recipe.figures import write
     from models.recipe.peers import compare, report
     from models.recipe.peers.spelling import spelled
 
     bundle = load_bundle(folder)
     grammars = compare.Grammars.of(bundle.manifest.tokens)
-    figures = report.read(out)
+    figures = report.begun(out, bundle)
     for name in engines or compare.NAMES:
         engine = compare.contestant(name, grammars.coffee, bundle, CACHE)
         figures.orders[name] = compare.count_orders(engine, orders(SPEECH, SNRS_DB, every))
@@ -313,12 +323,12 @@ def peers(
         if name == "moonshine":
             listener, lexicon = compare.remembered(name, grammars.an4, CACHE), grammars.an4.lexicon
             figures.free_text[name] = compare.count_free_words(listener, lexicon, spelled(SPEECH))
-        report.write(figures, out)
+        write(figures, out)
         print(f"{name}: done")
     if not engines:  # computing times are compared in one run of all
         clips = sorted((SPEECH / "dev/coffee").glob("*.opus"))[::20]
         figures.cost = compare.cost(compare.NAMES, grammars.coffee, bundle, clips)
-        report.write(figures, out)
+        write(figures, out)
     print(report.tables(figures))
     if picture:
         report.draw(figures, picture)

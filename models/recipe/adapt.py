@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from models.recipe import ctc
 from models.recipe.hearings import Hearing, Upper
 from models.recipe.network import Network
 from models.recipe.tokens import TOKENS
@@ -59,18 +60,11 @@ def foreign_sounds(language: str) -> Tensor:
 
 
 def losses(upper: Upper, lessons: Sequence[Lesson]) -> Tensor:
-    """Return the CTC loss of each lesson, nats."""
+    """Return the CTC loss of each lesson, nats, [lessons]."""
     logits = upper.answers([each.hearing for each in lessons])
     masked = [own.masked_fill(each.foreign, -1e4) for own, each in zip(logits, lessons, strict=True)]
-    logp = pad_sequence([own.log_softmax(-1) for own in masked])
-    return functional.ctc_loss(
-        logp,
-        torch.tensor([token for each in lessons for token in each.target]),
-        torch.tensor([len(own) for own in logits]),
-        torch.tensor([len(each.target) for each in lessons]),
-        reduction="none",
-        zero_infinity=True,
-    )
+    logp = pad_sequence([own.log_softmax(-1) for own in masked], batch_first=True)
+    return ctc.losses(logp, [len(own) for own in logits], [each.target for each in lessons])
 
 
 def adapt(

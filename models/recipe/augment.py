@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from models.recipe.network import SAMPLE_RATE
+from agent.audio.source import SAMPLE_RATE_HZ
 
 
 def _uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:
@@ -38,7 +38,7 @@ def room_spectra(rooms: Tensor, count: int, padded: int, probability: float) -> 
 
 def microphone_spectra(count: int, padded: int, device: torch.device) -> Tensor:
     """Draw a microphone per stream: a tilt, bumps of a few dB, a low cut and sometimes a high cut."""
-    frequency = torch.linspace(0, SAMPLE_RATE / 2, padded // 2 + 1, device=device)
+    frequency = torch.linspace(0, SAMPLE_RATE_HZ / 2, padded // 2 + 1, device=device)
     octave = (frequency.clamp(min=30) / 1000).log2()  # -5..3
     db = _uniform(count, -3, 3, device) * octave
     for _ in range(4):

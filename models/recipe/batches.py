@@ -60,9 +60,14 @@ def sampling_weights(clips: Sequence[Clip], shares: dict[str, float]) -> np.ndar
     Args:
         clips: the corpus.
         shares: by the beginning of a source's name; a clip without words or share is never drawn.
+
+    Raises:
+        ValueError: names a share that no clip has.
     """
     groups = [next((name for name in shares if c.words and c.source.startswith(name)), None) for c in clips]
     seconds = {
         name: sum(c.seconds for c, g in zip(clips, groups, strict=True) if g == name) for name in shares
     }
+    if missing := [name for name, heard in seconds.items() if not heard]:
+        raise ValueError(f"share of {', '.join(missing)}: no clip with known words is of a source so named")
     return np.array([shares[g] / seconds[g] if g else 0.0 for g in groups])

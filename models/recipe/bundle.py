@@ -15,11 +15,10 @@ from agent.acoustics.features import window_rows
 from agent.acoustics.manifest import CANARY_LOGITS_FILE, CANARY_SAMPLES_FILE
 from agent.acoustics.support import REPORT_FILE, TargetSupport, fresh_report, store_report
 from agent.audio.file import read_audio
-from models.recipe.convert import TARGET, convert
+from models.recipe.convert import TARGET, TOOLKIT, convert
 from models.recipe.export import framed
 from models.recipe.tokens import TOKENS
 
-TOOLKIT = "2.5.0"
 NPU = {"toolkit_version": TOOLKIT, "runtime_version": TOOLKIT, "input_layout": "nhwc"}
 GOLDEN = "golden/labels.json"
 RKNN = f"model.{TARGET}.rknn"

@@ -6,7 +6,7 @@ over all of it; its frames are kept in the cache, so that everything after that 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product, starmap
+from itertools import product
 
 import numpy as np
 from scipy.optimize import brentq
@@ -21,18 +21,14 @@ from models.recipe.remembering import Recording
 
 BLANK_PENALTIES = (2.0, 3.0, 4.0)
 LOOP_PENALTIES = (4.0,)
+NOTHING_REFUSED = "nothing refused"
+"""Name of what `permissive` makes of an operating point."""
 
 
-def permissive(blank_penalty: float, loop_penalty: float) -> Calibration:
-    """Return a calibration that refuses nothing for its score."""
-    return Calibration(
-        blank_penalty=blank_penalty,
-        loop_penalty=loop_penalty,
-        entry_penalty=0.0,
-        min_margin=-1000.0,
-        min_probability=0.0,
-        weights={"bias": 0.0},
-    )
+def permissive(point: Calibration) -> Calibration:
+    """Return an operating point that hears as another does, and refuses nothing for its score."""
+    off = {"min_margin": -1000.0, "min_clarity": -1000.0, "max_talk_before": 1.0, "min_probability": 0.0}
+    return point.model_copy(update=off)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +55,18 @@ class Negative:
     recording: Recording
 
 
-def choose_penalties(positives: Sequence[Positive], say: Callable[[str], None]) -> Calibration:
-    """Return the grid point that hears the most commands, with nothing refused."""
+def choose_penalties(
+    positives: Sequence[Positive], start: Calibration, say: Callable[[str], None]
+) -> Calibration:
+    """Return the grid point that hears the most commands, all else as in `start`, with nothing refused."""
     exact = {}
-    for calibration in starmap(permissive, product(BLANK_PENALTIES, LOOP_PENALTIES)):
+    for blank_penalty, loop_penalty in product(BLANK_PENALTIES, LOOP_PENALTIES):
+        tried = {"blank_penalty": blank_penalty, "loop_penalty": loop_penalty}
+        calibration = permissive(start).model_copy(update=tried)
         verdicts = [positive.trial(calibration).verdict for positive in positives]
         exact[verdicts.count(Verdict.EXACT)] = calibration
-        penalties = f"blank {calibration.blank_penalty}, loop {calibration.loop_penalty}"
-        say(f"{penalties}: {verdicts.count(Verdict.EXACT)} of {len(positives)} exact")
+        count = verdicts.count(Verdict.EXACT)
+        say(f"blank {blank_penalty}, loop {loop_penalty}: {count} of {len(positives)} exact")
     return exact[max(exact)]
 
 
@@ -90,7 +90,7 @@ SLACK = 0.001
 """More than rounding the weights can move a probability."""
 LIMITS = {"min_clarity": 1.1, "max_talk_before": 0.06}
 """They cost no real order, and keep out what is said under a roar or in talk (models/EXPERIMENTS.md)."""
-POINTS = {
+POINT_LIMITS = {
     "low": {"min_probability": 0.3, "min_margin": 0.3, **LIMITS},
     "normal": {"min_probability": 0.5, "min_margin": 0.5, **LIMITS},
     "high": {"min_probability": 0.8, "min_margin": 3.0, **LIMITS},
@@ -131,7 +131,8 @@ def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
 
 def _undisturbed(examples: Iterable[Example]) -> list[Example]:
     """Leave out what is refused whatever its weights."""
-    limits = permissive(0.0, 0.0).model_copy(update=LIMITS)
+    others = ("blank_penalty", "loop_penalty", "entry_penalty", "min_margin", "min_probability")
+    limits = Calibration.model_validate({**dict.fromkeys(others, 0.0), "weights": {}, **LIMITS})
     return [
         example for example in examples if objection(example.hypothesis.evidence, None, 1.0, limits) is None
     ]
@@ -198,5 +199,5 @@ def operating_points(base: Calibration, weights: Mapping[str, float]) -> dict[st
     """Return the manifest's operating points."""
     return {
         name: base.model_copy(update={**limits, "weights": dict(weights)}).model_dump()
-        for name, limits in POINTS.items()
+        for name, limits in POINT_LIMITS.items()
     }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.commands import Label, read_labels
 from agent.evaluation.listening import in_room
 from agent.evaluation.rejects import find_audio
@@ -18,14 +19,12 @@ from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.corpus import rows
-from models.recipe.noise import synthesize
+from models.recipe.noise import HELD_OUT_BEDS, HELD_OUT_FAMILIES, synthesize
 from models.recipe.remembering import Recording
 
 REPOSITORY = Path(__file__).parents[2]
-UNSEEN_NOISE = ("007_helicopter", "003_sea_waves")
-"""Classes of ESC-10 that training leaves out; the synthesized family `hydraulics` is a third."""
 SNRS_DB: tuple[float | None, ...] = (None, 24.0, 18.0, 12.0, 6.0)
-_PIECE_SAMPLES = 300 * 16_000
+_PIECE_SAMPLES = 300 * SAMPLE_RATE_HZ
 _PAUSE_SAMPLES = 4_800
 
 
@@ -98,12 +97,16 @@ class Listening:
 
 
 def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:
-    """Return the beds of noise that training never heard: helicopters, the sea, hydraulics."""
+    """Return the beds of noise that training never heard, int16 [n] each: helicopters, sea, hydraulics."""
     recorded = [
         np.concatenate([read_audio(file) for file in find_audio(speech / "noise/esc10" / name)])
-        for name in UNSEEN_NOISE
+        for name in HELD_OUT_BEDS.values()
     ]
-    return [*recorded, np.concatenate([synthesize("hydraulics", 100 + i, 5.0) for i in range(20)])]
+    made = [
+        np.concatenate([synthesize(family, 100 + i, 5.0) for i in range(20)])
+        for family in sorted(HELD_OUT_FAMILIES)
+    ]
+    return [*recorded, *made]
 
 
 def _grammar(name: str) -> Path:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from agent.acoustics.support import TargetSupport, read_layer_table
 
 TARGET = "rk3568"
+TOOLKIT = "2.5.0"
+"""Version of the toolkit, and of the runtime that its models need."""
 ENVIRONMENT = (
     # In this order: the toolkit names versions that do not fit each other, and needs an old pkg_resources.
     "numpy==1.26.4 protobuf==4.25.4 scipy<1.14 opencv-python-headless<4.11 onnx==1.17.0 onnxruntime==1.20.1 "
     "psutil ruamel.yaml tqdm fast-histogram torch==2.13.0",
-    "--no-deps rknn-toolkit2==2.5.0",
+    f"--no-deps rknn-toolkit2=={TOOLKIT}",
     "setuptools<81",
 )
 WORKER = Path(__file__).with_name("rknn_worker.py")

@@ -1,4 +1,7 @@
-"""Teach the TCN what the encoder hears, on the same endless streams."""
+"""Teach the TCN what the encoder hears, on the same endless streams.
+
+There is no way from these weights to a bundle yet: `export` and `bundle` know the encoder alone.
+"""
 
 import json
 import math
@@ -16,10 +19,11 @@ from models.recipe.network import FRAME, RECEPTIVE, Network
 from models.recipe.sliding import slide
 from models.recipe.tcn import CONTEXT, LOOK_AHEAD, MEL_HOP, STRIDE, Tcn, mel
 from models.recipe.tokens import TOKENS
-from models.recipe.train import ctc
+from models.recipe.train import ctc, halved, store
 
 RATE = 2e-3
 CTC_SHARE = 0.5
+SAVE_EVERY_S = 60.0
 
 
 def teacher_at(logits: Tensor, first_frame: int, student_frames: int) -> tuple[Tensor, slice]:
@@ -48,9 +52,12 @@ def distill(
     folder: Path,
     seconds: float,
     windows: int,
-    judge: Callable[[Tcn], dict[str, float]] | None = None,
+    assess: Callable[[Tcn], dict[str, float]] | None = None,
 ) -> Tcn:
-    """Train a TCN for so many seconds; returns it with averaged weights."""
+    """Train a TCN for so many seconds; returns it with averaged weights.
+
+    `averaged.pt` in `folder` has these each minute, as `weights.pt` will, so that a stop does not lose all.
+    """
     device = data.device
     student = Tcn(len(TOKENS)).to(device)
     averaged = torch.optim.swa_utils.AveragedModel(
@@ -58,7 +65,8 @@ def distill(
     )
     optimizer = torch.optim.AdamW(student.parameters(), lr=RATE, weight_decay=0.01)
     folder.mkdir(parents=True, exist_ok=True)
-    step, began, noted = 0, time.monotonic(), time.monotonic()
+    step, began = 0, time.monotonic()
+    noted = saved = began
     with (folder / "log.jsonl").open("w", encoding="utf-8") as log:
         while (progress := (time.monotonic() - began) / seconds) < 1:
             plan = data.planner.plan(step, windows, hop=40)
@@ -89,6 +97,9 @@ def distill(
             optimizer.step()
             averaged.update_parameters(student)
             step += 1
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                store(halved(averaged.module), folder / "averaged.pt")
+                saved = time.monotonic()
             if step % 100 == 0 or step == 1:
                 entry = {
                     "step": step,
@@ -96,8 +107,8 @@ def distill(
                     "loss": round(loss.item(), 4),
                     "divergence": round(divergence.item(), 4),
                 }
-                if judge and time.monotonic() - noted > 60:
-                    entry |= judge(cast(Tcn, averaged.module).eval())
+                if assess and time.monotonic() - noted > 60:
+                    entry |= assess(cast(Tcn, averaged.module).eval())
                     noted = time.monotonic()
                 print(json.dumps(entry), file=log, flush=True)
                 print(entry, flush=True)

@@ -10,7 +10,7 @@ from torch import nn
 
 from models.recipe.corpus import unpack
 from models.recipe.network import Window
-from models.recipe.noise import HELD_OUT_CLASSES, HELD_OUT_FAMILIES
+from models.recipe.noise import HELD_OUT_CLASSES, HELD_OUT_FAMILIES, ratio_name
 from models.recipe.scoring import error_rate, greedy, with_noise
 from models.recipe.sliding import padded, slide
 from models.recipe.tcn import Tcn, mel
@@ -18,8 +18,8 @@ from models.recipe.tcn import Tcn, mel
 SOURCES = ("dev/an4", "dev/coffee", "dev/aishell")
 
 
-class Judge:
-    """Dev speech and held-out noise on a device."""
+class PhoneErrors:
+    """Phone error rates of a network, by dev speech and held-out noise on a device."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.device = device
@@ -63,7 +63,7 @@ class Judge:
                         (greedy(each, penalty), self.references[i])
                         for each, i in zip(logits, chosen, strict=True)
                     ]
-                    name = f"{source} {'clean' if ratio is None else f'{ratio:g} dB'} penalty {penalty:g}"
+                    name = f"{source} {ratio_name(ratio)} penalty {penalty:g}"
                     table[name] = round(error_rate(pairs), 4)
         return table
 

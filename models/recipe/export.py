@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agent.audio.source import SAMPLE_RATE_HZ
 from models.recipe.network import (
     FRAME,
     HEAD_WIDTH,
@@ -174,7 +175,7 @@ def export(weights: Path, folder: Path, window: Window) -> None:
             "scale": "int16 / 32768",
         },
         "output": {"name": "logits", "shape": list(answer.shape), "values": "logits, before log-softmax"},
-        "sample_rate_hz": 16_000,
+        "sample_rate_hz": SAMPLE_RATE_HZ,
         "window_samples": window.samples,
         "window_frames": window.frames,
         "frame_samples": FRAME,

@@ -3,7 +3,7 @@
     python -m models.recipe.false_accepts FIGURES.json [--grammar FILE ...]
 
 The hours are those of `synthesize negatives`; nothing was fitted on them. They are heard at `low`, the point
-that lets most pass; what the stricter points let pass of it is counted by their thresholds.
+that lets most pass; what the stricter points let pass of it is counted by their limits.
 """
 
 import csv
@@ -21,16 +21,18 @@ from agent.acoustics.engines.engine import Engine
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import Calibration
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
+from agent.recognition.confidence import objection
 from models.recipe.figures import hears_as, read, write
 from models.recipe.negatives import Said
 from models.recipe.places import BUNDLES, CACHE
 from models.recipe.remembering import Recording
 
-POINTS = ("low", "normal", "high")
+POINT_NAMES = ("low", "normal", "high")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Reading:
 
     text: str
     start_s: float
+    evidence: dict[str, float]
+    """What it was judged by, see `agent.recognition.confidence`."""
     probability: float
     margin: float | None
     """Nats; None: nothing else was in question."""
@@ -46,8 +50,7 @@ class Reading:
 
     def passes(self, point: Calibration) -> bool:
         """Whether it becomes a command."""
-        margin = float("inf") if self.margin is None else self.margin
-        return not self.refused and self.probability >= point.min_probability and margin >= point.min_margin
+        return not (self.refused or objection(self.evidence, self.margin, self.probability, point))
 
 
 @dataclass
@@ -97,10 +100,10 @@ def hear_recordings(
         if not missing:
             continue
         recording = Recording(bundle, engine, read_audio(file), cache)
-        figures.seconds[file.name] = len(recording.samples) / 16_000
+        figures.seconds[file.name] = len(recording.samples) / SAMPLE_RATE_HZ
         for name in missing:
             figures.heard[name][file.name] = [
-                Reading(h.text, h.start_s, h.probability, h.margin, h.reject is not None)
+                Reading(h.text, h.start_s, dict(h.evidence), h.probability, h.margin, h.reject is not None)
                 for h in recording.hear(graphs[name], low)
                 if h.command
             ]
@@ -117,7 +120,7 @@ def table(figures: Figures, points: Mapping[str, Calibration]) -> str:
         hours = sum(figures.seconds[name] for name in by_recording) / 3600
         passing = {point: _passing(by_recording, limits) for point, limits in points.items()}
         counts: dict[str, int] = defaultdict(int)
-        for recording, _ in passing[POINTS[0]]:
+        for recording, _ in passing[POINT_NAMES[0]]:
             counts[_kind(recording)] += 1
         cells = [f"{hours:.1f}", *(_rate(len(found), hours) for found in passing.values())]
         lines.append(f"| {' | '.join([grammar, *cells, *(str(counts[kind]) for kind in kinds)])} |")
@@ -175,7 +178,7 @@ def main(
     engine = OnnxEngine(bundle)
     for name in hear_recordings(figures, out, bundle, engine, graphs, recordings, CACHE):
         print(name, flush=True)
-    points = {name: getattr(bundle.manifest.operating_points, name) for name in POINTS}
+    points = {name: getattr(bundle.manifest.operating_points, name) for name in POINT_NAMES}
     print(table(figures, points))
     print(*likeliest(figures, said(recordings), 20), sep="\n")
 

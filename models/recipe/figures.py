@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from agent.acoustics.bundle import Bundle
 from agent.durable import write_file
@@ -30,11 +30,16 @@ def read(path: Path, new: F) -> F:
     """Read figures, or begin with new ones.
 
     Raises:
-        ValueError: there are figures, but of another bundle.
+        ValueError: there are figures, but of another bundle, or kept in another way.
     """
     if not path.exists():
         return new
-    figures = TypeAdapter(type(new)).validate_json(path.read_bytes())
+    try:
+        figures = TypeAdapter(type(new)).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: {place}: {first['msg']}: name another file") from error
     if figures.digest != new.digest:
         raise ValueError(f"{path}: its bundle is {figures.digest}, not {new.digest}: name another file")
     return figures

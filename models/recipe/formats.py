@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import log_softmax
 from agent.evaluation.commands import Score
+from models.recipe import figures as figure_files
 from models.recipe.calibration_data import Order
+from models.recipe.figures import hears_as
+from models.recipe.noise import ratio_name
 from models.recipe.peers.compare import Grammars, count_orders
 from models.recipe.peers.contestants import Mode, Voxline
 from models.recipe.quantize import Compiled, Recipe, Workplace
@@ -40,13 +42,11 @@ class Figures:
     """Of one bundle."""
 
     digest: str
+    """By the operating point `normal`."""
     hop_samples: int
     every: int
     """Each so manieth order was heard."""
     formats: dict[str, Outcome]
-
-
-_JSON = TypeAdapter(Figures)
 
 
 def read(path: Path, bundle: Bundle, hop_samples: int, every: int) -> Figures:
@@ -55,15 +55,13 @@ def read(path: Path, bundle: Bundle, hop_samples: int, every: int) -> Figures:
     Raises:
         ValueError: there are figures, but they are of something else.
     """
-    new = Figures(bundle.digest, hop_samples, every, {})
-    if not path.exists():
-        return new
-    old = _JSON.validate_json(path.read_bytes())
-    for field in ("digest", "hop_samples", "every"):
-        there, asked = getattr(old, field), getattr(new, field)
+    digest = hears_as(bundle, bundle.manifest.operating_points.normal)
+    figures = figure_files.read(path, Figures(digest, hop_samples, every, {}))
+    for field, asked in {"hop_samples": hop_samples, "every": every}.items():
+        there = getattr(figures, field)
         if there != asked:
             raise ValueError(f"{path}: its {field} is {there}, not {asked}: name another file")
-    return old
+    return figures
 
 
 class Bench:
@@ -124,13 +122,9 @@ def table(figures: Figures) -> str:
                 f"{made.rknn_bytes / 1e6:.1f} MB",
             ]
         heard = [
-            ", ".join(f"{_ratio(one.snr_db)} {one.exact.count} / {one.wrong.count}" for one in scores)
+            ", ".join(f"{ratio_name(one.snr_db)} {one.exact.count} / {one.wrong.count}" for one in scores)
             for scores in (outcome.orders[Mode.ITSELF], outcome.orders[Mode.EVERYTHING])
         ]
         close = [f"{outcome.divergence:.4f}", f"{100 * outcome.best_kept:.2f} %"]
         lines.append(f"| {' | '.join([name, *cost, *close, *heard])} |")
     return "\n".join(lines)
-
-
-def _ratio(snr_db: float | None) -> str:
-    return "clean" if snr_db is None else f"{snr_db:g} dB"

@@ -1,10 +1,11 @@
-"""The last check: voices, rooms and machines that nothing was trained or fitted on, or chosen by.
+"""The last check: sentences, rooms and machines that nothing was trained or fitted on, or chosen by.
 
     python -m models.recipe.fresh FIGURES.json
 
 Sentences of the English grammars and near misses of them, of a seed of their own, spoken by synthesizers
 (flite, espeak-ng) that training never used, in rooms simulated anew, over machines of no family of training.
-New voices are not new people: real strangers are in dev/coffee.
+The three voices of flite also speak in the hours of `negatives`, by which two limits were chosen (clarity,
+talk before). New voices are not new people: real strangers are in dev/coffee.
 """
 
 from collections.abc import Iterator
@@ -27,9 +28,9 @@ from agent.grammar.graph import Graph
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.calibration_data import REPOSITORY, Listening
 from models.recipe.grammar_texts import grammar_texts
-from models.recipe.judge import judge, named
+from models.recipe.judge import judge
 from models.recipe.negatives import espeak, flite
-from models.recipe.noise import LAST, synthesize
+from models.recipe.noise import LAST, ratio_name, synthesize
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 from models.recipe.rooms import simulate
 from models.recipe.texts import Text
@@ -60,7 +61,7 @@ class Fresh:
     def kinds(self) -> Iterator[tuple[str, Iterator[Positive] | Iterator[Negative]]]:
         """Yield commands at each ratio of speech to noise, then near misses, each kind with its name."""
         for snr_db in SNRS_DB:
-            yield f"commands, {named(snr_db)}", self._commands(snr_db)
+            yield f"commands, {ratio_name(snr_db)}", self._commands(snr_db)
         yield "near misses", self._near_misses()
 
     def _commands(self, snr_db: float | None) -> Iterator[Positive]:

@@ -12,9 +12,10 @@ import soundfile
 import yaml
 
 from agent.audio.mixing import mix
-from models.recipe.jobs import SPEECH_HZ, Job
+from agent.audio.source import SAMPLE_RATE_HZ
+from models.recipe.jobs import Job
 from models.recipe.kokoro_onnx import KokoroOnnx
-from models.recipe.listen import WORST, Listener
+from models.recipe.listen import WORST, SecondOpinion
 from models.recipe.noise import synthesize
 from models.recipe.phones import sound_distance, spoken
 from models.recipe.voices import draw_mix, load_styles
@@ -37,16 +38,20 @@ def make(kokoro: Path, out: Path) -> None:
     """
     script = yaml.safe_load(SCRIPT.read_text(encoding="utf-8"))
     out.mkdir(parents=True, exist_ok=True)
-    voice, listener, names = KokoroOnnx(kokoro), Listener(), list(load_styles(kokoro / "voices"))
+    voice, listener, names = KokoroOnnx(kokoro), SecondOpinion(), list(load_styles(kokoro / "voices"))
     labels: dict[str, Any] = {}
     rejects: dict[str, str] = {}
     for number, item in enumerate([*script["commands"], *script["rejects"]]):
         rng = Random(f"golden-{number}")
         audio = _understood(item["say"], voice, listener, names, rng)
         if "noise" in item:
-            audio = mix(audio, synthesize(item["noise"], number, len(audio) / SPEECH_HZ + 1), item["snr_db"])
+            audio = mix(
+                audio, synthesize(item["noise"], number, len(audio) / SAMPLE_RATE_HZ + 1), item["snr_db"]
+            )
         name = f"{number:02d}-{re.sub('[^a-z]+', '-', item['say'].lower())}.opus"
-        soundfile.write(out / name, audio, SPEECH_HZ, format="OGG", subtype="OPUS", compression_level=0.8)
+        soundfile.write(
+            out / name, audio, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS", compression_level=0.8
+        )
         if "command" in item:
             labels[name] = {"command": item["command"], "slots": item["slots"]}
         else:
@@ -57,7 +62,7 @@ def make(kokoro: Path, out: Path) -> None:
 
 
 def _understood(
-    words: str, voice: KokoroOnnx, listener: Listener, names: list[str], rng: Random
+    words: str, voice: KokoroOnnx, listener: SecondOpinion, names: list[str], rng: Random
 ) -> npt.NDArray[np.int16]:
     best, heard_wrong = np.zeros(0, np.int16), WORST
     for _ in range(_TRIES):
@@ -72,5 +77,5 @@ def _understood(
             break
     if not len(best):
         raise ValueError(f"golden: no speaker of {_TRIES} was understood saying {words!r}")
-    silence = np.zeros(round(_SILENCE_S * SPEECH_HZ), np.int16)
+    silence = np.zeros(round(_SILENCE_S * SAMPLE_RATE_HZ), np.int16)
     return np.concatenate([silence, best, silence])

@@ -57,8 +57,8 @@ class Upper(nn.Module):
         return [own.flatten(0, 1) for own in logits.split(counts)]
 
 
-class Listener:
-    """Hears recordings with the part of a network that stays as it is."""
+class Lower:
+    """The part of a network that stays as it is, and the recordings that it hears."""
 
     def __init__(
         self,

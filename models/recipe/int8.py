@@ -24,6 +24,7 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
 from models.recipe.bundle import halve, widen
 from models.recipe.calibration_data import orders
+from models.recipe.noise import ratio_name
 from models.recipe.peers import compare
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
@@ -83,7 +84,7 @@ def main(
         engine = compare.contestant("voxline", grammar, bundle, CACHE)
         for mode, scores in compare.count_orders(engine, orders(SPEECH, SNRS_DB, every)).items():
             for score in scores:
-                print(f"  {mode}, {score.snr_db or 'clean'}: {score.exact} exact, {score.wrong} wrong")
+                print(f"  {mode}, {ratio_name(score.snr_db)}: {score.exact} exact, {score.wrong} wrong")
 
 
 if __name__ == "__main__":

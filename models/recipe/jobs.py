@@ -19,8 +19,6 @@ from models.recipe.voices import HELD_OUT, Mix, draw_mix
 if TYPE_CHECKING:
     from models.recipe.texts import Text
 
-SPEECH_HZ = 16_000
-"""Sample rate of all speech here."""
 MAX_LETTERS = 110
 """Longest phone string of a job; about 7 s of speech."""
 

@@ -20,14 +20,14 @@ from agent.acoustics.manifest import Calibration
 from agent.evaluation.commands import Trial, Verdict
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
-from models.recipe.calibrate import Negative, Positive, permissive
+from models.recipe.calibrate import NOTHING_REFUSED, Negative, Positive, permissive
 from models.recipe.calibration_data import SNRS_DB, Listening
 from models.recipe.figures import hears_as, read, write
 from models.recipe.mandarin import Mandarin
+from models.recipe.noise import ratio_name
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
 Sounds = Iterable[Positive] | Iterable[Negative]
-NOTHING_REFUSED = "nothing refused"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Figures:
 def points(bundle: Bundle) -> dict[str, Calibration]:
     """Return the operating points by name, and first what a bundle understands with nothing refused."""
     stored = bundle.manifest.operating_points
-    free = permissive(stored.normal.blank_penalty, stored.normal.loop_penalty)
+    free = permissive(stored.normal)
     return {NOTHING_REFUSED: free, "low": stored.low, "normal": stored.normal, "high": stored.high}
 
 
@@ -106,7 +106,7 @@ def judge(out: Path, bundle: Bundle, kinds: Iterable[tuple[str, Sounds]]) -> Non
 def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Sounds]]:
     """Yield what the operating points were fitted on."""
     for snr_db in SNRS_DB:
-        yield f"orders, {named(snr_db)}", listening.orders([snr_db])
+        yield f"orders, {ratio_name(snr_db)}", listening.orders([snr_db])
     yield "synthetic commands", listening.grammar_clips(grammar_clips)
     yield "near misses", listening.near_misses(grammar_clips)
     mandarin = Mandarin(listening)
@@ -114,11 +114,6 @@ def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Soun
         yield f"Mandarin, {kind}", mandarin.commands(kind)
     yield "Mandarin, unknown songs and places", mandarin.unknown()
     yield "Mandarin, news", mandarin.news()
-
-
-def named(snr_db: float | None) -> str:
-    """Name a ratio of speech to noise."""
-    return "clean" if snr_db is None else f"{snr_db:g} dB"
 
 
 def table(figures: Figures) -> str:

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import onnxruntime
 import soxr
 
-from models.recipe.jobs import SPEECH_HZ, Job
+from agent.audio.source import SAMPLE_RATE_HZ
+from models.recipe.jobs import Job
 from models.recipe.voices import Mix, load_styles, style
 
 KOKORO_HZ = 24_000
@@ -42,7 +43,7 @@ class KokoroOnnx:
 
     def speak(self, job: Job) -> npt.NDArray[np.int16]:
         """Speak a job: int16 at 16 kHz."""
-        return to_int16(soxr.resample(self.raw(job), KOKORO_HZ, SPEECH_HZ))
+        return to_int16(soxr.resample(self.raw(job), KOKORO_HZ, SAMPLE_RATE_HZ))
 
 
 def to_int16(audio: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:

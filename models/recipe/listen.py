@@ -11,13 +11,13 @@ import numpy as np
 from moonshine_voice.moonshine_api import ModelArch
 from moonshine_voice.transcriber import Transcriber
 
-from models.recipe.jobs import SPEECH_HZ
+from agent.audio.source import SAMPLE_RATE_HZ
 
 WORST = 0.34
 """Largest share of sounds (0 to 1) that may be heard wrong."""
 
 
-class Listener:
+class SecondOpinion:
     """Moonshine tiny, English, whole clips at a time."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Listener:
 
     def hear(self, audio: np.ndarray) -> str:
         """Transcribe int16 samples at 16 kHz."""
-        silence = np.zeros(SPEECH_HZ // 4, np.float32)
+        silence = np.zeros(SAMPLE_RATE_HZ // 4, np.float32)
         padded = np.concatenate([silence, audio.astype(np.float32) / 32768, silence])
-        lines = self._transcriber.transcribe_without_streaming(padded.tolist(), SPEECH_HZ).lines
+        lines = self._transcriber.transcribe_without_streaming(padded.tolist(), SAMPLE_RATE_HZ).lines
         return " ".join(line.text for line in lines)

@@ -23,12 +23,12 @@ from scipy.signal import fftconvolve
 
 from agent.audio.file import read_audio
 from agent.audio.mixing import mix
+from agent.audio.source import SAMPLE_RATE_HZ
 from models.recipe.corpus import rows
 from models.recipe.noise import FAMILIES, synthesize
 from models.recipe.rooms import bank
 from models.recipe.texts import Text, mixed
 
-HZ = 16_000
 PIECE_S = 600.0
 HOURS = {"flite": 8.0, "espeak": 4.0, "spliced": 5.0, "babble": 2.0, "machines": 2.0}
 """How much of each there is; 21 h in all."""
@@ -72,7 +72,7 @@ def make(speech: Path, out: Path, hours: float) -> Iterator[Path]:
         rng = Random(f"{kind}-{number}")
         sound, said = _piece(kind, number, rng, readings)
         partial = path.with_suffix(".partial")
-        soundfile.write(partial, _scene(sound, kind, number, rng, rooms), HZ, format="FLAC")
+        soundfile.write(partial, _scene(sound, kind, number, rng, rooms), SAMPLE_RATE_HZ, format="FLAC")
         with (out / "index.tsv").open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, delimiter="\t", lineterminator="\n")
             rows.writerows((path.name, f"{one.start_s:.2f}", f"{one.end_s:.2f}", one.text) for one in said)
@@ -90,7 +90,7 @@ def _plan(hours: float) -> list[tuple[str, int]]:
 def _piece(kind: str, number: int, rng: Random, readings: list[Path]) -> tuple[Sound, list[Said]]:
     """Ten minutes of one kind, in a dead room, and what is said in it."""
     if kind == "machines":
-        return np.zeros(round(PIECE_S * HZ), np.int16), []
+        return np.zeros(round(PIECE_S * SAMPLE_RATE_HZ), np.int16), []
     if kind == "babble":
         voices = [_joined(_splices(readings, rng), rng)[0].astype(np.int32) for _ in range(rng.randint(3, 7))]
         return (np.sum(voices, axis=0) / len(voices) ** 0.5).clip(-32768, 32767).astype(np.int16), []
@@ -102,16 +102,16 @@ def _piece(kind: str, number: int, rng: Random, readings: list[Path]) -> tuple[S
 
 def _joined(parts: Iterator[tuple[Sound, str]], rng: Random) -> tuple[Sound, list[Said]]:
     """Parts one after the other, with pauses, until ten minutes are full."""
-    sound = np.zeros(round(PIECE_S * HZ), np.int16)
+    sound = np.zeros(round(PIECE_S * SAMPLE_RATE_HZ), np.int16)
     said: list[Said] = []
     at = 0
     for part, text in parts:
-        at += round(rng.uniform(0.1, 1.5) * HZ)
+        at += round(rng.uniform(0.1, 1.5) * SAMPLE_RATE_HZ)
         if at + len(part) > len(sound):
             break
         sound[at : at + len(part)] = part
         if text:
-            said.append(Said(at / HZ, (at + len(part)) / HZ, text))
+            said.append(Said(at / SAMPLE_RATE_HZ, (at + len(part)) / SAMPLE_RATE_HZ, text))
         at += len(part)
     return sound, said
 
@@ -131,12 +131,14 @@ def _splices(readings: list[Path], rng: Random) -> Iterator[tuple[Sound, str]]:
     """Stretches of 0.3 to 2 s of ever other readings, faded in and out, at changed speed."""
     while True:
         whole = _reading(rng.choice(readings))
-        length = round(rng.uniform(0.3, 2.0) * HZ)
+        length = round(rng.uniform(0.3, 2.0) * SAMPLE_RATE_HZ)
         start = rng.randrange(max(1, len(whole) - length))
         part = whole[start : start + length].astype(np.float32)
         speed = rng.uniform(0.85, 1.2)
         part = np.interp(np.arange(0, len(part), speed), np.arange(len(part)), part)
-        fade = np.minimum(1, np.minimum(np.arange(len(part)), np.arange(len(part))[::-1]) / (0.01 * HZ))
+        fade = np.minimum(
+            1, np.minimum(np.arange(len(part)), np.arange(len(part))[::-1]) / (0.01 * SAMPLE_RATE_HZ)
+        )
         yield (part * fade).astype(np.int16), ""
 
 

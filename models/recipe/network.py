@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SAMPLE_RATE = 16_000
 FRAME = 384
 """Samples between two frames: the product of the three strides."""
 RECEPTIVE = 895

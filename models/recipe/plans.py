@@ -15,7 +15,9 @@ from itertools import count as numbers
 
 import numpy as np
 
-from models.recipe.network import FRAME, SAMPLE_RATE, Window
+from agent.audio.source import SAMPLE_RATE_HZ
+from models.recipe.network import FRAME, Window
+from models.recipe.tokens import first_variant
 
 TAPS = 4
 """Points of the cubic interpolator that changes speed."""
@@ -124,12 +126,12 @@ class Planner:
         """
         pieces, target = [], []
         level = rng.normal(0, 2)
-        if rng.random() < 0.5 and unscored > SAMPLE_RATE // 2:  # something was said before
+        if rng.random() < 0.5 and unscored > SAMPLE_RATE_HZ // 2:  # something was said before
             clip, speed = self.draw(rng), rng.uniform(0.87, 1.17)
             length = min(int(self.lengths[clip] / speed), unscored - int(rng.uniform(0, 0.5) * unscored))
             offset = max(0, int(self.lengths[clip] - (length + TAPS) * speed))
             pieces.append(Piece(clip, max(0, unscored - length), length, offset, speed, 10 ** (level / 20)))
-        at = first + int(rng.exponential(0.4) * SAMPLE_RATE)
+        at = first + int(rng.exponential(0.4) * SAMPLE_RATE_HZ)
         for _ in range(30):
             clip = self.draw(rng)
             speed = 1.0 if rng.random() < 0.25 else rng.uniform(0.87, 1.17)
@@ -139,8 +141,8 @@ class Planner:
                     break
                 continue
             pieces.append(Piece(clip, at, length, 0, speed, 10 ** ((level + rng.normal(0, 3)) / 20)))
-            target += [t for variants in self.labels[clip] for t in variants[0]]
-            at += length + int(rng.choice([rng.uniform(0.05, 0.4), rng.uniform(0.3, 3)]) * SAMPLE_RATE)
+            target += first_variant(self.labels[clip])
+            at += length + int(rng.choice([rng.uniform(0.05, 0.4), rng.uniform(0.3, 3)]) * SAMPLE_RATE_HZ)
         return pieces, target
 
 
@@ -149,14 +151,14 @@ def noise_track(
 ) -> list[Piece]:
     """Plan noise: clips end to end, or with gaps of up to `gap_s` seconds between them."""
     pieces = []
-    at = int(rng.uniform(0, gap_s) * SAMPLE_RATE)
+    at = int(rng.uniform(0, gap_s) * SAMPLE_RATE_HZ)
     while at < samples:
         clip, speed = int(rng.choice(candidates)), rng.uniform(0.7, 1.4)
         length = min(int(lengths[clip] / speed) - TAPS, samples - at)
         if length < FRAME:
             break
         pieces.append(Piece(clip, at, length, 0, speed, 1.0))
-        at += length + int(rng.uniform(0, gap_s) * SAMPLE_RATE)
+        at += length + int(rng.uniform(0, gap_s) * SAMPLE_RATE_HZ)
     return pieces
 
 

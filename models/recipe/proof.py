@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.recipe.adapt import Lesson, Settings, adapt
 from models.recipe.hearings import Hearing, Upper
 from models.recipe.network import Network
-from models.recipe.recordings import Recording, RecordingsError
+from models.recipe.recordings import RecordingsError, SiteRecording
 from models.recipe.scoring import distances, greedy
 
 FOLDS = 3
@@ -31,7 +31,7 @@ BLANK_PENALTY = 1.0
 class Course:
     """All that is learnt from and judged by, as the frozen part hears it."""
 
-    recordings: Sequence[Recording]
+    recordings: Sequence[SiteRecording]
     plain: Sequence[Lesson]
     """Each recording as it is."""
     guises: Sequence[Sequence[Lesson]]
@@ -98,7 +98,7 @@ class Comparison:
         return phones + heard
 
 
-def folds(recordings: Sequence[Recording]) -> list[list[int]]:
+def folds(recordings: Sequence[SiteRecording]) -> list[list[int]]:
     """Split recordings into FOLDS parts without a common sentence.
 
     Raises:

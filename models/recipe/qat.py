@@ -30,7 +30,7 @@ from torch.overrides import TorchFunctionMode
 from agent.acoustics.bundle import load_bundle
 from models.recipe.export import write_onnx
 from models.recipe.places import BUNDLES, CORPUS
-from models.recipe.quantize import CALIBRATION_WINDOWS, windows_of
+from models.recipe.quantize import RANGE_WINDOWS, windows_of
 from models.recipe.restore import restore
 from models.recipe.spread import Spread
 
@@ -54,7 +54,7 @@ class Settings:
     """Steps."""
     judge_every: int = 20
     """Steps after which ranges are taken anew, and windows apart are asked."""
-    calibrated: int = CALIBRATION_WINDOWS
+    calibrated: int = RANGE_WINDOWS
     """The first windows give the ranges: those that the toolkit is given."""
     judged: int = 40
     """So many after these only tell how it goes; the rest are learnt from."""
@@ -97,7 +97,7 @@ class Ranges:
 
 
 @contextmanager
-def rounded(matrices: Sequence[Tensor]) -> Iterator[None]:
+def weights_rounded(matrices: Sequence[Tensor]) -> Iterator[None]:
     """Hold matrices [outputs, ...] rounded to eight bits, a scale per output; then they are as before."""
     exact = [matrix.detach().clone() for matrix in matrices]
     with torch.no_grad():
@@ -132,14 +132,14 @@ class Student:
     def look_up(self) -> None:
         """Take the ranges of all tensors with the weights as they are now."""
         self._ranges = Ranges()
-        with torch.no_grad(), rounded(self._matrices):
+        with torch.no_grad(), weights_rounded(self._matrices):
             for heard in self._heard[: self._calibrated]:
                 self._answer(heard, self._ranges.widen)
 
     def drift(self, windows: Sequence[int]) -> float:
         """Return how far rounded answers are from those in float, nats per frame; its gradients are added."""
         total = 0.0
-        with rounded(self._matrices):
+        with weights_rounded(self._matrices):
             for window in windows:
                 answer = self._answer(self._heard[window], self._ranges.round).log_softmax(1)
                 moved = functional.kl_div(answer, self._wanted[window], reduction="sum", log_target=True)

@@ -26,8 +26,8 @@ STEM = (r"/conv\d/.*", r"/Tanh.*", r"/groupnorm/.*", r"/Mul_[13]_output_0")
 """The convolutions below the transformer, by the toolkit's names: they take in all the range of sound."""
 ENTER = "/enter/.*"
 """Where the stream of the transformer begins, see `spread`."""
-CALIBRATION_WINDOWS = 24
-"""Of training streams."""
+RANGE_WINDOWS = 24
+"""Of training streams, from which the ranges of rounding are taken."""
 STREAMS, HOP = 8, 68
 """Training streams made at once, and frames between their windows, half of which are taken."""
 
@@ -39,7 +39,7 @@ class Recipe:
     onnx: Path | None = None
     """Another model than the bundle's, such as one that `qat` trained."""
     windows: int = 0
-    """To calibrate on; 0: numbers stay as they are in the ONNX file."""
+    """To take ranges from; 0: numbers stay as they are in the ONNX file."""
     algorithm: str = "normal"
     half: tuple[str, ...] = ()
     """Tensors that stay in float16: regular expressions of the toolkit's names for them."""
@@ -61,7 +61,7 @@ class Compiled:
 def recipes(algorithm: str, half: Sequence[str], trained: Path | None) -> dict[str, Recipe | None]:
     """Return the formats to compare, None for ONNX Runtime's float32; without `trained` no trained int8."""
     made: dict[str, Recipe | None] = {"float32": None, "float16": Recipe()}
-    made["int8-ptq"] = plain = Recipe(windows=CALIBRATION_WINDOWS, algorithm=algorithm)
+    made["int8-ptq"] = plain = Recipe(windows=RANGE_WINDOWS, algorithm=algorithm)
     made["int8-hybrid"] = replace(plain, half=tuple(half))
     made["int8-spread"] = spread = replace(plain, half=(*half, ENTER), spread=True)
     return made | {"int8-qat": replace(spread, onnx=trained, spread=False)} if trained else made
@@ -74,7 +74,7 @@ class Workplace:
     python: Path
     """Interpreter of the converter's environment."""
     corpus: Path
-    """Training speech, noise and rooms, to calibrate on."""
+    """Training speech, noise and rooms, to take ranges from."""
 
     def simulate(
         self, bundle: Bundle, recipe: Recipe, windows: NDArray[np.float32]
@@ -93,7 +93,7 @@ class Workplace:
             folder = Path(scratch)
             options: dict[str, object] = {"algorithm": recipe.algorithm, "half": recipe.half}
             if recipe.windows:
-                options["calibration"] = str(calibration(self.corpus, folder, recipe.windows))
+                options["calibration"] = str(write_windows(self.corpus, folder, recipe.windows))
             onnx = recipe.onnx or folder / "model.onnx"
             if recipe.spread:
                 network = Spread(restore(bundle), bundle.manifest.frames)
@@ -108,7 +108,7 @@ class Workplace:
         return answers, Compiled(size, support.cycles, support.predicted_ms, dict(layers))
 
 
-def calibration(corpus: Path, folder: Path, count: int) -> Path:
+def write_windows(corpus: Path, folder: Path, count: int) -> Path:
     """Write `count` windows of a corpus's training streams, and the list of them that the toolkit reads."""
     paths = [folder / f"{number}.npy" for number in range(count)]
     for path, window in zip(paths, windows_of(corpus), strict=False):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import VoxlineError
 from agent.evaluation.commands import Label
 from agent.grammar.compiler import accepted_sentences
@@ -21,8 +22,7 @@ from agent.grammar.inspect import Unread, explain
 from agent.grammar.lexicon import HAN, Lexicon
 from agent.grammar.schema import Grammar
 from models.recipe.corpus import MAX_SECONDS
-from models.recipe.network import SAMPLE_RATE
-from models.recipe.sounds import targets
+from models.recipe.sounds import pronunciations
 from models.recipe.tokens import INDEX
 
 LIST = "recordings.tsv"
@@ -36,7 +36,7 @@ class RecordingsError(VoxlineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class SiteRecording:
     """One recording and what is said in it."""
 
     file: str
@@ -53,10 +53,10 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Length."""
-        return len(self.audio) / SAMPLE_RATE
+        return len(self.audio) / SAMPLE_RATE_HZ
 
 
-def read_recordings(folder: Path, grammar: Grammar | None = None) -> list[Recording]:
+def read_recordings(folder: Path, grammar: Grammar | None = None) -> list[SiteRecording]:
     """Read the list and every recording that it names.
 
     Args:
@@ -101,18 +101,18 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple[str, str, str]]:
         yield where, file, text
 
 
-def _recording(folder: Path, where: str, file: str, text: str, read: _Read) -> Recording:
+def _recording(folder: Path, where: str, file: str, text: str, read: _Read) -> SiteRecording:
     try:
         words, label = read(text)
     except ValueError as error:
         raise RecordingsError(f"{where}: {error}") from None
     audio = read_audio(folder / file)
-    seconds = len(audio) / SAMPLE_RATE
+    seconds = len(audio) / SAMPLE_RATE_HZ
     if not MIN_SECONDS <= seconds <= MAX_SECONDS:
         raise RecordingsError(
             f"{where}: {file} lasts {seconds:.1f} s; a sentence lasts {MIN_SECONDS} to {MAX_SECONDS} s"
         )
-    return Recording(file, text, _language(text), words, label, audio)
+    return SiteRecording(file, text, _language(text), words, label, audio)
 
 
 def _language(text: str) -> str:
@@ -120,7 +120,7 @@ def _language(text: str) -> str:
 
 
 def _free(text: str) -> tuple[list[list[list[int]]], None]:
-    words = targets(text, _language(text))
+    words = pronunciations(text, _language(text))
     if not words:
         raise ValueError(f"nobody knows how {text!r} sounds: write digits as words, and one language a line")
     return words, None

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator
 
 from models.recipe.corpus import Clip
-from models.recipe.sounds import first_variant, targets
+from models.recipe.sounds import pronunciations
+from models.recipe.tokens import first_variant
 
 OPENINGS = (
     "brew",
@@ -38,6 +39,8 @@ def references(clip: Clip) -> list[list[int]]:
     """Return the token sequences that a dev clip may hold; none where its sounds are unknown."""
     if clip.source == "dev/coffee":
         return [
-            first_variant(words) for words in (targets(each, "en") for each in wordings(clip.text)) if words
+            first_variant(words)
+            for words in (pronunciations(each, "en") for each in wordings(clip.text))
+            if words
         ]
     return [first_variant(clip.words)] if clip.words else []

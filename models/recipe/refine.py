@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from models.recipe.corpus import Clip
+from models.recipe.ctc import losses
 from models.recipe.network import FRAME, Network, Window
 from models.recipe.sliding import slide
+from models.recipe.tokens import first_variant
 
 WINDOW = Window(hop=40, look_ahead=24)
 BATCH_SECONDS = 600.0
@@ -46,23 +47,21 @@ def _logp(network: Network, audio: Sequence[NDArray[np.int16]], device: torch.de
 
 
 def _losses(logp: Tensor, targets: Sequence[Sequence[int]]) -> Tensor:
-    """Return the CTC loss of each target, nats, for log-probabilities [len(targets), T, tokens]."""
-    flat = torch.tensor([t for target in targets for t in target], device=logp.device)
-    lengths = torch.tensor([len(target) for target in targets])
-    steps = torch.full((len(targets),), logp.shape[1])
-    return functional.ctc_loss(logp.transpose(0, 1), flat, steps, lengths, reduction="none")
+    """Return the CTC loss of each target, nats, for log-probabilities [len(targets), T, tokens].
 
-
-def _flat(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
-    return [token for variants in words for token in variants[0]]
+    It is infinite for what is too long for its sound: such a clip does not say its text, and is dropped.
+    """
+    return losses(logp, [logp.shape[1]] * len(targets), targets, zero_infinity=False)
 
 
 def likeliest(logp: Tensor, words: Words) -> Words:
     """Put the likeliest pronunciation of each word first, for a clip's log-probabilities [T, tokens]."""
     choices = [(w, v) for w, options in enumerate(words) for v in range(1, len(options))]
-    tried = [_flat([*words[:w], [words[w][v]], *words[w + 1 :]]) for w, v in choices]
-    losses = _losses(logp[None].expand(1 + len(tried), -1, -1), [_flat(words), *tried]).tolist()
-    gains = [losses[0] - loss for loss in losses[1:]]
+    tried = [first_variant([*words[:w], [words[w][v]], *words[w + 1 :]]) for w, v in choices]
+    first, *others = _losses(
+        logp[None].expand(1 + len(tried), -1, -1), [first_variant(words), *tried]
+    ).tolist()
+    gains = [first - loss for loss in others]
     best = [list(options) for options in words]
     for gain, (w, v) in sorted(zip(gains, choices, strict=True)):  # the best comes last, and wins
         if gain > MIN_GAIN:
@@ -81,11 +80,11 @@ def refine(
     out: list[tuple[Clip, float]] = [(clip, 0.0) for clip in clips]
     for batch in _batches(clips):
         logp = _logp(network, [audio[i] for i in batch], device)
-        losses = _losses(logp, [_flat(clips[i].words) for i in batch]).tolist()
-        for row, (i, loss) in enumerate(zip(batch, losses, strict=True)):
+        costs = _losses(logp, [first_variant(clips[i].words) for i in batch]).tolist()
+        for row, (i, loss) in enumerate(zip(batch, costs, strict=True)):
             words = clips[i].words
             if variants:
                 words = likeliest(logp[row], words)
-                loss = float(_losses(logp[row : row + 1], [_flat(words)])[0])
-            out[i] = (replace(clips[i], words=words), loss / max(1, len(_flat(words))))
+                loss = float(_losses(logp[row : row + 1], [first_variant(words)])[0])
+            out[i] = (replace(clips[i], words=words), loss / max(1, len(first_variant(words))))
     return out

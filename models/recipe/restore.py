@@ -10,9 +10,10 @@ from onnx import numpy_helper
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import BundleError
 from models.recipe.export import FRAMING, FRAMING_HOP
-from models.recipe.network import HEAD_WIDTH, LAYERS, SAMPLE_RATE, WIDTH, Network, swap_pairs
+from models.recipe.network import HEAD_WIDTH, LAYERS, WIDTH, Network, swap_pairs
 
 PRODUCTS = ("q", "q_turned", "k", "k_turned", "v", "o", "fc1", "fc2")
 """Matrix products of a block, in the order in which the exported graph computes them."""
@@ -113,7 +114,7 @@ def _check(bundle: Bundle, network: Network) -> None:
     samples = bundle.manifest.window_samples
     generator = torch.Generator().manual_seed(0)
     audio = torch.randn(samples, generator=generator) * 0.05
-    audio[SAMPLE_RATE:] *= 0.01
+    audio[SAMPLE_RATE_HZ:] *= 0.01
     with torch.no_grad():
         ours = network(audio[None])[0].numpy()
     theirs = OnnxEngine(bundle).run(audio.unfold(0, FRAMING, FRAMING_HOP).numpy())

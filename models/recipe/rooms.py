@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.audio.file import read_audio
-from models.recipe.network import SAMPLE_RATE
+from agent.audio.source import SAMPLE_RATE_HZ
 
 SECONDS = 0.5
 UNNATURAL = frozenset({"Reverse Gate.wav"})
@@ -16,13 +16,17 @@ UNNATURAL = frozenset({"Reverse Gate.wav"})
 def _from_direct_sound(response: NDArray[np.float64]) -> NDArray[np.float16]:
     """Cut a response so that it begins 1 ms before its loudest peak, and scale that peak to 1."""
     peak = int(np.abs(response).argmax())
-    cut = response[max(0, peak - SAMPLE_RATE // 1000) :][: int(SECONDS * SAMPLE_RATE)]
-    cut = np.pad(cut, (0, int(SECONDS * SAMPLE_RATE) - len(cut)))
+    cut = response[max(0, peak - SAMPLE_RATE_HZ // 1000) :][: int(SECONDS * SAMPLE_RATE_HZ)]
+    cut = np.pad(cut, (0, int(SECONDS * SAMPLE_RATE_HZ) - len(cut)))
     return (cut / np.abs(cut).max()).astype(np.float16)
 
 
 def simulate(seed: int) -> NDArray[np.float16]:
-    """Simulate a random rectangular room, from an office to a hall, with a microphone 0.1-4 m away."""
+    """Simulate a random rectangular room, from an office to a hall, with a microphone 0.1-4 m away.
+
+    Returns:
+        Its response, [SECONDS at 16 kHz], from just before the direct sound on, which is 1.
+    """
     import pyroomacoustics as pra  # slow to import
 
     rng = np.random.default_rng(seed)
@@ -34,7 +38,7 @@ def simulate(seed: int) -> NDArray[np.float16]:
             break
         except ValueError:  # so large a room cannot be so dry
             t60 *= 1.3
-    room = pra.ShoeBox(size, fs=SAMPLE_RATE, materials=pra.Material(absorption), max_order=min(order, 12))
+    room = pra.ShoeBox(size, fs=SAMPLE_RATE_HZ, materials=pra.Material(absorption), max_order=min(order, 12))
     microphone = rng.uniform(0.15, 0.85, 3) * size
     direction = rng.standard_normal(3)
     distance = np.exp(rng.uniform(np.log(0.1), np.log(4)))

@@ -7,15 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.recipe.tokens import BLANK, NOISE
+
 BLOCK = 2048
 
 
 def greedy(logits: Tensor, blank_penalty: float = 0.0) -> list[int]:
     """Return the tokens of the best path of logits [T, tokens]; blank costs a penalty in nats."""
     scores = logits.clone()
-    scores[:, 0] -= blank_penalty
+    scores[:, BLANK] -= blank_penalty
     best = torch.unique_consecutive(scores.argmax(1)).tolist()
-    return [token for token in best if token > 1]
+    return [token for token in best if token not in (BLANK, NOISE)]
 
 
 def distances(heard: Sequence[int], references: Sequence[Sequence[int]]) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from models.recipe.bundle import widen
 from models.recipe.export import write_onnx
 from models.recipe.formats import divergence
 from models.recipe.places import BUNDLES, CORPUS
-from models.recipe.quantize import CALIBRATION_WINDOWS, calibration
+from models.recipe.quantize import RANGE_WINDOWS, write_windows
 from models.recipe.restore import restore
 from models.recipe.spread import Spread
 
@@ -73,7 +73,7 @@ def ranges(model: onnx.ModelProto, windows: Iterable[NDArray[np.float32]]) -> Ra
     return found
 
 
-def rounded(model: onnx.ModelProto, found: Ranges, tensors: Sequence[str]) -> onnx.ModelProto:
+def tensors_rounded(model: onnx.ModelProto, found: Ranges, tensors: Sequence[str]) -> onnx.ModelProto:
     """Return the model with these tensors in eight bits, by their ranges."""
     out = deepcopy(model)
     nodes = []
@@ -115,7 +115,7 @@ def main(
     """Print how far the answers move, in nats per frame, with each group of tensors alone in eight bits."""
     bundle = load_bundle(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        listing = calibration(CORPUS, Path(scratch), CALIBRATION_WINDOWS + JUDGED)
+        listing = write_windows(CORPUS, Path(scratch), RANGE_WINDOWS + JUDGED)
         windows = [np.load(path) for path in listing.read_text().split()]
         path = Path(scratch) / "model.onnx"
         if spread:
@@ -123,11 +123,11 @@ def main(
         else:
             widen(bundle.onnx, path)
         model = onnx.load(path)
-    found = ranges(model, windows[:CALIBRATION_WINDOWS])
-    exact = answers(model, windows[CALIBRATION_WINDOWS:])
+    found = ranges(model, windows[:RANGE_WINDOWS])
+    exact = answers(model, windows[RANGE_WINDOWS:])
     for name, pattern in GROUPS.items():
         tensors = [each for each in found if re.fullmatch(pattern, each)]
-        moved = divergence(exact, answers(rounded(model, found, tensors), windows[CALIBRATION_WINDOWS:]))
+        moved = divergence(exact, answers(tensors_rounded(model, found, tensors), windows[RANGE_WINDOWS:]))
         peak = max(max(-found[each][0], found[each][1]) for each in tensors)
         print(f"{moved:8.4f}  {name} ({len(tensors)} tensors, up to {peak:.3g})", flush=True)
 

@@ -28,14 +28,13 @@ from models.recipe.adapt import Lesson, Settings, adapt, foreign_sounds
 from models.recipe.bundle import build, canary_samples
 from models.recipe.convert import TARGET
 from models.recipe.export import export
-from models.recipe.hearings import HEAD_REACH, Hearing, Listener, Upper
+from models.recipe.hearings import HEAD_REACH, Hearing, Lower, Upper
 from models.recipe.network import Network, Window
 from models.recipe.proof import Commands, Comparison, Course, compare, folds
-from models.recipe.recordings import Recording
+from models.recipe.recordings import SiteRecording
 from models.recipe.refine import likeliest
 from models.recipe.restore import restore
-from models.recipe.sounds import first_variant
-from models.recipe.tokens import TOKENS
+from models.recipe.tokens import TOKENS, first_variant
 
 Say = Callable[[str], None]
 HOPS_PER_WINDOW = 3
@@ -61,7 +60,7 @@ class Outcome:
 
 def adapt_bundle(
     bundle: Bundle,
-    recordings: Sequence[Recording],
+    recordings: Sequence[SiteRecording],
     grammar: Path | None,
     out: Path,
     version: str,
@@ -143,7 +142,7 @@ def _next(version: str) -> str:
 def prepare(
     bundle: Bundle,
     network: Network,
-    recordings: Sequence[Recording],
+    recordings: Sequence[SiteRecording],
     golden_set: GoldenSet,
     settings: Settings,
     say: Say,
@@ -152,7 +151,7 @@ def prepare(
     manifest = bundle.manifest
     look_ahead = max(HEAD_REACH, manifest.look_ahead_samples // manifest.frame_samples)
     window = Window(manifest.frames, manifest.frames // HOPS_PER_WINDOW, look_ahead)
-    site = Listener(network, settings.blocks, [each.audio for each in recordings], window, seed=1)
+    site = Lower(network, settings.blocks, [each.audio for each in recordings], window, seed=1)
     upper = Upper(network, settings.blocks)
     plain, guises = [], []
     for index, recording in enumerate(recordings):
@@ -162,12 +161,12 @@ def prepare(
         plain.append(lesson)
         guises.append([replace(lesson, hearing=each) for each in site.guises(index, settings.guises)])
     say("hearing other people's commands")
-    others = Listener(network, settings.blocks, _rehearsed(golden_set), window, seed=2)
+    others = Lower(network, settings.blocks, _rehearsed(golden_set), window, seed=2)
     kept = [each for i in range(len(others.recordings)) for each in others.guises(i, REHEARSED_GUISES)]
     return Course(recordings, plain, guises, kept)
 
 
-def _lesson(upper: Upper, hearing: Hearing, recording: Recording) -> Lesson:
+def _lesson(upper: Upper, hearing: Hearing, recording: SiteRecording) -> Lesson:
     """Take each word in the pronunciation that the model finds likeliest."""
     foreign = foreign_sounds(recording.language)
     with torch.no_grad():
@@ -202,7 +201,7 @@ def write(
 
 
 def _hearing(
-    bundle: Bundle, graph: Graph, recordings: Sequence[Recording], scratch: Path
+    bundle: Bundle, graph: Graph, recordings: Sequence[SiteRecording], scratch: Path
 ) -> Callable[[Network | None, Sequence[int]], Commands]:
     def hear(network: Network | None, chosen: Sequence[int]) -> Commands:
         judged = write(network, bundle, scratch / "fold", {}, None) if network else bundle
@@ -211,7 +210,7 @@ def _hearing(
     return hear
 
 
-def heard_as_labelled(bundle: Bundle, graph: Graph, recordings: Sequence[Recording]) -> Commands:
+def heard_as_labelled(bundle: Bundle, graph: Graph, recordings: Sequence[SiteRecording]) -> Commands:
     """Hear recordings with labels as the station would."""
     ear = Ear(bundle, OnnxEngine(bundle), graph, bundle.manifest.operating_points.normal)
     trials = [
@@ -240,7 +239,7 @@ def _count(trials: Sequence[Trial]) -> Commands:
 
 
 def _changes(
-    base: Bundle, recordings: Sequence[Recording], settings: Settings, version: str
+    base: Bundle, recordings: Sequence[SiteRecording], settings: Settings, version: str
 ) -> dict[str, Any]:
     training = base.manifest.training
     hours = sum(recording.seconds for recording in recordings) / 3600

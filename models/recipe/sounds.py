@@ -1,7 +1,6 @@
 """What sounds a text has, as indices into the token table."""
 
 import re
-from collections.abc import Sequence
 
 from pypinyin import Style, lazy_pinyin
 
@@ -30,7 +29,7 @@ def words_of_english(text: str) -> list[str]:
     return [word.upper() if len(word) == 1 and word not in "ai" else word for word in words]
 
 
-def targets(text: str, language: str) -> list[list[list[int]]]:
+def pronunciations(text: str, language: str) -> list[list[list[int]]]:
     """Return, per word, its pronunciations as token indices; empty if some word has none.
 
     A text with digits has none either: nobody knows how they were read.
@@ -44,8 +43,3 @@ def targets(text: str, language: str) -> list[list[list[int]]]:
     if not all(words):
         return []
     return [[[INDEX[phone] for phone in variant] for variant in variants] for variants in words]
-
-
-def first_variant(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
-    """Return the sounds of a text when each word is said in its most common way."""
-    return [token for variants in words for token in variants[0]]

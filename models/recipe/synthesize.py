@@ -8,7 +8,6 @@
 one flat array `audio.npy` and `clips.jsonl`, ready to train on.
 """
 
-import csv
 import json
 import shutil
 import time
@@ -20,8 +19,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from agent.audio.source import SAMPLE_RATE_HZ
+from agent.durable import PARTIAL_SUFFIX, move, sync
 from models.recipe import jobs as job_files
-from models.recipe.jobs import SPEECH_HZ, Job
+from models.recipe.growing import cut_torn_line
+from models.recipe.jobs import Job
 from models.recipe.places import CACHE, SPEECH
 
 app = typer.Typer(no_args_is_help=True, help="Synthetic speech: sentences, the golden set, negatives.")
@@ -121,16 +123,15 @@ COLUMNS = (
 def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
     import soundfile
 
+    from models.recipe.corpus import rows
     from models.recipe.kokoro_onnx import KokoroOnnx
 
     out.mkdir(parents=True, exist_ok=True)
     manifest = out / "manifest.tsv"
-    if not manifest.exists():
+    cut_torn_line(manifest)
+    if not manifest.exists() or not manifest.stat().st_size:
         manifest.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
-    with manifest.open(encoding="utf-8", newline="") as file:
-        done = {
-            Path(row["path"]).stem for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        }
+    done = {Path(row["path"]).stem for row in rows(manifest)}
     voice = KokoroOnnx(kokoro)
     todo = list(islice(job_files.read(jobs), limit))
     for number, job in enumerate(todo):
@@ -142,22 +143,24 @@ def _speak_onnx(jobs: Path, kokoro: Path, out: Path, limit: int | None) -> None:
         path = out / f"{number // 1000:03d}" / f"{job.name}.opus"
         path.parent.mkdir(exist_ok=True)
         # About 24 kbit/s for mono speech.
-        soundfile.write(path, audio, SPEECH_HZ, format="OGG", subtype="OPUS", compression_level=0.9)
+        soundfile.write(path, audio, SAMPLE_RATE_HZ, format="OGG", subtype="OPUS", compression_level=0.9)
         with manifest.open("a", encoding="utf-8") as file:
-            file.write("\t".join(_row(job, str(path.relative_to(out)), len(audio) / SPEECH_HZ)) + "\n")
+            file.write("\t".join(_row(job, str(path.relative_to(out)), len(audio) / SAMPLE_RATE_HZ)) + "\n")
 
 
 def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds: float | None) -> None:
     import torch
 
+    from models.recipe.corpus import read_index, synthetic_source
     from models.recipe.kokoro_torch import KokoroTorch
     from models.recipe.tokens import INDEX
 
     out.mkdir(parents=True, exist_ok=True)
     started, index, audio_file = time.monotonic(), out / "clips.jsonl", out / "audio.i16"
-    known = [json.loads(line) for line in index.open(encoding="utf-8")] if index.exists() else []
-    done = {clip["path"] for clip in known}
-    samples = sum(round(clip["seconds"] * SPEECH_HZ) for clip in known)
+    cut_torn_line(index)
+    known = read_index(out) if index.exists() else []
+    done = {clip.path for clip in known}
+    samples = sum(round(clip.seconds * SAMPLE_RATE_HZ) for clip in known)
     voice = KokoroTorch(kokoro, "cuda" if torch.cuda.is_available() else "cpu")
     todo = (job for job in islice(job_files.read(jobs), limit) if job.name not in done)
     with audio_file.open("ab") as sound, index.open("a", encoding="utf-8") as lines:
@@ -166,27 +169,31 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
             sound.write(audio.tobytes())
             sound.flush()
             words = [[[INDEX[phone] for phone in word.split()]] for word in job.targets.split("|")]
-            clip = {"path": job.name, "root": "synth", "source": f"synth/{job.language}/{job.kind}",
-                    "language": job.language, "speaker": job.mix, "seconds": len(audio) / SPEECH_HZ,
+            clip = {"path": job.name, "root": "synth", "source": synthetic_source(job.language, job.kind),
+                    "language": job.language, "speaker": job.mix, "seconds": len(audio) / SAMPLE_RATE_HZ,
                     "text": job.text, "words": words}  # fmt: skip
             lines.write(json.dumps(clip, ensure_ascii=False) + "\n")
+            lines.flush()
             samples += len(audio)
             if count % 2000 == 0:
                 spent = time.monotonic() - started
-                print(f"{count} clips, {samples / SPEECH_HZ / 3600:.2f} h, {spent:.0f} s", flush=True)
+                print(f"{count} clips, {samples / SAMPLE_RATE_HZ / 3600:.2f} h, {spent:.0f} s", flush=True)
             if seconds is not None and time.monotonic() - started > seconds:
                 break
     _as_npy(audio_file, out / "audio.npy", samples)
-    print(f"{samples / SPEECH_HZ / 3600:.2f} h in {out}, {time.monotonic() - started:.0f} s")
+    print(f"{samples / SAMPLE_RATE_HZ / 3600:.2f} h in {out}, {time.monotonic() - started:.0f} s")
 
 
 def _as_npy(raw: Path, target: Path, samples: int) -> None:
-    """Put a NumPy header before raw int16 samples, without holding them in memory."""
-    with target.open("wb") as file:
+    """Put a NumPy header before raw int16 samples, without holding them in memory, whole or not at all."""
+    partial = target.with_name(target.name + PARTIAL_SUFFIX)
+    with partial.open("wb") as file:
         header = {"descr": "<i2", "fortran_order": False, "shape": (samples,)}
         np.lib.format.write_array_header_1_0(file, header)
         with raw.open("rb") as sound:
             shutil.copyfileobj(sound, file, 1 << 24)
+    sync(partial)
+    move(partial, target)
 
 
 def _row(job: Job, path: str, seconds: float) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """The token table of our models."""
 
+from collections.abc import Sequence
+
 ARPABET = [
     "AA",
     "AE",
@@ -105,3 +107,8 @@ FINALS = [
 TOKENS = ("<blank>", "<noise>", *ARPABET, *INITIALS, *FINALS)
 INDEX = {token: index for index, token in enumerate(TOKENS)}
 BLANK, NOISE = 0, 1
+
+
+def first_variant(words: Sequence[Sequence[Sequence[int]]]) -> list[int]:
+    """Return the tokens of a text when each word is said in the first of its pronunciations."""
+    return [token for variants in words for token in variants[0]]

@@ -3,23 +3,23 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
 from models.recipe.batches import Data
+from models.recipe.ctc import losses
 from models.recipe.network import Network
 from models.recipe.plans import Plan, ahead
 from models.recipe.sliding import slide
 from models.recipe.tokens import TOKENS
 
-Judge = Callable[[Network], dict[str, float]]
-"""Scores a network; its figures go into the log."""
+Assess = Callable[[Network], dict[str, float]]
+"""Tells how well a network hears; its figures go into the log."""
 LOG_EVERY = 100
 """Steps."""
 JUDGE_EVERY_S = 90.0
@@ -87,9 +87,7 @@ class Learner:
             "step": self.step_count,
             "spent": spent,
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.rename(self.checkpoint)
+        store(state, self.checkpoint)
 
     def step(self, data: Data, plan: Plan, progress: float) -> Tensor:
         """Learn from one batch; return its loss."""
@@ -112,14 +110,23 @@ class Learner:
         return loss.detach()
 
 
+def store(state: Mapping[str, object], path: Path) -> None:
+    """Write weights and the like, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
+
+
+def halved(network: nn.Module) -> dict[str, Tensor]:
+    """Return a network's weights in float16, as they are kept."""
+    return {name: v.half() if v.is_floating_point() else v for name, v in network.state_dict().items()}
+
+
 def ctc(logits: Tensor, targets: list[list[int]]) -> Tensor:
-    """Return the CTC loss per token of a batch, logits [B, T, tokens]."""
-    logp = logits.float().log_softmax(-1).transpose(0, 1)
-    lengths = torch.tensor([len(t) for t in targets])
-    flat = torch.tensor([token for target in targets for token in target], device=logits.device)
-    steps = torch.full((len(targets),), logits.shape[1])
-    loss = functional.ctc_loss(logp, flat, steps, lengths, reduction="none", zero_infinity=True)
-    return loss.sum() / lengths.sum().clamp(min=1)
+    """Return the CTC loss per token of a batch, a scalar, logits [B, T, tokens]."""
+    logp = logits.float().log_softmax(-1)
+    loss = losses(logp, [logits.shape[1]] * len(targets), targets)
+    return loss.sum() / max(1, sum(len(target) for target in targets))
 
 
 def rate(progress: float, settings: Settings) -> float:
@@ -130,7 +137,7 @@ def rate(progress: float, settings: Settings) -> float:
 
 
 def train(
-    data: Data, start: dict[str, Tensor], folder: Path, settings: Settings, judge: Judge | None = None
+    data: Data, start: dict[str, Tensor], folder: Path, settings: Settings, assess: Assess | None = None
 ) -> Network:
     """Train from `start` (weights of the encoder or of the whole network); return the averaged network.
 
@@ -159,8 +166,8 @@ def train(
                     "loss": round(float(total) / LOG_EVERY, 4),
                 }
                 total.zero_()
-                if judge and now - noted > JUDGE_EVERY_S:
-                    entry |= judge(learner.averaged.eval())
+                if assess and now - noted > JUDGE_EVERY_S:
+                    entry |= assess(learner.averaged.eval())
                     noted = time.monotonic()
                 print(json.dumps(entry), file=log, flush=True)
                 print(entry, flush=True)

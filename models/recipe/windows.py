@@ -18,9 +18,10 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
 from agent.acoustics.support import stored_report
 from agent.grammar import compile_grammar, load_grammar
-from models.recipe.calibrate import Positive
+from models.recipe.calibrate import NOTHING_REFUSED, Positive
 from models.recipe.calibration_data import REPOSITORY, Order, orders
-from models.recipe.judge import NOTHING_REFUSED, count, named, points
+from models.recipe.judge import count, points
+from models.recipe.noise import ratio_name
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 from models.recipe.remembering import Recording
 
@@ -59,7 +60,7 @@ def main(
     report = stored_report(bundle)
     predicted_ms = max(t.predicted_ms[1] for t in report.targets if t.target == "rk3568") if report else None
     limits = {name: points(bundle)[name] for name in (NOTHING_REFUSED, "normal")}
-    names = [f"{named(snr_db)}, {point}" for snr_db in SNRS_DB for point in limits]
+    names = [f"{ratio_name(snr_db)}, {point}" for snr_db in SNRS_DB for point in limits]
     head = ["hop", "look-ahead", "longest wait", "NPU", *names]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for (hop_ms, look_ahead_ms), heard in hear(bundle, list(orders(SPEECH, SNRS_DB, every))).items():

@@ -18,10 +18,10 @@ from agent.acoustics.features import window_rows  # noqa: E402
 from agent.errors import AudioError, BundleError  # noqa: E402
 from agent.grammar import compile_grammar, load_grammar  # noqa: E402
 from models.recipe.adapt import Lesson, Settings, adapt, foreign_sounds, losses  # noqa: E402
-from models.recipe.hearings import Listener, Upper  # noqa: E402
+from models.recipe.hearings import Lower, Upper  # noqa: E402
 from models.recipe.network import Network, Window  # noqa: E402
 from models.recipe.proof import Commands, Comparison, folds  # noqa: E402
-from models.recipe.recordings import Recording, RecordingsError, read_recordings  # noqa: E402
+from models.recipe.recordings import RecordingsError, SiteRecording, read_recordings  # noqa: E402
 from models.recipe.restore import restore  # noqa: E402
 from models.recipe.site import NotAdaptedError, adapt_bundle, heard_as_labelled, write  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
@@ -169,8 +169,8 @@ def test_recordings_are_heard_as_the_station_hears(shipped: Bundle, tmp_path: Pa
     assert heard_as_labelled(shipped, graph, [right, mistaken]) == Commands(exact=1, wrong=1, total=2)
 
 
-def recording(text: str) -> Recording:
-    return Recording(f"{text}.wav", text, "en", [[[INDEX["T"]]]], None, np.zeros(16_000, np.int16))
+def recording(text: str) -> SiteRecording:
+    return SiteRecording(f"{text}.wav", text, "en", [[[INDEX["T"]]]], None, np.zeros(16_000, np.int16))
 
 
 def test_folds_have_no_sentence_in_common() -> None:
@@ -200,8 +200,8 @@ def test_only_the_upper_part_learns() -> None:
     network, blocks = Network(len(TOKENS)).eval(), 1
     before = {name: value.clone() for name, value in network.state_dict().items()}
     sound = np.random.default_rng(0).integers(-9000, 9000, 20_000).astype(np.int16)
-    listener = Listener(network, blocks, [sound], Window(60, 20, 12), seed=0)
-    heard = [listener.as_recorded(0), *listener.guises(0, 2)]
+    lower = Lower(network, blocks, [sound], Window(60, 20, 12), seed=0)
+    heard = [lower.as_recorded(0), *lower.guises(0, 2)]
     assert not torch.equal(heard[1].features[0], heard[2].features[0])
     lessons = [Lesson(each, (INDEX["S"], INDEX["T"]), foreign_sounds("en")) for each in heard]
     settings = Settings(blocks=blocks, passes=4, rate=1e-3)

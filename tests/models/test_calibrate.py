@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.acoustics.manifest import OperatingPoints
-from agent.recognition.confidence import EVIDENCE, probability
+from agent.acoustics.manifest import Calibration, OperatingPoints
+from agent.recognition.confidence import EVIDENCE, objection, probability
 from agent.recognition.hypothesis import Hypothesis
 from models.recipe import calibrate, logistic
 
@@ -60,8 +60,29 @@ def test_a_shift_makes_as_many_right_as_the_probabilities_say() -> None:
     assert sum(probability(e.hypothesis.evidence, weights) for e in data) == pytest.approx(3.0)
 
 
+BASE = Calibration(
+    blank_penalty=3.0,
+    loop_penalty=4.0,
+    entry_penalty=0.5,
+    min_margin=0.5,
+    min_probability=0.5,
+    min_clarity=1.1,
+    max_talk_before=0.06,
+    weights={"bias": -6.0, "worst_word": 1.0},
+)
+
+
+def test_a_permissive_point_believes_anything_and_hears_as_before() -> None:
+    free = calibrate.permissive(BASE)
+    worst = dict.fromkeys(EVIDENCE, 0.0) | {"uncertainty": 4.0, "talk_before": 1.0, "worst_word": -99.0}
+    assert objection(worst, 0.0, 0.0, BASE) is not None
+    assert objection(worst, 0.0, 0.0, free) is None
+    penalties = {"blank_penalty", "loop_penalty", "entry_penalty", "weights"}
+    assert free.model_dump(include=penalties) == BASE.model_dump(include=penalties)
+
+
 def test_operating_points_are_what_a_manifest_takes() -> None:
-    points = calibrate.operating_points(calibrate.permissive(3.0, 4.0), calibrate.fit_weights(examples()))
+    points = calibrate.operating_points(calibrate.permissive(BASE), calibrate.fit_weights(examples()))
     parsed = OperatingPoints.model_validate(points)
     assert parsed.low.min_probability < parsed.normal.min_probability < parsed.high.min_probability
     assert parsed.normal.blank_penalty == 3.0

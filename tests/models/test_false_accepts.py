@@ -1,5 +1,6 @@
 """False accepts per hour, counted by recording and kept."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from agent.acoustics.bundle import load_bundle  # noqa: E402
 from agent.acoustics.engines.onnx import OnnxEngine  # noqa: E402
 from agent.audio.file import read_audio  # noqa: E402
 from agent.grammar import compile_grammar, load_grammar  # noqa: E402
+from agent.recognition.confidence import EVIDENCE  # noqa: E402
 from models.recipe import false_accepts  # noqa: E402
 from models.recipe.negatives import Said  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
 BUNDLE = load_bundle(REPOSITORY / "models/bundles/voxline-en-zh")
-POINTS = {name: getattr(BUNDLE.manifest.operating_points, name) for name in false_accepts.POINTS}
+POINTS = {name: getattr(BUNDLE.manifest.operating_points, name) for name in false_accepts.POINT_NAMES}
 
 
 def test_a_command_among_hours_without_one_is_counted_once_and_kept(tmp_path: Path) -> None:
@@ -58,13 +60,25 @@ def test_figures_of_another_bundle_are_not_added_to(tmp_path: Path) -> None:
         false_accepts.begun(path, BUNDLE)
 
 
+def test_figures_of_another_shape_are_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    kept_before = {"text": "start", "start_s": 0.0, "probability": 0.9, "margin": None, "refused": False}
+    path.write_text(json.dumps({"digest": "0123", "heard": {"demo": {"a.flac": [kept_before]}}}))
+    with pytest.raises(ValueError, match=r"figures.json: heard.*evidence: .*: name another file"):
+        false_accepts.begun(path, BUNDLE)
+
+
 def test_a_reading_passes_where_it_is_sure_and_alone_enough() -> None:
     normal = POINTS["normal"]
-    sure = false_accepts.Reading("start", 0.0, normal.min_probability, None, refused=False)
+    evidence = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0}
+    sure = false_accepts.Reading("start", 0.0, evidence, normal.min_probability, None, refused=False)
     assert sure.passes(normal)
     assert not sure.passes(POINTS["high"])
     assert not replace(sure, margin=normal.min_margin - 0.1).passes(normal)
     assert not replace(sure, refused=True).passes(normal)
+    in_talk = normal.model_copy(update={"max_talk_before": 0.0})
+    assert replace(sure, evidence=evidence | {"talk_before": 0.05}).passes(normal)
+    assert not replace(sure, evidence=evidence | {"talk_before": 0.05}).passes(in_talk)
 
 
 def test_what_was_said_is_read_back(tmp_path: Path) -> None:

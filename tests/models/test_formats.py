@@ -15,12 +15,12 @@ from agent.acoustics.bundle import Bundle, load_bundle  # noqa: E402
 from models.recipe.calibration_data import orders  # noqa: E402
 from models.recipe.export import Deployed, framed  # noqa: E402
 from models.recipe.figures import write  # noqa: E402
-from models.recipe.formats import Bench, Figures, divergence, read, table  # noqa: E402
+from models.recipe.formats import Bench, divergence, read, table  # noqa: E402
 from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Block, Network  # noqa: E402
 from models.recipe.peers.compare import Grammars, contestant, count_orders  # noqa: E402
 from models.recipe.peers.contestants import Mode  # noqa: E402
 from models.recipe.quantize import STEM, Workplace, recipes  # noqa: E402
-from models.recipe.sensitivity import answers, ranges, rounded  # noqa: E402
+from models.recipe.sensitivity import answers, ranges, tensors_rounded  # noqa: E402
 from models.recipe.spread import Spread, axes  # noqa: E402
 from models.recipe.tokens import TOKENS  # noqa: E402
 
@@ -43,7 +43,7 @@ def test_answers_given_all_at_once_are_heard_as_the_station_hears(bundle: Bundle
     assert exact.orders == count_orders(engine, few)
     assert exact.orders[Mode.EVERYTHING][0].exact.count == len(few) == 2
     assert (exact.divergence, exact.best_kept) == (0.0, 1.0)
-    figures = Figures(bundle.digest, 3840, 62, {"float32": exact})
+    figures = replace(read(tmp_path / "figures.json", bundle, 3840, 62), formats={"float32": exact})
     write(figures, tmp_path / "figures.json")
     assert read(tmp_path / "figures.json", bundle, 3840, 62) == figures
     assert table(figures).endswith(" | clean 2 / 0 |")
@@ -54,6 +54,20 @@ def test_figures_of_something_else_are_not_gone_on_with(bundle: Bundle, tmp_path
     write(read(path, bundle, 3840, 4), path)
     with pytest.raises(ValueError, match=r"its every is 4, not 1: name another file"):
         read(path, bundle, 3840, 1)
+    normal = bundle.manifest.operating_points.normal
+    stricter = bundle.manifest.operating_points.model_copy(
+        update={"normal": normal.model_copy(update={"min_margin": 9.0})}
+    )
+    changed = bundle.manifest.model_copy(update={"operating_points": stricter})
+    with pytest.raises(ValueError, match=r"its bundle is .*: name another file"):
+        read(path, replace(bundle, manifest=changed), 3840, 4)
+
+
+def test_figures_outlast_a_new_card(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    figures = read(path, bundle, 3840, 4)
+    write(figures, path)
+    assert read(path, replace(bundle, digest="with another README.md"), 3840, 4) == figures
 
 
 def test_divergence_is_zero_for_the_same_answer_whatever_is_added_to_all_logits() -> None:
@@ -131,6 +145,6 @@ def test_only_the_named_tensors_are_rounded() -> None:
     assert found["positive"] == (0, 255)
     assert found["negative"] == (-255, 0)
     exact = answers(model, [window])
-    np.testing.assert_array_equal(answers(rounded(model, found, ["positive"]), [window]), exact)
-    moved = answers(rounded(model, found, ["negative"]), [window]) - exact
+    np.testing.assert_array_equal(answers(tensors_rounded(model, found, ["positive"]), [window]), exact)
+    moved = answers(tensors_rounded(model, found, ["negative"]), [window]) - exact
     np.testing.assert_allclose(sorted(moved.ravel()), [0, 0, 0, 0, 0.1, 0.2], atol=1e-6)

@@ -17,6 +17,7 @@ from agent.grammar.compiler import accepted_sentences
 from agent.grammar.inspect import Reading, explain, sample
 from agent.grammar.lexicon import Lexicon
 from models.recipe.calibration_data import Order, orders
+from models.recipe.figures import write
 from models.recipe.int8 import quantized
 from models.recipe.peers import report
 from models.recipe.peers.compare import LIMITS, Grammars, by_limit, contestant, count_orders, word_errors
@@ -144,6 +145,18 @@ def test_what_an_engine_said_is_not_asked_again(tmp_path: Path) -> None:
     assert parrot.asked == 2
 
 
+def test_an_answer_that_a_stop_left_half_written_is_asked_again(tmp_path: Path) -> None:
+    file, parrot, sound = tmp_path / "parrot.jsonl", Parrot(), np.arange(5, dtype=np.int16)
+    for more in range(2):
+        Remembered(parrot, file).hear(sound + more)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
+    again = Remembered(parrot, file)
+    assert [again.hear(sound + more).text for more in range(2)] == ["5", "5"]
+    assert parrot.asked == 3
+    assert file.read_bytes() == whole
+
+
 def test_pocketsphinx_takes_nothing_for_said_in_silence(coffee: Task) -> None:
     silence = np.zeros(32_000, np.int16)
     assert PocketSphinx(coffee.sentences, coffee.lexicon).hear(silence) == Transcript("", refused=True)
@@ -166,11 +179,19 @@ def test_real_orders_are_understood_and_reported(name: str, tmp_path: Path) -> N
     assert counted[Mode.EVERYTHING][0].exact.count == len(few) == 2
     if name != "voxline":
         assert by_limit(engine, few)[max(LIMITS)] == (2, 0)
-    figures = report.Figures({name: counted}, {}, {}, {})
-    report.write(figures, tmp_path / "figures.json")
-    assert report.read(tmp_path / "figures.json") == figures
+    figures = report.begun(tmp_path / "figures.json", bundle)
+    figures.orders[name] = counted
+    write(figures, tmp_path / "figures.json")
+    assert report.begun(tmp_path / "figures.json", bundle) == figures
     report.draw(figures, tmp_path / "picture.svg")
     assert (tmp_path / "picture.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_figures_of_another_bundle_are_not_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    path.write_text('{"digest": "0123"}')
+    with pytest.raises(ValueError, match=r"its bundle is 0123, not .*: name another file"):
+        report.begun(path, load_bundle(BUNDLE))
 
 
 @needs_speech

@@ -9,7 +9,7 @@ from torch import Tensor  # noqa: E402
 
 from models.recipe.export import framed  # noqa: E402
 from models.recipe.network import FRAME, LAYERS, RECEPTIVE, Block, Network  # noqa: E402
-from models.recipe.qat import Ranges, Settings, Watched, rounded, train  # noqa: E402
+from models.recipe.qat import Ranges, Settings, Watched, train, weights_rounded  # noqa: E402
 from models.recipe.spread import Spread  # noqa: E402
 from models.recipe.tokens import TOKENS  # noqa: E402
 
@@ -82,7 +82,7 @@ def test_a_tensor_is_rounded_by_its_range_and_keeps_zero() -> None:
 def test_matrices_are_rounded_for_a_while() -> None:
     exact = torch.tensor([[1.27, 0.014, -1.0], [0.0, 0.0, 0.0], [0.00127, 0.000014, 0.0]])
     matrix = exact.clone()
-    with rounded([matrix]):
+    with weights_rounded([matrix]):
         expected = torch.tensor([[1.27, 0.01, -1.0], [0, 0, 0], [0.00127, 0.00001, 0]])
         torch.testing.assert_close(matrix, expected, atol=1e-8, rtol=1e-5)
     assert matrix.equal(exact)

@@ -1,37 +1,52 @@
 import json
 import os
+import re
+from fnmatch import fnmatch
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
+import soundfile
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra `train`)")
 from torch import Tensor  # noqa: E402
+from typer.core import TyperGroup  # noqa: E402
+from typer.main import get_command  # noqa: E402
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from models.recipe import augment  # noqa: E402
+from agent.audio.source import SAMPLE_RATE_HZ  # noqa: E402
+from models.recipe import augment, ctc, distill, noise  # noqa: E402
+from models.recipe.__main__ import app  # noqa: E402
 from models.recipe.batches import Data, sampling_weights  # noqa: E402
-from models.recipe.corpus import Clip, find, write_index  # noqa: E402
+from models.recipe.corpus import Clip, find, unpack, write_index  # noqa: E402
 from models.recipe.corpus import pack as pack_corpus  # noqa: E402
-from models.recipe.distill import teacher_at  # noqa: E402
 from models.recipe.export import export  # noqa: E402
-from models.recipe.network import FRAME, SAMPLE_RATE, Network, Window, frames_of  # noqa: E402
-from models.recipe.noise import FAMILIES, HELD_OUT_CLASSES, HELD_OUT_FAMILIES, synthesize  # noqa: E402
+from models.recipe.network import FRAME, Network, Window, frames_of  # noqa: E402
+from models.recipe.noise import (  # noqa: E402
+    FAMILIES,
+    HELD_OUT_CLASSES,
+    HELD_OUT_FAMILIES,
+    collect,
+    synthesize,
+)
+from models.recipe.places import BUNDLES, CACHE  # noqa: E402
 from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
 from models.recipe.quantize import STREAMS, windows_of  # noqa: E402
 from models.recipe.references import wordings  # noqa: E402
 from models.recipe.rooms import simulate  # noqa: E402
 from models.recipe.scoring import distances, error_rate, greedy, loudest_energy, with_noise  # noqa: E402
 from models.recipe.sliding import padded, slide  # noqa: E402
-from models.recipe.sounds import targets, words_of_english  # noqa: E402
+from models.recipe.sounds import pronunciations, words_of_english  # noqa: E402
 from models.recipe.streams import Bank, render  # noqa: E402
 from models.recipe.tcn import CONTEXT, STRIDE, Tcn, mel  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
 from models.recipe.train import Settings, train  # noqa: E402
 
 SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared" / "speech"))
+RECIPE = Path(__file__).parents[2] / "models/recipe"
 CPU = torch.device("cpu")
 
 
@@ -41,7 +56,10 @@ def clip(name: str, seconds: float, words: list[list[list[int]]], source: str = 
 
 def corpus(folder: Path, signals: list[np.ndarray], words: list[list[list[list[int]]]]) -> None:
     write_index(
-        [clip(str(i), len(s) / SAMPLE_RATE, w) for i, (s, w) in enumerate(zip(signals, words, strict=True))],
+        [
+            clip(str(i), len(s) / SAMPLE_RATE_HZ, w)
+            for i, (s, w) in enumerate(zip(signals, words, strict=True))
+        ],
         folder,
     )
     np.save(folder / "audio.npy", np.concatenate(signals))
@@ -52,12 +70,40 @@ def test_the_token_table_is_the_agreed_one() -> None:
     assert len(TOKENS) == len(set(TOKENS)) == 2 + 39 + 21 + 36
 
 
+def test_sound_of_another_index_is_not_cut_by_this_one(tmp_path: Path) -> None:
+    corpus(tmp_path, [np.ones(1600, np.int16), np.ones(3200, np.int16)], [[], []])
+    assert [len(samples) for samples in unpack(tmp_path)[1]] == [1600, 3200]
+    write_index([clip("a", 0.1, []), clip("b", 0.21, [])], tmp_path)
+    with pytest.raises(ValueError, match=r"audio.npy: 4800 samples, .* 4960: pack it again"):
+        unpack(tmp_path)
+
+
+def test_packing_that_is_stopped_leaves_what_was_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, length in enumerate((1600, 3200)):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(length, 0.1), SAMPLE_RATE_HZ)
+    write_index([clip(f"{number}.wav", 1.0, []) for number in range(2)], tmp_path)
+    pack_corpus(tmp_path, {"speech": tmp_path})
+    packed = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert [len(samples) for samples in unpack(tmp_path)[1]] == [1600, 3200]
+
+    def full(file: IO[bytes], _array: np.ndarray) -> None:
+        file.write(b"no more")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        pack_corpus(tmp_path, {"speech": tmp_path})
+    assert {name: (tmp_path / name).read_bytes() for name in packed} == packed
+
+
 def test_sounds_of_both_languages() -> None:
     assert words_of_english("I'd like an A-one, please!") == ["i'd", "like", "an", "a", "one", "please"]
-    assert targets("stop", "en") == [[[INDEX[p] for p in ["S", "T", "AA", "P"]]]]
-    assert targets("\u5f00\u59cb", "zh") == [[[INDEX[p] for p in ["k", "ai", "sh", "i"]]]]
-    assert targets("press 5", "en") == []
-    assert targets("LOGO\u4e00", "zh") == []
+    assert pronunciations("stop", "en") == [[[INDEX[p] for p in ["S", "T", "AA", "P"]]]]
+    assert pronunciations("\u5f00\u59cb", "zh") == [[[INDEX[p] for p in ["k", "ai", "sh", "i"]]]]
+    assert pronunciations("press 5", "en") == []
+    assert pronunciations("LOGO\u4e00", "zh") == []
 
 
 def test_wordings_keep_to_the_coffee_grammar() -> None:
@@ -85,6 +131,15 @@ def test_edit_distance_against_a_plain_implementation() -> None:
     assert error_rate([([2, 3], [[2, 3, 4], [2, 9, 9, 9]])]) == pytest.approx(1 / 3)
 
 
+def test_a_text_too_long_for_its_sound_teaches_nothing_but_is_not_taken_for_said() -> None:
+    logp = torch.zeros(2, 3, 10).log_softmax(-1)
+    fits, long = [5, 6], [5, 6, 7, 8]
+    cost = ctc.losses(logp, [3, 3], [fits, long])
+    assert cost[0] > 0
+    assert cost[1] == 0
+    assert torch.isinf(ctc.losses(logp, [3, 3], [fits, long], zero_infinity=False)[1])
+
+
 def test_greedy_decoding_drops_blanks_and_repeats() -> None:
     best = [0, 5, 5, 0, 5, 1, 7]
     logits = torch.full((len(best), 10), -1.0)
@@ -106,6 +161,25 @@ def test_machine_noise_is_loud_and_repeatable(family: str) -> None:
     assert not np.array_equal(first, other)
     assert np.abs(first).max() >= 15_900
     assert np.count_nonzero(first) > len(first) // 2
+
+
+def test_noise_after_a_text_with_one_quotation_mark_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rain", "sea"):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(1600, 0.1), SAMPLE_RATE_HZ)
+    columns = "path", "split", "language", "speaker", "seconds", "labels", "text"
+    listed = [("a.wav", "train", "en", "a", "1", "verbatim", '"stop')]
+    listed += [(f"{name}.wav", "noise", "", "", "0.1", name, "") for name in ("rain", "sea")]
+    lines = ["\t".join(cells) + "\n" for cells in (columns, *listed)]
+    (tmp_path / "manifest.tsv").write_text("".join(lines))
+    monkeypatch.setattr(noise, "FAMILIES", {})
+    collect(tmp_path, tmp_path / "noise", 1)
+    clips, audio = unpack(tmp_path / "noise")
+    assert [(clip.text, len(samples)) for clip, samples in zip(clips, audio, strict=True)] == [
+        ("rain", 1600),
+        ("sea", 1600),
+    ]
 
 
 def test_a_simulated_room_begins_with_its_direct_sound() -> None:
@@ -170,6 +244,12 @@ def test_sampling_weights_give_sources_their_share() -> None:
     assert weights[3] == 0
 
 
+def test_a_share_that_nothing_is_heard_of_is_named() -> None:
+    clips = [clip("a", 1, [[[5]]]), clip("b", 1, [], "synth/en/command")]
+    with pytest.raises(ValueError, match="share of synth/en: no clip"):
+        sampling_weights(clips, {"train/": 0.5, "synth/en": 0.5})
+
+
 def test_what_a_microphone_does_stays_in_range() -> None:
     x = torch.randn(8, 20_000)
     out = augment.capture(augment.filtered(x, augment.microphone_spectra(8, 1 << 15, CPU)))
@@ -207,7 +287,7 @@ def test_the_teacher_keeps_every_sound_on_the_students_clock() -> None:
     logits = torch.full((1, 200, 5), -20.0)
     logits[..., 0] = 0
     logits[0, ::6] = torch.tensor([-20.0, -20, 0, -20, -20])
-    wanted, part = teacher_at(logits, 0, 300)
+    wanted, part = distill.teacher_at(logits, 0, 300)
     assert wanted.shape[1] == part.stop - part.start
     np.testing.assert_allclose(wanted.sum(-1), 1, atol=1e-4)
     peaks = torch.unique_consecutive(wanted[0].argmax(-1))
@@ -255,6 +335,21 @@ def test_ranges_are_taken_from_the_same_windows_each_time(tmp_path: Path) -> Non
     assert len({window.tobytes() for window in first}) == STREAMS
 
 
+def test_a_stopped_distillation_leaves_what_was_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken = [synthesize("fan", seed, 2.0) for seed in range(3)]
+    corpus(tmp_path / "train", spoken, [[[[INDEX["AA"]]]]] * 3)
+    noise_and_room(tmp_path, ["fan"])
+    monkeypatch.setattr(distill, "SAVE_EVERY_S", 0.0)
+    data = Data([tmp_path / "train"], tmp_path, {"train/": 1.0}, CPU, seed=0)
+    student = distill.distill(data, Network(len(TOKENS)).eval(), tmp_path / "out", 1.0, 17)
+    weights = torch.load(tmp_path / "out/averaged.pt", weights_only=True)
+    assert weights["out.weight"].dtype == torch.float16
+    torch.testing.assert_close(weights["out.weight"], student.out.weight.half())
+    Tcn(len(TOKENS)).load_state_dict(weights)
+
+
 @pytest.mark.skipif(not (SPEECH / "manifest.tsv").exists(), reason=f"no shared speech at {SPEECH}")
 def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     roots = {"speech": SPEECH}
@@ -279,3 +374,24 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
     assert saved["step"] == 2
     assert any(not torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_the_help_names_what_is_run_as_a_module() -> None:
+    modules = {path.stem for path in RECIPE.rglob("*.py") if "typer.run(main)" in path.read_text("utf-8")}
+    assert modules == set(re.split(r"[,.\s]+", str(app.info.help).partition(": ")[2])) - {""}
+
+
+def test_the_guide_names_every_module() -> None:
+    table = (RECIPE / "README.md").read_text("utf-8").partition("| module | job |")[2]
+    named = re.findall(r"`([a-z_0-9*]+)`", table)
+    modules = {path.stem for path in RECIPE.glob("*.py")} - {"__init__", "__main__"}
+    assert sorted(name for name in modules if not any(fnmatch(name, each) for each in named)) == []
+
+
+def test_no_step_writes_the_shipped_bundle_unless_told() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for step, written in {"bundle": "out", "calibrate": "folder"}.items():
+        (folder,) = (each.default for each in group.commands[step].params if each.name == written)
+        assert folder == CACHE / "voxline-en-zh"
+        assert not folder.is_relative_to(BUNDLES)

@@ -45,7 +45,7 @@ LESS = {
     "false_accepts": None,  # tests/models/test_false_accepts.py
     "noise": "--per-family 1",
     "rooms": "--count 1",
-    "train": """--settings '{"steps": 1, "windows": 17}'""",
+    "train": """--settings '{"steps": 1, "windows": 17}' --shares '{"train/": 1}'""",
 }
 """What each step is given besides, by its name; None: it is not run."""
 TAKEN = {"train/an4/": 6, "train/libri/": 1, "dev/coffee/": 1, "007_helicopter": 1, "003_sea_waves": 1}

@@ -9,6 +9,7 @@ from typing import Any
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.commands import Score, Trial, Verdict, score
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
@@ -133,7 +134,7 @@ def cost(names: Sequence[str], task: Task, bundle: Bundle, clips: Sequence[Path]
     seconds = 0.0
     for clip in clips:
         sound = in_room(read_audio(clip), None, None, seed=0)
-        seconds += len(sound) / 16_000
+        seconds += len(sound) / SAMPLE_RATE_HZ
         for name, listen in engines.items():
             start_s = time.process_time()
             listen(sound)

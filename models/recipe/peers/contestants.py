@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import Emission
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.compiler import accepted_sentences
 from agent.grammar.graph import Graph
@@ -19,6 +20,7 @@ from agent.grammar.lexicon import Lexicon
 from agent.grammar.sentences import Sentences
 from agent.recognition.hypothesis import HeardWord, Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
+from models.recipe.calibrate import NOTHING_REFUSED, permissive
 from models.recipe.peers.engines import Peer
 from models.recipe.peers.matching import Matcher
 from models.recipe.remembering import Recording
@@ -32,7 +34,7 @@ DISTANCE = "cost_per_sound"
 class Mode(StrEnum):
     """What an engine may refuse."""
 
-    EVERYTHING = "nothing refused"
+    EVERYTHING = NOTHING_REFUSED
     ITSELF = "own rejection"
     """As it refuses by itself, at its defaults."""
 
@@ -67,8 +69,7 @@ class Voxline:
         self._bundle, self._graph, self._cache = bundle, task.graph, cache
         self._engine = OnnxEngine(bundle)
         shipped = bundle.manifest.operating_points.normal
-        off = {"min_margin": -1000.0, "min_clarity": -1000.0, "max_talk_before": 1.0, "min_probability": 0.0}
-        self._calibrations = {Mode.EVERYTHING: shipped.model_copy(update=off), Mode.ITSELF: shipped}
+        self._calibrations = {Mode.EVERYTHING: permissive(shipped), Mode.ITSELF: shipped}
 
     def understand(self, sound: Sound) -> Mapping[Mode, Heard]:
         """See `Contestant`."""
@@ -77,7 +78,7 @@ class Voxline:
 
     def search(self, said: Sequence[Emission], mode: Mode) -> Heard:
         """Search what the acoustic model said."""
-        frame_s = self._bundle.manifest.frame_samples / 16_000
+        frame_s = self._bundle.manifest.frame_samples / SAMPLE_RATE_HZ
         recognizer = Recognizer(self._graph, self._calibrations[mode], frame_s)
         return [hypothesis for emission in said for hypothesis in recognizer.push(emission)]
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.sentences import Sentences
 
@@ -91,7 +92,9 @@ class PocketSphinx:
         segments = list(self._segmenter(vad_mode=self.VAD_MODE).segment(BytesIO(samples.tobytes())))
         if not segments:
             return samples[:0]
-        return samples[round(segments[0].start_time * 16_000) : round(segments[-1].end_time * 16_000)]
+        return samples[
+            round(segments[0].start_time * SAMPLE_RATE_HZ) : round(segments[-1].end_time * SAMPLE_RATE_HZ)
+        ]
 
 
 FINAL = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.recipe.growing import cut_torn_line
 from models.recipe.peers.engines import Peer, Transcript
 
 
@@ -19,6 +20,7 @@ class Remembered:
         self._peer, self._file = peer, file
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
+        cut_torn_line(file)
         lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
         self._known = {line.pop("key"): Transcript(**line) for line in lines}
 

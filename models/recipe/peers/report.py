@@ -1,14 +1,17 @@
 """The comparison's figures: kept as JSON, shown as tables and as a picture."""
 
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from agent.acoustics.bundle import Bundle
 from agent.evaluation.commands import Score
 from agent.evaluation.pictures import accuracy_against_snr
 from agent.evaluation.statistics import Share
+from models.recipe.figures import hears_as, read
+from models.recipe.noise import ratio_name
 from models.recipe.peers.contestants import Mode
 
 
@@ -16,32 +19,30 @@ from models.recipe.peers.contestants import Mode
 class Figures:
     """What was counted, by engine."""
 
-    orders: dict[str, Mapping[Mode, list[Score]]]
-    spelled: dict[str, Mapping[Mode, Share]]
+    digest: str
+    """By the operating point `normal` of Voxline's bundle."""
+    orders: dict[str, Mapping[Mode, list[Score]]] = field(default_factory=dict)
+    spelled: dict[str, Mapping[Mode, Share]] = field(default_factory=dict)
     """Wrong words of letters and digits."""
-    free_text: dict[str, Share]
+    free_text: dict[str, Share] = field(default_factory=dict)
     """The same of an engine's text without a grammar."""
-    cost: Mapping[str, float]
+    cost: Mapping[str, float] = field(default_factory=dict)
     """Seconds of one core per second of sound."""
 
 
-_JSON = TypeAdapter(Figures)
+def begun(path: Path, bundle: Bundle) -> Figures:
+    """Read figures, or begin new ones.
 
-
-def read(path: Path) -> Figures:
-    """Read figures, or begin new ones."""
-    return _JSON.validate_json(path.read_bytes()) if path.exists() else Figures({}, {}, {}, {})
-
-
-def write(figures: Figures, path: Path) -> None:
-    """Write figures."""
-    path.write_bytes(_JSON.dump_json(figures, indent=1) + b"\n")
+    Raises:
+        ValueError: there are figures, but of another bundle.
+    """
+    return read(path, Figures(hears_as(bundle, bundle.manifest.operating_points.normal)))
 
 
 def tables(figures: Figures) -> str:
     """Return Markdown tables: orders, their intervals, strings of letters and digits, computing time."""
     first = next(iter(figures.orders.values()))[Mode.EVERYTHING]
-    names = ["clean" if score.snr_db is None else f"{score.snr_db:g} dB" for score in first]
+    names = [ratio_name(score.snr_db) for score in first]
     rows = [
         (_title(engine, mode), scores)
         for engine, modes in figures.orders.items()
