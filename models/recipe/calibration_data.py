@@ -16,7 +16,9 @@ from agent.evaluation.commands import Label, read_labels
 from agent.evaluation.listening import in_room
 from agent.evaluation.rejects import find_audio
 from agent.grammar import compile_grammar, load_grammar
+from agent.grammar.compiler import audible_sentences
 from agent.grammar.graph import Graph
+from agent.grammar.inspect import Reading, explain
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.corpus import rows
 from models.recipe.noise import HELD_OUT_BEDS, HELD_OUT_FAMILIES, synthesize
@@ -63,6 +65,22 @@ class Listening:
         graph = self.graph(REPOSITORY / "tests/grammars/coffee.yaml")
         for order in orders(self.speech, snrs_db):
             yield Positive(order.file, order.snr_db, order.label, graph, self.recording(order.sound))
+
+    def forms(self, snrs_db: Sequence[float | None] = SNRS_DB) -> Iterator[Positive]:
+        """Yield strangers filling in forms (AN4): what the grammar of forms has of it, mostly short."""
+        grammar = load_grammar(REPOSITORY / "tests/grammars/forms.yaml")
+        sentences, lexicon = audible_sentences(grammar)
+        graph = compile_grammar(grammar, self.bundle.manifest.tokens)
+        listed = [row for row in rows(self.speech / "manifest.tsv") if row["path"].startswith("dev/an4/")]
+        read = [(row["path"], explain(sentences, lexicon, row["text"])) for row in listed]
+        said = [(path, reading.meaning) for path, reading in read if isinstance(reading, Reading)]
+        beds = unseen_noise(self.speech)
+        for snr_db in snrs_db:
+            for index, (path, meaning) in enumerate(said):
+                bed = None if snr_db is None else beds[index % len(beds)]
+                sound = in_room(read_audio(self.speech / path), bed, snr_db, seed=index)
+                label = Label(command=meaning.command, slots=dict(meaning.slots))
+                yield Positive(path, snr_db, label, graph, self.recording(sound))
 
     def grammar_clips(self, folder: Path) -> Iterator[Positive]:
         """Yield synthetic commands of grammars from a folder that `synthesize speak` filled."""
