@@ -19,7 +19,6 @@ from agent.commands.effects import (
     Decided,
     Effect,
     Enable,
-    InhibitChanged,
     Publish,
 )
 from agent.commands.events import (
@@ -41,7 +40,7 @@ from agent.commands.feedback import addressed, refusal
 from agent.commands.fit import require_fit
 from agent.commands.floor import LEASE_S, Floor
 from agent.commands.followup import Followup
-from agent.commands.inhibit import Inhibit, describe
+from agent.commands.inhibit import Inhibit
 from agent.commands.machine import Machine
 from agent.commands.order import Order, Origin
 from agent.commands.repetition import Repetition
@@ -294,8 +293,7 @@ class Policy:
         news = self._inhibit.report(report, now_s)
         if news is None:
             return []
-        text = self._words.inhibit(news.active, describe(news))
-        return [InhibitChanged(news.active, news.who, news.why), Announce(text)]
+        return [news, Announce(self._words.inhibit(news))]
 
     def _claimed(self, claim: Claimed, now_s: float) -> list[Effect]:
         effects: list[Effect] = []

@@ -79,7 +79,7 @@ def decided(decision: Decision, clock: Clock) -> Accept | Reject | None:
     return Reject(
         time=clock.utc,
         reason=objection.reason if objection else "unknown",
-        detail=objection.detail if objection else "",
+        detail=objection.text if objection else "",
         meaning=meaning(hypothesis.command, hypothesis.slots) if hypothesis.command else None,
         heard=heard(hypothesis),
     )
@@ -121,7 +121,7 @@ def settled(answer: AnswerSettled, clock: Clock) -> Settled:
 
 def inhibition(change: InhibitChanged, clock: Clock) -> Inhibition:
     """Report that commands were locked out or freed."""
-    return Inhibition(time=clock.utc, active=change.active, who=change.who, why=change.why)
+    return Inhibition(time=clock.utc, active=change.active, who=change.who, why=change.text)
 
 
 def self_tested(result: Result, now: datetime) -> SelfTested:
