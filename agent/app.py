@@ -44,7 +44,7 @@ from agent.panel.panel import Panel
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 from agent.settings import Health, Settings
-from agent.station import Ears, FileWatch, Vocabulary, open_source
+from agent.station import Ears, Vocabulary, open_source
 from agent.vitals import Vitals
 
 TICK_S = 0.1
@@ -89,7 +89,6 @@ class App:
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
         self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._link_changed, self._outbox)
-        self._grammar_changed = FileWatch(settings.recognition.grammar)  # before it is read
         self._updates = Exchange(settings, self._inbox.put, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
@@ -159,7 +158,7 @@ class App:
             if now_s >= next_tick_s:
                 next_tick_s = now_s + TICK_S
                 self._tick(now_s)
-                if self._grammar_changed() or self._reload_wanted:
+                if self._ears.grammar_changed() or self._reload_wanted:
                     self._reload_wanted = False
                     threading.Thread(target=self._compile, name="compile", daemon=True).start()
             try:
@@ -267,7 +266,7 @@ class App:
                 contract.Grammar(
                     time=datetime.now(UTC),
                     event="refused",
-                    grammar=str(self._settings.recognition.grammar),
+                    grammar=str(ears.grammar_file),
                     reason=error,
                 )
             )
@@ -288,7 +287,6 @@ class App:
         if ears:
             self._ears.engine.close()
             self._ears = self._vitals.ears = ears
-            self._reload_wanted = True  # its grammar was read before the pause that it waited for
         self._examiner.renew(self._ears)
         self._panel.language = vocabulary.grammar.language
         self._vocabulary = vocabulary

@@ -101,7 +101,8 @@ class Ears:
         give_back()
         self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
         self._cache = settings.storage.cache / "grammars"
-        self._grammar = recognition.grammar
+        self.grammar_file = recognition.grammar
+        self.grammar_changed = FileWatch(self.grammar_file)  # before it is read
         self.script = self._self_test_script()
         """What a self-test says; None: the bundle holds nothing that it could."""
 
@@ -112,7 +113,7 @@ class Ears:
 
     def load_vocabulary(self) -> Vocabulary:
         """Read the grammar that the settings name as it is now. Raises `GrammarError`."""
-        return load_vocabulary(self._grammar, self.bundle, self._cache)
+        return load_vocabulary(self.grammar_file, self.bundle, self._cache)
 
     def listener(self, vocabulary: Vocabulary) -> Listener:
         """Return a listener with a stream of its own."""

@@ -264,7 +264,7 @@ class Grammar(Payload):
 
     event: Literal["loaded", "refused"]
     grammar: str
-    """name@content hash"""
+    """name@content hash; of one that is refused, which may have no name, the file."""
     reason: str = ""
 
 
