@@ -9,7 +9,6 @@ current -> slots/..  the slot in use; without it the station runs what its setti
 A slot is built aside, synced and renamed, so it is whole or not there. What is in use changes by one rename.
 """
 
-import errno
 import hashlib
 import os
 import shutil
@@ -223,6 +222,6 @@ def _is(path: Path, entry: FileEntry) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        if error.errno != errno.EIO:
+        if not durable.is_lost(error):
             raise
         return False

@@ -81,7 +81,7 @@ class Updater:
 
     Raises:
         BusyError: another process holds the folder.
-        OSError: the folder is not there and cannot be made.
+        OSError: the folder cannot be made, or what it holds not be read.
     """
 
     def __init__(
@@ -95,15 +95,11 @@ class Updater:
         terms: Terms | None = None,
         check_interval_s: float = 3600.0,
     ) -> None:
-        durable.make_folder(folder)
-        self._lock = lock(folder)
         self.lacking = repository if isinstance(repository, str) else ""
         """Why there is no repository; empty if there is one."""
         self._file, self._requests = folder / "state.json", folder / "requests"
         self._name, self._station = name, station
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
-        self._store = Store(folder / "store", reserve_bytes)
-        self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
         self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
@@ -112,8 +108,16 @@ class Updater:
         self._bytes_done = 0
         self._reported: tuple[State, int] | None = None
         self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
-        self.state = memory.load(self._file)
-        self._owed = self._begin()
+        durable.make_folder(folder)
+        self._lock = lock(folder)
+        try:
+            self._store = Store(folder / "store", reserve_bytes)
+            self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
+            self.state = memory.load(self._file)
+            self._owed = self._begin()
+        except Exception:  # somebody else may have more luck
+            os.close(self._lock)
+            raise
 
     @property
     def parts(self) -> Parts:

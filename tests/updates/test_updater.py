@@ -174,6 +174,26 @@ def test_a_disk_that_refuses_the_way_back_is_asked_again_but_not_all_the_time(
     updater.stop()
 
 
-def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
-    (tmp_path / "state.json").mkdir()  # stands for a disk that fails to read it
+def test_a_state_that_the_disk_does_not_give_back_is_none(tmp_path: Path) -> None:
+    (tmp_path / "state.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
     assert memory.load(tmp_path / "state.json") == State()
+
+
+def test_a_state_that_may_not_be_read_now_is_not_forgotten(tmp_path: Path) -> None:
+    """Who is pinned and what failed here: to begin anew would overwrite it."""
+    (tmp_path / "state.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        memory.load(tmp_path / "state.json")
+
+
+@pytest.mark.parametrize("name", ["store", "state.json"])
+def test_who_could_not_take_charge_keeps_nobody_else_from_it(
+    name: str, tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    folder = tmp_path / "station"
+    folder.mkdir()
+    (folder / name).symlink_to(folder / name)  # nothing can be read or made there
+    with pytest.raises(OSError, match="symbolic links|File exists"):
+        make_updater(folder, repository, Obedient())
+    (folder / name).unlink()
+    make_updater(folder, repository, Obedient()).stop()
