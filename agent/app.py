@@ -21,7 +21,6 @@ from agent.audio.microphone import Microphone
 from agent.audio.source import AudioSource
 from agent.commands import events
 from agent.commands.audit import AuditLog
-from agent.commands.fit import require_fit
 from agent.commands.policy import Policy
 from agent.errors import AudioError, VoxlineError
 from agent.examiner import Examiner
@@ -248,7 +247,6 @@ class App:
         try:
             with self._compiling:  # one after the other, so that the newest is the last
                 vocabulary = ears.load_vocabulary()
-                require_fit(self._settings.commands, vocabulary.grammar)
                 self._inbox.put(Compiled(vocabulary, ears))
         except (VoxlineError, OSError) as error:
             self._inbox.put(Compiled(None, ears, str(error)))

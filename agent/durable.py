@@ -14,7 +14,7 @@ PARTIAL_SUFFIX = ".partial"
 
 
 def is_lost(error: OSError) -> bool:
-    """Whether the disk no longer gives back what was written; else it may be whole, and is only refused now."""
+    """Whether the disk has lost what was written; else it may be whole, and is only refused now."""
     return error.errno == errno.EIO
 
 

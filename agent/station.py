@@ -19,6 +19,7 @@ from agent.audio.microphone import Microphone
 from agent.audio.pcm import PcmPipe
 from agent.audio.playback import Playback
 from agent.audio.source import AudioSource
+from agent.commands.fit import require_fit
 from agent.errors import VoxlineError
 from agent.evaluation.golden import find_golden
 from agent.grammar import compile_grammar, load_grammar
@@ -85,7 +86,7 @@ class Ears:
     """A bundle and its engine; makes listeners.
 
     Args:
-        settings: name the bundle and the engine.
+        settings: name the bundle, the engine and the grammar.
         announce: called with every choice of engine, see `ChosenEngine`.
 
     Raises:
@@ -100,6 +101,7 @@ class Ears:
         self.engine = ChosenEngine(self.bundle, recognition.engine, announce)
         give_back()
         self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
+        self._commands = settings.commands
         self._cache = settings.storage.cache / "grammars"
         self.grammar_file = recognition.grammar
         self.grammar_changed = FileWatch(self.grammar_file)  # before it is read
@@ -112,8 +114,14 @@ class Ears:
         return f"{self.bundle.manifest.name}@{self.bundle.manifest.version}"
 
     def load_vocabulary(self) -> Vocabulary:
-        """Read the grammar that the settings name as it is now. Raises `GrammarError`."""
-        return load_vocabulary(self.grammar_file, self.bundle, self._cache)
+        """Read the grammar that the settings name as it is now.
+
+        Raises:
+            GrammarError: as of the function `load_vocabulary`, or of `require_fit`.
+        """
+        vocabulary = load_vocabulary(self.grammar_file, self.bundle, self._cache)
+        require_fit(self._commands, vocabulary.grammar)
+        return vocabulary
 
     def listener(self, vocabulary: Vocabulary) -> Listener:
         """Return a listener with a stream of its own."""

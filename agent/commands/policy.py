@@ -37,7 +37,6 @@ from agent.commands.events import (
     Tick,
 )
 from agent.commands.feedback import addressed, refusal
-from agent.commands.fit import require_fit
 from agent.commands.floor import LEASE_S, Floor
 from agent.commands.followup import Followup
 from agent.commands.inhibit import Inhibit
@@ -56,11 +55,8 @@ class Policy:
     Args:
         settings: how careful to be.
         station: the station's id, unique among those that may hear the same voices.
-        loaded: grammar and model that hear.
+        loaded: grammar and model that hear; see `require_fit`.
         new_id: makes UUIDv7s.
-
-    Raises:
-        GrammarError: see `require_fit`.
 
     """
 
@@ -77,7 +73,6 @@ class Policy:
         self._question: Question | None = None
         self._armed_until_s: float | None = None
         self._enabled: frozenset[str] | None = None
-        require_fit(settings, loaded.grammar)
         self._load(loaded)
 
     def step(self, event: Event, now_s: float) -> list[Effect]:

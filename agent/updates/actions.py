@@ -1,5 +1,6 @@
 """What the state machine's effects do: each talks to repository, disk or station and says what came of it."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,6 +76,7 @@ class Station(Protocol):
 
         Raises:
             VoxlineError: they cannot; what was at work still is.
+            CancelledError: the agent stops before they do.
         """
 
     def try_out(
@@ -134,19 +136,20 @@ class Actions:
         Raises:
             OSError: the disk refuses what only this station can do; it must be done all the same.
         """
-        match effect:
-            case Check(wanted):
-                return self._troubled(lambda: self._check(wanted))
-            case Fetch(candidate):
-                return self._troubled(lambda: self._fetch(candidate, state))
-            case Try(candidate):
-                return self._troubled(lambda: self._try(candidate))
-            case Activate(slot):
-                return self._activate(slot)
-            case Revert(slot):
-                return self._revert(slot)
-            case Tidy():
-                self._store.prune(state.history)
+        with contextlib.suppress(CancelledError):
+            match effect:
+                case Check(wanted):
+                    return self._troubled(lambda: self._check(wanted))
+                case Fetch(candidate):
+                    return self._troubled(lambda: self._fetch(candidate, state))
+                case Try(candidate):
+                    return self._troubled(lambda: self._try(candidate))
+                case Activate(slot):
+                    return self._activate(slot)
+                case Revert(slot):
+                    return self._revert(slot)
+                case Tidy():
+                    self._store.prune(state.history)
         return None
 
     def parts(self, slot: str | None) -> Parts:
@@ -174,8 +177,6 @@ class Actions:
     def _troubled(self, action: Callable[[], Event | None]) -> Event | None:
         try:
             return action()
-        except CancelledError:
-            return None
         except UnreachableError as error:
             return Trouble(str(error), final=error.final)
         except UpdateError as error:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from agent.acoustics.bundle import MANIFEST_FILE, seal_bundle
+from agent.acoustics.engines.choose import ChosenEngine
 from agent.app import App, Compiled
 from agent.audio.playback import Playback
+from agent.errors import GrammarError
 from agent.exchange import TakenOver
 from agent.messaging.contract import Desired, Inhibit, Release
 from agent.messaging.namespace import Namespace
@@ -211,6 +213,20 @@ def test_the_grammar_that_is_watched_is_the_one_that_is_in_use(tmp_path: Path) -
     edit(slot)
     assert app._ears.grammar_changed()
     newer.engine.close()
+
+
+def test_a_model_whose_grammar_does_not_fit_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, unfit = tmp_path / "site.yaml", tmp_path / "unfit.yaml"
+    shutil.copy(GRAMMAR, site)
+    unfit.write_text("name: g\nconfirm: []\ncommands: {press: {sentences: [press], topic: p, risk: high}}\n")
+    app = by_hand(tmp_path, site)
+    closed: list[ChosenEngine] = []
+    monkeypatch.setattr(ChosenEngine, "close", lambda engine: closed.append(engine))
+    with pytest.raises(GrammarError, match="nothing can be said to confirm"):
+        app._updates._load(Parts(None, unfit))
+    assert len(closed) == 1
 
 
 def by_hand(folder: Path, grammar: Path) -> App:

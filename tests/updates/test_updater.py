@@ -5,12 +5,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent import durable
 from agent.messaging.contract import Desired
 from agent.updates import memory
 from agent.updates import updater as updater_module
+from agent.updates.actions import Parts
 from agent.updates.course import Phase, Rollback, State
+from agent.updates.download import CancelledError
 from agent.updates.plant import retry_of
 from agent.updates.probation import Terms, Vitals
 from agent.updates.repository import ReleaseRepository
@@ -186,6 +189,26 @@ def test_a_state_that_may_not_be_read_now_is_not_forgotten(tmp_path: Path) -> No
         memory.load(tmp_path / "state.json")
 
 
+def test_a_swap_that_the_end_of_the_agent_cuts_short_is_no_fault_of_the_disk(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    def stopping(_: Parts) -> bool:
+        raise CancelledError
+
+    with capture_logs() as logs:
+        updater = make_updater(tmp_path / "station", repository, Obedient(unusable=stopping))
+        updater.start()
+        updater.wish(wanted("grammar/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.ACTIVATING)
+        time.sleep(0.1)
+        updater.stop()
+    assert not [entry for entry in logs if entry["log_level"] == "error"]
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    updater.start()
+    assert eventually(partial(has_committed, updater, "grammar/press/1.0.0"))
+    updater.stop()
+
+
 @pytest.mark.parametrize("name", ["store", "state.json"])
 def test_who_could_not_take_charge_keeps_nobody_else_from_it(
     name: str, tmp_path: Path, repository: ReleaseRepository
@@ -193,7 +216,7 @@ def test_who_could_not_take_charge_keeps_nobody_else_from_it(
     folder = tmp_path / "station"
     folder.mkdir()
     (folder / name).symlink_to(folder / name)  # nothing can be read or made there
-    with pytest.raises(OSError, match="symbolic links|File exists"):
+    with pytest.raises(OSError, match=r"symbolic links|File exists"):
         make_updater(folder, repository, Obedient())
     (folder / name).unlink()
     make_updater(folder, repository, Obedient()).stop()
