@@ -100,7 +100,7 @@ class Ears:
         self.bundle = load_bundle(recognition.bundle)
         self.engine = ChosenEngine(self.bundle, recognition.engine, announce)
         give_back()
-        self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
+        self._calibration = self.bundle.manifest.operating_points.at(recognition.operating_point)
         self._commands = settings.commands
         self._cache = settings.storage.cache / "grammars"
         self.grammar_file = recognition.grammar

@@ -80,6 +80,14 @@ class OperatingPoints(_Strict):
     normal: Calibration
     high: Calibration
 
+    def at(self, name: str) -> Calibration:
+        """Return one of them by its name.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        return {"low": self.low, "normal": self.normal, "high": self.high}[name]
+
 
 class Tradeoff(_Strict):
     """What calibration saw at one probability, of all that it listened to."""

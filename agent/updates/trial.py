@@ -164,7 +164,7 @@ def _listen(
     bundle: Bundle, engine: Engine, conditions: Conditions, golden: GoldenSet
 ) -> tuple[int, int, str]:
     """Hear one golden set: how many utterances, how many exactly, and what must not be."""
-    calibration = getattr(bundle.manifest.operating_points, conditions.operating_point)
+    calibration = bundle.manifest.operating_points.at(conditions.operating_point)
     graph = compile_grammar(golden.grammar, bundle.manifest.tokens, conditions.cache)
     ear = Ear(bundle, engine, graph, calibration)
     trials = run_trials(ear, golden.labels, golden.folder, None, [None])
