@@ -7,10 +7,10 @@ attributes in the user properties. Each payload class says on which channel it t
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
@@ -343,6 +343,12 @@ class Desired(Payload):
     """When bundles may be swapped; they are fetched and tried at once."""
     retry: bool = False
     """Also what failed here before; once for each `id`, or `time` where there is no `id`."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.follow and (self.model or self.grammar):
+            raise ValueError("`follow` stands instead of `model` and `grammar`: name releases or a channel")
+        return self
 
 
 class Update(Payload):
