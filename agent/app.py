@@ -49,6 +49,8 @@ from agent.vitals import Vitals
 TICK_S = 0.1
 SETTLE_S = 3.0
 """How long a source that has ended is given for its last commands to be delivered and answered."""
+WELL = "well"
+"""What systemd is told of a station without faults."""
 
 log = structlog.get_logger()
 
@@ -122,6 +124,7 @@ class App:
         self._hearing.start()
         self._updates.start(self._hearing)
         self._watchdog.ready()
+        self._watchdog.status(WELL)
         log.info("listening", grammar=self._vocabulary.version, bundle=self._ears.version)
         on_purpose = False
         try:
@@ -231,6 +234,7 @@ class App:
         if faults != self._faults:
             self._faults = faults
             self._hands.degrade(faults)
+            self._watchdog.status(", ".join(faults) or WELL)
 
     def _examined(self, result: Result) -> None:
         self._examiner.take(result, time.monotonic())

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -101,6 +102,22 @@ def test_sighup_reads_the_grammar_and_sigterm_says_goodbye(
     with Scada(mosquitto.port, f"{BASE}/state") as late:
         late.wait_for("/state")
         assert last_state(late) == ("offline", "shutdown")
+
+
+def test_systemd_is_told_what_the_station_lacks(
+    tmp_path: Path, mosquitto: Mosquitto, plant: Scada, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(2 * PATIENCE_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with running(tmp_path, mosquitto.port):
+            assert [systemd.recv(1000) for _ in range(2)] == [b"READY=1", b"STATUS=well"]
+            plant.wait_for("/health", timeout_s=PATIENCE_S)
+            mosquitto.kill()
+            while "no_link" not in (told := systemd.recv(1000).decode()):
+                pass
+            assert told.startswith("STATUS=")
 
 
 def test_sigkill_leaves_the_last_will(tmp_path: Path, mosquitto: Mosquitto, plant: Scada) -> None:
