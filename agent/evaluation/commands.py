@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from agent.audio.file import read_audio
-from agent.errors import VoxlineError
+from agent.errors import VoxlineError, first_fault
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.graph import Graph
@@ -102,8 +102,7 @@ def read_labels(path: Path) -> dict[str, Label]:
     except OSError as error:
         raise LabelsError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise LabelsError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise LabelsError(f"{path}: {first_fault(error)}") from error
 
 
 def require_known(labels: Mapping[str, Label], graph: Graph, path: Path) -> None:

@@ -28,6 +28,7 @@ from agent.health.snapshot import (
 )
 from agent.messaging.channel import Channel, Ear, Keep, Place
 from agent.messaging.payload import Hour, Part, Payload, Utc
+from agent.names import NAME, ReleaseName, Version
 
 
 class Status(StrEnum):
@@ -312,8 +313,8 @@ class Value(Payload):
 class Release(Part):
     """A released model bundle or grammar."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    version: str = Field(max_length=64)
+    name: ReleaseName
+    version: Version
 
 
 class Hours(Part):
@@ -334,7 +335,7 @@ class Desired(Payload):
 
     model: Release | None = None
     grammar: Release | None = None
-    follow: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")
+    follow: str = Field(default="", pattern=f"^({NAME})?$")
     """A channel of the repository, such as `stable`, instead of `model` and `grammar`."""
     percent: float = Field(default=100.0, ge=0, le=100)
     """Of the stations that read this; a larger share holds every station of a smaller one."""
