@@ -17,7 +17,7 @@ from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
 from agent.updates.download import CancelledError
-from agent.updates.plant import Plant, open_updater, retry_of, vitals_of, wanted_of, with_parts
+from agent.updates.plant import Plant, open_updater, vitals_of, wish_of, with_parts
 from agent.updates.updater import BusyError, Updater
 
 _POLL_S = 0.1
@@ -89,12 +89,8 @@ class Exchange:
 
     def wish(self, desired: Desired) -> None:
         """Take note of what the plant wants to run."""
-        if self._updater is None:
-            return
-        try:
-            self._updater.wish(wanted_of(desired), retry=retry_of(desired))
-        except UpdateError as error:
-            log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
+        if self._updater:
+            self._updater.wish(wish_of(desired))
 
     def observe(self, snapshot: Snapshot) -> None:
         """Take note of how the station does, for probation."""

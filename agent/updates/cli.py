@@ -20,7 +20,7 @@ from agent.updates import memory
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.plant import Plant, describe, folder_of, open_repository, open_updater
-from agent.updates.release import Release, decode, parse_references
+from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
 from agent.updates.updater import BusyError, Updater
@@ -56,9 +56,9 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
         if (folder / "trust").is_dir():
             shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
         repository = open_repository(settings, Path(copy))
-        repository.trust.refresh()
-        documents = find_releases(state.wanted, repository.trust) if state.wanted else {}
-    found = [decode(Release, raw, str(kind)).reference for kind, raw in documents.items()]
+        repository.refresh()
+        documents = find_releases(state.wanted, repository) if state.wanted else {}
+    found = [release.reference for release in decode_all(documents).values()]
     new = [str(reference) for reference in found if reference not in state.running]
     if as_json:
         typer.echo(json.dumps({"trusted": True, "wanted": list(map(str, found)), "new": new}))

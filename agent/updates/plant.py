@@ -13,8 +13,8 @@ from agent.messaging.contract import Desired, Update, Updated
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload
 from agent.settings import Settings
-from agent.updates.actions import Parts, Repository, Station
-from agent.updates.course import Outcome, Phase, State, Wanted
+from agent.updates.actions import Parts, Station
+from agent.updates.course import Outcome, Phase, State, Wanted, Wish
 from agent.updates.floor import UntrustedError
 from agent.updates.probation import Terms, Vitals
 from agent.updates.release import Kind, Reference, Release
@@ -53,8 +53,8 @@ def open_transport(settings: Settings) -> Transport | None:
     return Https(source.rstrip("/") + "/", settings.updates.tls)
 
 
-def open_repository(settings: Settings, folder: Path) -> Repository:
-    """Return the repository that the settings name.
+def open_repository(settings: Settings, folder: Path) -> Trust:
+    """Return the repository that the settings name, verified.
 
     Args:
         settings: of this station.
@@ -74,8 +74,7 @@ def open_repository(settings: Settings, folder: Path) -> Repository:
         raise UpdateError(f"{path}: {error.strerror}; copy 1.root.json of the repository there") from error
     except UntrustedError as error:
         raise UpdateError(f"{path}: {error}; copy 1.root.json of the repository there") from error
-    trust = Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
-    return Repository(trust, transport)
+    return Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
 
 
 def open_updater(settings: Settings, station: Station) -> Updater:
@@ -86,7 +85,7 @@ def open_updater(settings: Settings, station: Station) -> Updater:
         OSError: as of `Updater`.
     """
     updates = settings.updates
-    repository: Repository | str
+    repository: Trust | str
     try:
         repository = open_repository(settings, folder_of(settings) / "trust")
     except UpdateError as error:  # what was installed stays in use, and the way back stays open
@@ -126,25 +125,18 @@ def vitals_of(snapshot: Snapshot) -> Vitals:
     )
 
 
-def wanted_of(desired: Desired) -> Wanted:
+def wish_of(desired: Desired) -> Wish:
     """Read what the plant asks for.
 
-    Raises:
-        UpdateError: it is no release that could be.
+    Where it asks also for what failed here before, the message is named, the same way each time it comes.
     """
     named = {Kind.MODEL: desired.model, Kind.GRAMMAR: desired.grammar}
-    references = tuple(
-        Reference.parse(f"{kind}/{this.name}/{this.version}") for kind, this in named.items() if this
-    )
+    references = tuple(Reference(kind, this.name, this.version) for kind, this in named.items() if this)
     window = (desired.window.start, desired.window.end) if desired.window else None
-    return Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
-
-
-def retry_of(desired: Desired) -> str:
-    """Name the message, the same way each time it comes, if it asks also for what failed here before."""
+    wanted = Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
     if not desired.retry:
-        return ""
-    return str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat()
+        return Wish(wanted)
+    return Wish(wanted, str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat())
 
 
 class Plant:

@@ -167,6 +167,16 @@ def decode(kind: type[Document], raw: bytes, where: str) -> Document:
         raise UpdateError(f"{where}: {first_fault(error)}") from error
 
 
+def decode_all(documents: Mapping[Kind, bytes], folder: str = "") -> dict[Kind, Release]:
+    """Read releases that run together; `folder`, as in `decode`, is where they lie.
+
+    Raises:
+        UpdateError: as `decode`.
+    """
+    where = f"{folder}/" if folder else ""
+    return {kind: decode(Release, raw, f"{where}{kind}.json") for kind, raw in documents.items()}
+
+
 def digest_of(raw: bytes) -> str:
     """Return the SHA-256 by which content is known."""
     return hashlib.sha256(raw).hexdigest()

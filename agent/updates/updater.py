@@ -18,7 +18,7 @@ import structlog
 from agent import durable
 from agent.errors import UpdateError
 from agent.updates import memory
-from agent.updates.actions import Actions, Parts, Repository, Station
+from agent.updates.actions import Actions, Parts, Station
 from agent.updates.course import (
     RESTING,
     Check,
@@ -37,7 +37,6 @@ from agent.updates.course import (
     Stopping,
     Swapped,
     Trouble,
-    Wanted,
     Wish,
     Withdraw,
 )
@@ -45,6 +44,7 @@ from agent.updates.machine import AT_WORK, advance, awaited
 from agent.updates.probation import Terms, Vitals, judge
 from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
+from agent.updates.trust import Trust
 
 TICK_S = 0.5
 RETRY_S = 10.0
@@ -89,7 +89,7 @@ class Updater:
         folder: Path,
         name: str,
         station: Station,
-        repository: Repository | str,
+        repository: Trust | str,
         *,
         reserve_bytes: int = 0,
         terms: Terms | None = None,
@@ -167,10 +167,11 @@ class Updater:
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
         os.close(self._lock)
 
-    def wish(self, wanted: Wanted, *, retry: str = "") -> None:
-        """Ask for something to run; `retry` as in `Wish`. From any thread."""
+    def wish(self, wish: Wish) -> None:
+        """Ask for something to run. From any thread."""
+        wanted = wish.wanted
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
-        self._tell(Wish(wanted, retry) if chosen else Withdraw())
+        self._tell(wish if chosen else Withdraw())
 
     def observe(self, totals: Vitals) -> None:
         """Take note of how the station does, counted since it started. From one thread."""

@@ -14,13 +14,13 @@ from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.course import Phase, Rollback, State
 from agent.updates.download import CancelledError
-from agent.updates.plant import retry_of
+from agent.updates.plant import wish_of
 from agent.updates.probation import Terms, Vitals
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
-from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
+from tests.updates.house import Obedient, make_repository, make_updater, release, wanted, wish
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
     updater = make_updater(tmp_path / "station", repository, station, terms=Terms(60, 3))
     assert updater.parts.model is None
     updater.start()
-    updater.wish(wanted("model/press/1.0.0"))
+    updater.wish(wish("model/press/1.0.0"))
     assert eventually(lambda: updater.state.phase is Phase.PROBATION)
     model = updater.parts.model
     assert model
@@ -53,7 +53,7 @@ def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
 def test_a_message_that_the_broker_repeats_is_known_again() -> None:
     def named(**others: object) -> str:
         message = {"time": "2026-11-23T08:00:00Z", "follow": "stable", "retry": True} | others
-        return retry_of(Desired.model_validate_json(json.dumps(message)))
+        return wish_of(Desired.model_validate_json(json.dumps(message))).retry
 
     first, second = ("01936b5e-0000-7000-8000-000000000001", "01936b5e-0000-7000-8000-000000000002")
     assert named() == named() != named(time="2026-11-23T08:00:01Z")
@@ -74,7 +74,7 @@ def install(updater: Updater, *versions: str) -> None:
     """Bring an updater with a short probation to some releases, one after the other; it goes on working."""
     updater.start()
     for version in versions:
-        updater.wish(wanted(f"grammar/press/{version}"))
+        updater.wish(wish(f"grammar/press/{version}"))
         assert eventually(partial(has_committed, updater, f"grammar/press/{version}"))
 
 
@@ -93,9 +93,9 @@ def test_what_is_wanted_during_probation_outlives_a_restart(
 ) -> None:
     updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(60, 5))
     updater.start()
-    updater.wish(wanted("grammar/press/1.0.0"))
+    updater.wish(wish("grammar/press/1.0.0"))
     assert eventually(lambda: updater.state.phase is Phase.PROBATION)
-    updater.wish(wanted("grammar/press/2.0.0"))
+    updater.wish(wish("grammar/press/2.0.0"))
     assert eventually(lambda: updater.state.later is not None)
     updater.stop()
     updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
@@ -198,7 +198,7 @@ def test_a_swap_that_the_end_of_the_agent_cuts_short_is_no_fault_of_the_disk(
     with capture_logs() as logs:
         updater = make_updater(tmp_path / "station", repository, Obedient(unusable=stopping))
         updater.start()
-        updater.wish(wanted("grammar/press/1.0.0"))
+        updater.wish(wish("grammar/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.ACTIVATING)
         time.sleep(0.1)
         updater.stop()
