@@ -28,7 +28,7 @@ from agent.exchange import Exchange, TakenOver
 from agent.hands import Hands
 from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
-from agent.health.selftest import Result
+from agent.health.snapshot import Result
 from agent.health.watchdog import Watchdog
 from agent.hearing import Ended, EngineFailed, Hearing
 from agent.inbox import Inbox

@@ -9,8 +9,7 @@ from agent.commands.effects import AnswerSettled, Ask, DeliverySettled, InhibitC
 from agent.commands.order import Order
 from agent.grammar.schema import Scalar
 from agent.health.report import Fault
-from agent.health.selftest import Result
-from agent.health.snapshot import Snapshot
+from agent.health.snapshot import Result, Snapshot
 from agent.messaging.contract import (
     MAX_CLAIM_AGE_S,
     Accept,

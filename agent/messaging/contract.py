@@ -14,18 +14,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
-from agent.health.selftest import Outcome
-from agent.health.snapshot import (
-    AudioHealth,
-    EngineHealth,
-    LinkHealth,
-    PanelHealth,
-    RecognizerHealth,
-    SelfTestHealth,
-    SystemHealth,
-    UpdatesHealth,
-    Versions,
-)
+from agent.health import snapshot
 from agent.messaging.channel import Channel, Ear, Keep, Place
 from agent.messaging.payload import Hour, Part, Payload, Utc
 from agent.names import NAME, ReleaseName, Version
@@ -230,7 +219,7 @@ class SelfTested(Payload):
 
     channel = Channel("event/selftest", keep=Keep.RING)
 
-    outcome: Outcome
+    outcome: snapshot.Outcome
     utterance: str
     """File of the bundle's golden set."""
     reason: str = ""
@@ -291,15 +280,15 @@ class Health(Payload):
     faults: tuple[str, ...]
     """Stable codes, worst first: see the health part of the manual."""
     uptime_seconds: float
-    versions: Versions
-    engine: EngineHealth
-    audio: AudioHealth
-    recognizer: RecognizerHealth
-    self_test: SelfTestHealth
-    panel: PanelHealth
-    updates: UpdatesHealth
-    link: LinkHealth
-    system: SystemHealth
+    versions: snapshot.Versions
+    engine: snapshot.EngineHealth
+    audio: snapshot.AudioHealth
+    recognizer: snapshot.RecognizerHealth
+    self_test: snapshot.SelfTestHealth
+    panel: snapshot.PanelHealth
+    updates: snapshot.UpdatesHealth
+    link: snapshot.LinkHealth
+    system: snapshot.SystemHealth
 
 
 class Value(Payload):

@@ -8,6 +8,7 @@ from typing import Literal
 import structlog
 
 from agent.errors import UpdateError
+from agent.health.snapshot import Outcome as Tested
 from agent.health.snapshot import Snapshot
 from agent.messaging.contract import Desired, Update, Updated
 from agent.messaging.namespace import Namespace
@@ -118,8 +119,8 @@ def vitals_of(snapshot: Snapshot) -> Vitals:
         utterances=snapshot.recognizer.accepts_total + rejects,
         rejects=rejects,
         engine_errors=snapshot.engine.failures_total + snapshot.engine.fallback,
-        self_tests=snapshot.self_test.runs_total.get("passed", 0),
-        self_test_failures=snapshot.self_test.runs_total.get("failed", 0),
+        self_tests=snapshot.self_test.runs_total.get(Tested.PASSED, 0),
+        self_test_failures=snapshot.self_test.runs_total.get(Tested.FAILED, 0),
         latency_s=snapshot.engine.inference_p50_seconds,
         offline_s=0.0 if snapshot.link.connected else snapshot.link.since_seconds,
     )
