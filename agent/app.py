@@ -89,7 +89,7 @@ class App:
         self._understand = Interpreter(settings.station.id)
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
-        self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._link_changed, self._outbox)
+        self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._inbox.reconnect, self._outbox)
         self._updates = Exchange(settings, self._inbox.put, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
@@ -310,10 +310,6 @@ class App:
 
     def _publish(self, payload: Payload) -> None:
         self._link.publish(payload)
-
-    def _link_changed(self, up: bool, _reason: str) -> None:
-        if up:
-            self._inbox.reconnect(self._link.health().connects_total)
 
 
 def _open_metrics(settings: Health) -> MetricsServer | None:
