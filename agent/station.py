@@ -11,9 +11,7 @@ import structlog
 
 from agent.acoustics.bundle import Bundle, load_bundle
 from agent.acoustics.engines.choose import ChosenEngine, EngineChoice
-from agent.acoustics.manifest import SAMPLE_RATE_HZ
 from agent.acoustics.memory import give_back
-from agent.acoustics.stream import AcousticStream
 from agent.audio.file import read_audio, read_blocks
 from agent.audio.microphone import Microphone
 from agent.audio.pcm import PcmPipe
@@ -22,6 +20,7 @@ from agent.audio.source import AudioSource
 from agent.commands.fit import require_fit
 from agent.errors import VoxlineError
 from agent.evaluation.golden import find_golden
+from agent.evaluation.listening import Ear
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
 from agent.grammar.schema import BUILTIN, Grammar
@@ -125,15 +124,14 @@ class Ears:
 
     def listener(self, vocabulary: Vocabulary) -> Listener:
         """Return a listener with a stream of its own."""
-        return Listener(AcousticStream(self.bundle.manifest, self.engine), self.recognizer(vocabulary))
+        return self._ear(vocabulary).listener()
 
     def recognizer(self, vocabulary: Vocabulary) -> Recognizer:
         """Return a recognizer for a vocabulary, to be put into a listener."""
-        return Recognizer(vocabulary.graph, self._calibration, self._frame_s)
+        return self._ear(vocabulary).recognizer()
 
-    @property
-    def _frame_s(self) -> float:
-        return self.bundle.manifest.frame_samples / SAMPLE_RATE_HZ
+    def _ear(self, vocabulary: Vocabulary) -> Ear:
+        return Ear(self.bundle, self.engine, vocabulary.graph, self._calibration)
 
     def _self_test_script(self) -> Script | None:
         """Read the first utterances of the bundle's golden set; without one the station hears as well."""
@@ -150,7 +148,9 @@ class Ears:
         except VoxlineError as error:
             log.error("no_self_test", reason=str(error))  # noqa: TRY400 - the reason says it all
             return None
-        return Script(utterances, graph, self._calibration, self._frame_s) if utterances else None
+        return (
+            Script(utterances, graph, self._calibration, self.bundle.manifest.frame_s) if utterances else None
+        )
 
 
 class FileWatch:

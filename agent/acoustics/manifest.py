@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.types import StringConstraints
 
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.names import ReleaseName, Version
 
-SAMPLE_RATE_HZ = 16_000
 ONNX_FILE = "model.onnx"
 CANARY_SAMPLES_FILE = "canary.samples.i16"
 """Raw little-endian int16 [window_samples]."""
@@ -253,6 +253,11 @@ class Manifest(_Strict):
     golden: Literal["golden/labels.json"] | None = None
     """The file that lists utterances and the command that each must give."""
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=MAX_FILES)]
+
+    @property
+    def frame_s(self) -> float:
+        """Between two output frames."""
+        return self.frame_samples / SAMPLE_RATE_HZ
 
     @property
     def usable_frames(self) -> int:

@@ -19,10 +19,9 @@ from agent.errors import VoxlineError, first_fault
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.graph import Graph
+from agent.grammar.schema import Scalar
 from agent.grammar.source import nearest
 from agent.recognition.hypothesis import Hypothesis
-
-SlotValue = str | int | float
 
 
 class Label(BaseModel):
@@ -31,7 +30,7 @@ class Label(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: str
-    slots: dict[str, SlotValue] = {}
+    slots: dict[str, Scalar] = {}
 
 
 class Verdict(StrEnum):
@@ -167,7 +166,7 @@ def score(trials: Sequence[Trial], snr_db: float | None) -> Score:
     )
 
 
-def _heard_slot(trial: Trial, name: str) -> SlotValue | None:
+def _heard_slot(trial: Trial, name: str) -> Scalar | None:
     return next((h.slots[name] for h in trial.accepted if name in h.slots), None)
 
 

@@ -77,7 +77,7 @@ class Voxline:
 
     def search(self, said: Sequence[Emission], mode: Mode) -> Heard:
         """Search what the acoustic model said."""
-        frame_s = self._bundle.manifest.frame_samples / 16_000
+        frame_s = self._bundle.manifest.frame_s
         recognizer = Recognizer(self._graph, self._calibrations[mode], frame_s)
         return [hypothesis for emission in said for hypothesis in recognizer.push(emission)]
 
