@@ -37,7 +37,7 @@ def check(
     faults = [fault for file in files for fault in check_file(file, tokens)]
     errors = sum(fault.severity is Severity.ERROR for fault in faults)
     if as_json:
-        _print({"ok": not errors, "faults": [fault.as_dict() for fault in faults]})
+        _print({"ok": not errors, "faults": [asdict(fault) for fault in faults]})
     else:
         for fault in faults:
             typer.echo(str(fault))

@@ -13,7 +13,6 @@ from uuid import uuid4
 import typer
 
 from agent.errors import UpdateError
-from agent.logs import configure_logging
 from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import memory
@@ -28,11 +27,6 @@ from agent.updates.updater import BusyError, Updater
 app = typer.Typer(help="See and steer which model and grammar this station runs.", no_args_is_help=True)
 
 _LEFT = "left for the agent that runs here; `voxline update status` shows what comes of it"
-
-
-@app.callback()
-def _quiet() -> None:
-    configure_logging("warning")  # standard output belongs to the answer
 
 
 @app.command()

@@ -60,7 +60,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rele
     # Trials have tests of their own, with a real bundle.
     monkeypatch.setattr("agent.updates.plant.run_apart", lambda *_: Evidence())
     monkeypatch.setattr(updater_module, "TICK_S", 0.01)
-    monkeypatch.setattr("agent.updates.cli.configure_logging", lambda _: None)
     # The runner's standard error is gone when a thread still has something to say.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield repository
