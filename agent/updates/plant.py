@@ -162,15 +162,11 @@ class Plant:
         self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
     ) -> str | None:
         """Try parts in a process of their own."""
-        recognition = with_parts(self._settings, parts).recognition
         model = new.get(Kind.MODEL)
         conditions = Conditions(
-            model=recognition.bundle,
-            grammar=recognition.grammar,
+            recognition=with_parts(self._settings, parts).recognition,
             new=tuple(str(release.reference) for release in new.values()),
             limits=model.limits if model else None,
-            engine=recognition.engine,
-            operating_point=recognition.operating_point,
             commands=self._settings.commands,
             cache=self._settings.storage.cache / "grammars",
         )
