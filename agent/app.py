@@ -108,7 +108,7 @@ class App:
             self._panel,
             self._updates,
         )
-        audit = AuditLog(settings.storage.state / "audit")
+        audit = AuditLog(settings.storage.audit)
         self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._panel, self._inbox.put)
         self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
 

@@ -101,7 +101,7 @@ class Ears:
         give_back()
         self._calibration = self.bundle.manifest.operating_points.at(recognition.operating_point)
         self._commands = settings.commands
-        self._cache = settings.storage.cache / "grammars"
+        self._cache = settings.storage.grammars
         self.grammar_file = recognition.grammar
         self.grammar_changed = FileWatch(self.grammar_file)  # before it is read
         self.script = self._self_test_script()

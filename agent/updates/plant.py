@@ -37,11 +37,6 @@ _ENDS: Mapping[Phase, Literal["committed", "rolled_back", "refused"]] = {
 log = structlog.get_logger()
 
 
-def folder_of(settings: Settings) -> Path:
-    """Return where a station keeps everything about updates."""
-    return settings.storage.state / "updates"
-
-
 def open_transport(settings: Settings) -> Transport | None:
     """Return the way to the repository, None if the settings name none."""
     source = settings.updates.source
@@ -88,11 +83,11 @@ def open_updater(settings: Settings, station: Station) -> Updater:
     updates = settings.updates
     repository: Trust | str
     try:
-        repository = open_repository(settings, folder_of(settings) / "trust")
+        repository = open_repository(settings, settings.storage.updates / "trust")
     except UpdateError as error:  # what was installed stays in use, and the way back stays open
         repository = str(error)
     return Updater(
-        folder_of(settings),
+        settings.storage.updates,
         Namespace.of(settings.station).base,
         station,
         repository,
@@ -168,7 +163,7 @@ class Plant:
             new=tuple(str(release.reference) for release in new.values()),
             limits=model.limits if model else None,
             commands=self._settings.commands,
-            cache=self._settings.storage.cache / "grammars",
+            cache=self._settings.storage.grammars,
         )
         evidence = run_apart(conditions, interrupted)
         if evidence is None:

@@ -20,7 +20,6 @@ from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.cli import app
 from agent.updates.course import Pin
-from agent.updates.plant import folder_of
 from agent.updates.release import Channel
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import has_requests, leave_request, take_requests
@@ -200,7 +199,7 @@ def test_a_broken_slot_and_a_disk_that_keeps_its_link(
 def test_an_agent_that_runs_takes_requests(repository: ReleaseRepository, tmp_path: Path) -> None:
     settings = load(tmp_path / "config.toml")
     station = Obedient()
-    updater = make_updater(folder_of(settings), repository, station)
+    updater = make_updater(settings.storage.updates, repository, station)
     updater.start()
     assert "left for the agent" in voxline("apply", "model/press/1.0.0").output
     assert eventually(lambda: status()["phase"] == "probation")
