@@ -21,7 +21,6 @@ from agent.audio.microphone import Microphone
 from agent.audio.source import AudioSource
 from agent.commands import events
 from agent.commands.audit import AuditLog
-from agent.commands.fit import require_fit
 from agent.commands.policy import Policy
 from agent.errors import AudioError, VoxlineError
 from agent.examiner import Examiner
@@ -29,7 +28,7 @@ from agent.exchange import Exchange, TakenOver
 from agent.hands import Hands
 from agent.health.metrics import MetricsServer
 from agent.health.report import Fault, assess
-from agent.health.selftest import Result
+from agent.health.snapshot import Result
 from agent.health.watchdog import Watchdog
 from agent.hearing import Ended, EngineFailed, Hearing
 from agent.inbox import Inbox
@@ -44,7 +43,7 @@ from agent.panel.panel import Panel
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 from agent.settings import Health, Settings
-from agent.station import Ears, FileWatch, Vocabulary, open_source
+from agent.station import Ears, Vocabulary, open_source
 from agent.vitals import Vitals
 
 TICK_S = 0.1
@@ -90,8 +89,7 @@ class App:
         self._understand = Interpreter(settings.station.id)
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
-        self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._link_changed, self._outbox)
-        self._grammar_changed = FileWatch(settings.recognition.grammar)  # before it is read
+        self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._inbox.reconnect, self._outbox)
         self._updates = Exchange(settings, self._inbox.put, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
@@ -110,7 +108,7 @@ class App:
             self._panel,
             self._updates,
         )
-        audit = AuditLog(settings.storage.state / "audit")
+        audit = AuditLog(settings.storage.audit)
         self._hands = Hands(self._link, self._hearing, self._vitals, audit, self._panel, self._inbox.put)
         self._policy = Policy(settings.commands, settings.station.id, self._loaded(), new_id=uuid7)
 
@@ -162,7 +160,7 @@ class App:
             if now_s >= next_tick_s:
                 next_tick_s = now_s + TICK_S
                 self._tick(now_s)
-                if self._grammar_changed() or self._reload_wanted:
+                if self._ears.grammar_changed() or self._reload_wanted:
                     self._reload_wanted = False
                     threading.Thread(target=self._compile, name="compile", daemon=True).start()
             try:
@@ -253,7 +251,6 @@ class App:
         try:
             with self._compiling:  # one after the other, so that the newest is the last
                 vocabulary = ears.load_vocabulary()
-                require_fit(self._settings.commands, vocabulary.grammar)
                 self._inbox.put(Compiled(vocabulary, ears))
         except (VoxlineError, OSError) as error:
             self._inbox.put(Compiled(None, ears, str(error)))
@@ -271,7 +268,7 @@ class App:
                 contract.Grammar(
                     time=datetime.now(UTC),
                     event="refused",
-                    grammar=str(self._settings.recognition.grammar),
+                    grammar=str(ears.grammar_file),
                     reason=error,
                 )
             )
@@ -292,7 +289,6 @@ class App:
         if ears:
             self._ears.engine.close()
             self._ears = self._vitals.ears = ears
-            self._reload_wanted = True  # its grammar was read before the pause that it waited for
         self._examiner.renew(self._ears)
         self._panel.language = vocabulary.grammar.language
         self._vocabulary = vocabulary
@@ -314,10 +310,6 @@ class App:
 
     def _publish(self, payload: Payload) -> None:
         self._link.publish(payload)
-
-    def _link_changed(self, up: bool, _reason: str) -> None:
-        if up:
-            self._inbox.reconnect(self._link.health().connects_total)
 
 
 def _open_metrics(settings: Health) -> MetricsServer | None:

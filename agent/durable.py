@@ -5,11 +5,17 @@ folder may not have happened. All that must outlast a cut goes through these few
 appended to the audit log.
 """
 
+import errno
 import os
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
 """What a cut may leave behind; nothing with this suffix is ever read as a result."""
+
+
+def is_lost(error: OSError) -> bool:
+    """Whether the disk has lost what was written; else it may be whole, and is only refused now."""
+    return error.errno == errno.EIO
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -5,11 +5,20 @@ A message says what is wrong, where, and what to do about it: it is read by a pe
 
 from typing import ClassVar
 
+from pydantic import ValidationError
+
 
 def not_utf8(error: UnicodeDecodeError) -> tuple[int, str]:
     """Return the line at which bytes stop being UTF-8, from 1 on, and the byte in words."""
     line = error.object.count(b"\n", 0, error.start) + 1
     return line, f"byte 0x{error.object[error.start]:02x}"
+
+
+def first_fault(error: ValidationError) -> str:
+    """Name the first field that breaks a schema, and how."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field + ': ' if field else ''}{first['msg']}"
 
 
 class VoxlineError(Exception):

@@ -5,8 +5,8 @@ Its last result stands in the health report; a failure is looked at again soon.
 
 from collections import Counter
 
-from agent.health.selftest import Outcome, Result, SelfTest
-from agent.health.snapshot import SelfTestHealth
+from agent.health.selftest import SelfTest
+from agent.health.snapshot import Outcome, Result, SelfTestHealth
 from agent.hearing import Hearing
 from agent.station import Ears
 
@@ -82,10 +82,10 @@ class Examiner:
         """Say how the last self-test ended."""
         last = self._last
         return SelfTestHealth(
-            outcome=last.outcome.value if last else None,
+            outcome=last.outcome if last else None,
             reason=last.reason if last else "",
             age_seconds=now_s - self._ended_s if last else None,
-            runs_total={outcome.value: count for outcome, count in self._runs.items()},
+            runs_total=dict(self._runs),
         )
 
     def _hears(self, now_s: float) -> bool:

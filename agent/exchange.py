@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import structlog
 
 from agent.acoustics.engines.canary import require_canary
-from agent.commands.fit import require_fit
 from agent.errors import EngineError, UpdateError, VoxlineError
 from agent.health.snapshot import Snapshot, UpdatesHealth
 from agent.hearing import Hearing
@@ -17,7 +16,8 @@ from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
-from agent.updates.plant import Plant, open_updater, retry_of, vitals_of, wanted_of, with_parts
+from agent.updates.download import CancelledError
+from agent.updates.plant import Plant, open_updater, vitals_of, wish_of, with_parts
 from agent.updates.updater import BusyError, Updater
 
 _POLL_S = 0.1
@@ -89,12 +89,8 @@ class Exchange:
 
     def wish(self, desired: Desired) -> None:
         """Take note of what the plant wants to run."""
-        if self._updater is None:
-            return
-        try:
-            self._updater.wish(wanted_of(desired), retry=retry_of(desired))
-        except UpdateError as error:
-            log.error("update_wish_unreadable", reason=str(error))  # noqa: TRY400
+        if self._updater:
+            self._updater.wish(wish_of(desired))
 
     def observe(self, snapshot: Snapshot) -> None:
         """Take note of how the station does, for probation."""
@@ -107,9 +103,11 @@ class Exchange:
 
     def _load(self, parts: Parts) -> tuple[Ears, Vocabulary]:
         ears = Ears(with_parts(self._settings, parts), self._post)
-        vocabulary = ears.load_vocabulary()
-        require_fit(self._settings.commands, vocabulary.grammar)
-        return ears, vocabulary
+        try:
+            return ears, ears.load_vocabulary()
+        except Exception:
+            ears.engine.close()
+            raise
 
     def _swap(self, parts: Parts) -> None:
         """Let other parts take over in a pause. Runs in the updates' thread."""
@@ -135,7 +133,7 @@ class Exchange:
         self._hearing.change(take_over)
         while not done.wait(_POLL_S):  # without a microphone there is no pause to wait for
             if self._stopping.is_set():
-                raise InterruptedError("the agent stops")
+                raise CancelledError
         if faults:
             ears.engine.close()
             raise faults[0]

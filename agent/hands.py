@@ -3,12 +3,11 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from datetime import UTC, datetime
 
 import structlog
 
-from agent.commands import effects, events
+from agent.commands import effects
 from agent.commands.audit import AuditLog
 from agent.commands.decision import Decision, Verdict
 from agent.commands.order import Order
@@ -18,7 +17,6 @@ from agent.health.report import Fault
 from agent.hearing import Hearing
 from agent.messaging import compose, contract
 from agent.messaging.client import Link
-from agent.messaging.underway import Outcome
 from agent.panel.panel import Panel
 from agent.vitals import Vitals
 
@@ -111,13 +109,9 @@ class Hands:
                 self._hearing.enable(commands)
 
     def _send(self, order: Order, clock: compose.Clock) -> None:
-        def settle(outcome: "Future[Outcome]") -> None:
-            result = outcome.result()
-            self._post(events.Delivered(order.id, result.fate, result.reason))
-
         command = compose.command(order, clock)
-        future = self._link.command(command, order.topic, order.expires_s, self.connection)
-        future.add_done_callback(settle)
+        delivered = self._link.command(command, order.topic, order.expires_s, self.connection)
+        delivered.add_done_callback(lambda done: self._post(done.result()))
 
     def _report(self, decision: Decision, clock: compose.Clock) -> None:
         payload = compose.decided(decision, clock)

@@ -17,7 +17,8 @@ import structlog
 from agent.audio.source import FRAME_S, AudioSource, Frame
 from agent.audio.stuck import Stuck, StuckDetector
 from agent.errors import AudioError, EngineError
-from agent.health.selftest import Outcome, Result, SelfTest
+from agent.health.selftest import SelfTest
+from agent.health.snapshot import Outcome, Result
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 

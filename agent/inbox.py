@@ -16,11 +16,10 @@ from agent.commands.events import ClaimsLost, Reconnected
 from agent.messaging.contract import Claim, Inhibit, MachineState, State, Talk
 from agent.messaging.inbound import Admitted
 from agent.messaging.payload import Payload, Quality
+from agent.messaging.understand import MAX_PEERS
 
 MAX_PASSING = 256
 """Messages that may wait at once."""
-MAX_PEERS = 256
-"""Other stations whose state may wait at once."""
 
 
 class _Lane(Enum):

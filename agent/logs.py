@@ -15,7 +15,6 @@ def configure_logging(level: Level = "info", style: Literal["auto", "text", "jso
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([] if text else [structlog.processors.format_exc_info]),

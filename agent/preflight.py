@@ -16,7 +16,7 @@ from agent.messaging.tls import tls_context
 from agent.panel.panel import require_packages
 from agent.settings import Settings, Tls
 from agent.station import open_source
-from agent.updates.plant import folder_of, open_repository
+from agent.updates.plant import open_repository
 
 TLS_PORT = 8883
 """Registered for MQTT over TLS."""
@@ -43,7 +43,7 @@ def refusals(settings: Settings) -> list[str]:
     with _noted(faults):
         require_packages(settings.panel)
     with _noted(faults, "[storage] state"):
-        for folder in (settings.storage.state, settings.storage.state / "audit"):
+        for folder in (settings.storage.state, settings.storage.audit):
             _require_writable(folder)
     for section, tls in {"mqtt": settings.mqtt.tls, "updates": settings.updates.tls}.items():
         if tls:
@@ -55,7 +55,7 @@ def refusals(settings: Settings) -> list[str]:
                 tls_context(Tls(certificate=tls.certificate, key=tls.key))
     if settings.updates.source:
         with _noted(faults, "[updates] root"):
-            open_repository(settings, folder_of(settings)).transport.close()
+            open_repository(settings, settings.storage.updates).transport.close()
     return faults
 
 

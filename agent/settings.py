@@ -6,7 +6,6 @@ Units stand in the names: `_s`, `_ms`, `_hz`, `_db`, `_bytes`. `config.example.t
 import ipaddress
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -29,8 +28,8 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as PydanticSettingsError
 
-from agent.errors import SettingsError, not_utf8
-from agent.settings_faults import Origin, describe, unknown_names, unusable_secrets
+from agent.errors import SettingsError
+from agent.settings_faults import Origin, describe, read_toml, unknown_names, unusable_secrets
 
 SYSTEM_FILE = Path("/etc/voxline/config.toml")
 SYSTEM_SECRETS = Path("/etc/voxline/secrets")
@@ -263,6 +262,21 @@ class Storage(Section):
     cache: Path = Path("/var/cache/voxline")
     """What can be made again: compiled grammars."""
 
+    @property
+    def audit(self) -> Path:
+        """The record of every decision."""
+        return self.state / "audit"
+
+    @property
+    def updates(self) -> Path:
+        """Everything about updates."""
+        return self.state / "updates"
+
+    @property
+    def grammars(self) -> Path:
+        """Compiled grammars."""
+        return self.cache / "grammars"
+
 
 class Updates(Section):
     """Where signed models and grammars come from."""
@@ -366,18 +380,7 @@ def load_account(path: Path | None = None) -> Account:
 
 def _read(path: Path | None) -> Origin:
     path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
-        data = tomllib.loads(text)
-    except OSError as error:
-        raise SettingsError(
-            f"{path}: {error.strerror}; give another file with --config or VOXLINE_CONFIG"
-        ) from error
-    except UnicodeDecodeError as error:
-        line, byte = not_utf8(error)
-        raise SettingsError(f"{path}:{line}: {byte} is no UTF-8; save the file as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path}: not a TOML file: {error}") from error
+    text, data = read_toml(path)
     return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)
 
 

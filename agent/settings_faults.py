@@ -1,8 +1,9 @@
-"""Tell a person what is wrong with the settings: where it stands, what it is, and what would be valid."""
+"""Read settings, and tell a person what is wrong with them: where, what, and what would be valid."""
 
 import difflib
 import re
 import stat
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
+
+from agent.errors import SettingsError, not_utf8
 
 DELIMITER = "__"
 """Between section and field in names of variables and secret files."""
@@ -38,6 +41,26 @@ class Origin:
             return str(secret)
         line = line_of(self.text, keys)
         return f"{self.file}:{line}" if line else str(self.file)
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the text of a file, and the text parsed.
+
+    Raises:
+        SettingsError: it cannot be read, or is something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: {error.strerror}; give another file with --config or VOXLINE_CONFIG"
+        ) from error
+    except UnicodeDecodeError as error:
+        line, byte = not_utf8(error)
+        raise SettingsError(f"{path}:{line}: {byte} is no UTF-8; save the file as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path}: not a TOML file: {error}") from error
 
 
 def describe(root: type[BaseModel], error: ValidationError, origin: Origin) -> list[str]:

@@ -11,16 +11,16 @@ import structlog
 
 from agent.acoustics.bundle import Bundle, load_bundle
 from agent.acoustics.engines.choose import ChosenEngine, EngineChoice
-from agent.acoustics.manifest import SAMPLE_RATE_HZ
 from agent.acoustics.memory import give_back
-from agent.acoustics.stream import AcousticStream
 from agent.audio.file import read_audio, read_blocks
 from agent.audio.microphone import Microphone
 from agent.audio.pcm import PcmPipe
 from agent.audio.playback import Playback
 from agent.audio.source import AudioSource
+from agent.commands.fit import require_fit
 from agent.errors import VoxlineError
 from agent.evaluation.golden import find_golden
+from agent.evaluation.listening import Ear
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
 from agent.grammar.schema import BUILTIN, Grammar
@@ -85,7 +85,7 @@ class Ears:
     """A bundle and its engine; makes listeners.
 
     Args:
-        settings: name the bundle and the engine.
+        settings: name the bundle, the engine and the grammar.
         announce: called with every choice of engine, see `ChosenEngine`.
 
     Raises:
@@ -99,9 +99,11 @@ class Ears:
         self.bundle = load_bundle(recognition.bundle)
         self.engine = ChosenEngine(self.bundle, recognition.engine, announce)
         give_back()
-        self._calibration = getattr(self.bundle.manifest.operating_points, recognition.operating_point)
-        self._cache = settings.storage.cache / "grammars"
-        self._grammar = recognition.grammar
+        self._calibration = self.bundle.manifest.operating_points.at(recognition.operating_point)
+        self._commands = settings.commands
+        self._cache = settings.storage.grammars
+        self.grammar_file = recognition.grammar
+        self.grammar_changed = FileWatch(self.grammar_file)  # before it is read
         self.script = self._self_test_script()
         """What a self-test says; None: the bundle holds nothing that it could."""
 
@@ -111,20 +113,25 @@ class Ears:
         return f"{self.bundle.manifest.name}@{self.bundle.manifest.version}"
 
     def load_vocabulary(self) -> Vocabulary:
-        """Read the grammar that the settings name as it is now. Raises `GrammarError`."""
-        return load_vocabulary(self._grammar, self.bundle, self._cache)
+        """Read the grammar that the settings name as it is now.
+
+        Raises:
+            GrammarError: as of the function `load_vocabulary`, or of `require_fit`.
+        """
+        vocabulary = load_vocabulary(self.grammar_file, self.bundle, self._cache)
+        require_fit(self._commands, vocabulary.grammar)
+        return vocabulary
 
     def listener(self, vocabulary: Vocabulary) -> Listener:
         """Return a listener with a stream of its own."""
-        return Listener(AcousticStream(self.bundle.manifest, self.engine), self.recognizer(vocabulary))
+        return self._ear(vocabulary).listener()
 
     def recognizer(self, vocabulary: Vocabulary) -> Recognizer:
         """Return a recognizer for a vocabulary, to be put into a listener."""
-        return Recognizer(vocabulary.graph, self._calibration, self._frame_s)
+        return self._ear(vocabulary).recognizer()
 
-    @property
-    def _frame_s(self) -> float:
-        return self.bundle.manifest.frame_samples / SAMPLE_RATE_HZ
+    def _ear(self, vocabulary: Vocabulary) -> Ear:
+        return Ear(self.bundle, self.engine, vocabulary.graph, self._calibration)
 
     def _self_test_script(self) -> Script | None:
         """Read the first utterances of the bundle's golden set; without one the station hears as well."""
@@ -141,7 +148,9 @@ class Ears:
         except VoxlineError as error:
             log.error("no_self_test", reason=str(error))  # noqa: TRY400 - the reason says it all
             return None
-        return Script(utterances, graph, self._calibration, self._frame_s) if utterances else None
+        return (
+            Script(utterances, graph, self._calibration, self.bundle.manifest.frame_s) if utterances else None
+        )
 
 
 class FileWatch:

@@ -163,11 +163,14 @@ def test_get_waits_for_another_thread() -> None:
 class AnyFlood(RuleBasedStateMachine):
     """Messages and a slow reader, in any order; the reader must know what the plant said last."""
 
+    PASSING, PEERS = 4, 6
+    """Little room, so that every flood overflows it."""
+
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(agent.inbox, "MAX_PASSING", 4)  # little room, so that every flood overflows it
-        self.patch.setattr(agent.inbox, "MAX_PEERS", 6)
+        self.patch.setattr(agent.inbox, "MAX_PASSING", self.PASSING)
+        self.patch.setattr(agent.inbox, "MAX_PEERS", self.PEERS)
 
     def teardown(self) -> None:
         self.patch.undo()
@@ -282,7 +285,7 @@ class AnyFlood(RuleBasedStateMachine):
 
     @invariant()
     def is_bounded(self) -> None:
-        limit = agent.inbox.MAX_PASSING + agent.inbox.MAX_PEERS + len(self.own) - len(self.own_read)
+        limit = self.PASSING + self.PEERS + len(self.own) - len(self.own_read)
         assert len(self.inbox._waiting) <= limit + 10
 
 

@@ -22,7 +22,7 @@ from agent.acoustics.manifest import (
     ONNX_FILE,
     Manifest,
 )
-from agent.errors import BundleError
+from agent.errors import BundleError, first_fault
 
 MANIFEST_FILE = "manifest.json"
 MAX_MANIFEST_BYTES = 2**20
@@ -138,10 +138,8 @@ def _parse(path: Path, raw: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise BundleError(f"{path}: {field + ': ' if field else ''}{first['msg']}{more}") from error
+        raise BundleError(f"{path}: {first_fault(error)}{more}") from error
 
 
 def _walk(folder: Path) -> Iterator[str]:

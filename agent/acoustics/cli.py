@@ -10,7 +10,7 @@ import typer
 
 from agent.acoustics.bundle import load_bundle, reseal_bundle
 from agent.acoustics.engines.board import COMPATIBLE, find_npu
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.manifest import Manifest
 from agent.acoustics.profile import profile_layers
 from agent.acoustics.support import (
     PREDICTION_SOURCE,
@@ -20,6 +20,7 @@ from agent.acoustics.support import (
     store_report,
     stored_report,
 )
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.options import Json
 
 app = typer.Typer(help="Model bundles: verify, explain, measure.", no_args_is_help=True)

@@ -15,11 +15,11 @@ from agent.acoustics.manifest import (
     MEL_BANDS,
     MEL_HOP_SAMPLES,
     MEL_WINDOW_SAMPLES,
-    SAMPLE_RATE_HZ,
     LogMel,
     Manifest,
     Waveform,
 )
+from agent.audio.source import SAMPLE_RATE_HZ
 
 _TO_UNIT = np.float32(1 / 32768)
 MEL_FFT = 512

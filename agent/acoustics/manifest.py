@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.types import StringConstraints
 
-SAMPLE_RATE_HZ = 16_000
+from agent.audio.source import SAMPLE_RATE_HZ
+from agent.names import ReleaseName, Version
+
 ONNX_FILE = "model.onnx"
 CANARY_SAMPLES_FILE = "canary.samples.i16"
 """Raw little-endian int16 [window_samples]."""
@@ -39,9 +41,6 @@ FileName = Annotated[
 """Relative, `/` between folders, no hidden parts: nothing that a file system could read as a way out."""
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-VERSION = r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}([.+-][0-9A-Za-z.+-]{1,40})?"
-"""The three numbers order versions; what follows only names them."""
-Version = Annotated[str, StringConstraints(pattern=f"^{VERSION}$")]
 Samples = Annotated[int, Field(gt=0, le=MAX_WINDOW_SAMPLES)]
 Nats = Annotated[float, Field(ge=-1000, le=1000)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -79,6 +78,14 @@ class OperatingPoints(_Strict):
     low: Calibration
     normal: Calibration
     high: Calibration
+
+    def at(self, name: str) -> Calibration:
+        """Return one of them by its name.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        return {"low": self.low, "normal": self.normal, "high": self.high}[name]
 
 
 class Tradeoff(_Strict):
@@ -218,7 +225,7 @@ class Manifest(_Strict):
     """The contract between a model and the agent."""
 
     schema_version: Literal[1]
-    name: Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: ReleaseName
     version: Version
     family: Literal["encoder", "tcn"]
     languages: Annotated[tuple[Language, ...], Field(min_length=1)]
@@ -246,6 +253,11 @@ class Manifest(_Strict):
     golden: Literal["golden/labels.json"] | None = None
     """The file that lists utterances and the command that each must give."""
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=MAX_FILES)]
+
+    @property
+    def frame_s(self) -> float:
+        """Between two output frames."""
+        return self.frame_samples / SAMPLE_RATE_HZ
 
     @property
     def usable_frames(self) -> int:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from agent.acoustics.engines.engine import Engine
 from agent.acoustics.features import front_end
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.manifest import Manifest
 from agent.audio.levels import levels_at
+from agent.audio.source import SAMPLE_RATE_HZ
 
 GAP_TOLERANCE_S = 0.03
 """Block times may be off by this much before sound counts as lost."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.acoustics.bundle import Bundle, reseal_bundle
 from agent.acoustics.manifest import ONNX_FILE
-from agent.errors import BundleError, EngineError
+from agent.errors import BundleError, EngineError, first_fault
 
 REPORT_FILE = "support.json"
 TARGETS = ("rk3566", "rk3568", "rk3588")
@@ -99,9 +99,7 @@ def stored_report(bundle: Bundle) -> SupportReport | None:
     try:
         report = SupportReport.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BundleError(f"{path}: {field}: {first['msg']}") from error
+        raise BundleError(f"{path}: {first_fault(error)}") from error
     if report.onnx_sha256 != bundle.manifest.files[ONNX_FILE].sha256:
         raise BundleError(f"{path}: was made for another model: onnx_sha256 is not that of {ONNX_FILE}")
     return report

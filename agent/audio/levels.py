@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from agent.audio.convert import FULL_SCALE, FrameCutter
+from agent.audio.source import FRAME_SAMPLES
 
 LOWEST_DBFS = -120.0
 """Stands for digital silence, so that every level is a finite number."""
@@ -67,7 +68,7 @@ class LevelMeter:
         return Levels(
             rms_dbfs=_db(math.fsum(self._powers) / len(self._powers)),
             peak_dbfs=_db((max(self._peaks) / FULL_SCALE) ** 2),
-            clipping_ratio=sum(self._clipped) / (len(self._clipped) * 160),
+            clipping_ratio=sum(self._clipped) / (len(self._clipped) * FRAME_SAMPLES),
             noise_floor_dbfs=_db(floor),
             snr_db=_snr_db(loudest, floor),
         )

@@ -23,10 +23,6 @@ class Frame:
     time_s: float
     """Monotonic time of the first sample. Where it does not follow the previous frame, sound was lost."""
 
-    def follows(self, previous: "Frame") -> bool:
-        """Whether no sound was lost between `previous` and this frame (clock corrections stay below 1 ms)."""
-        return abs(self.time_s - previous.time_s - FRAME_S) < FRAME_S / 2
-
 
 class AudioSource(Protocol):
     """Delivers frames in order, blocking, until it ends or is closed."""

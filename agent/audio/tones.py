@@ -1,7 +1,6 @@
 """What an operator hears back: one short tone per outcome, told apart by rhythm and contour; pure."""
 
 from enum import StrEnum
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +44,6 @@ _SCORES: dict[Tone, tuple[tuple[int, int], ...]] = {
     Tone.ARMED: ((1397, 70), (_REST, 60), (1397, 90)),
     Tone.DONE: ((784, 80), (988, 80), (1568, 260)),
 }
-
-
-def notes(tone: Tone) -> tuple[int, ...]:
-    """Give the pitches of a tone in Hz, without pauses."""
-    return tuple(hz for hz, _ in _SCORES[tone] if hz != _REST)
-
-
-def contour(tone: Tone) -> tuple[int, ...]:
-    """Give the steps between the notes: 1 up, 0 level, -1 down."""
-    return tuple(int(np.sign(after - before)) for before, after in pairwise(notes(tone)))
 
 
 def render(tone: Tone, rate_hz: int) -> NDArray[np.int16]:

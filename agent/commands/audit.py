@@ -73,16 +73,6 @@ class AuditLog:
                 raise AuditError(f"{directory}: {error.strerror}; the audit log must be writable") from error
             self._missed += 1  # at least the entry that is torn; `append` tries again
 
-    @property
-    def head(self) -> str:
-        """Hash of the last entry: noted elsewhere, it proves later that nothing before it was changed."""
-        return self._head
-
-    @property
-    def missed(self) -> int:
-        """How many entries could not be written and are not yet accounted for in the log."""
-        return self._missed
-
     def append(self, fields: Mapping[str, JsonValue], time: datetime) -> None:
         """Write an entry.
 

@@ -57,7 +57,7 @@ def tail(
 
 
 def _of_settings(config: Path | None) -> Path:
-    return load(config).storage.state / "audit"
+    return load(config).storage.audit
 
 
 def _line(entry: Entry) -> str:

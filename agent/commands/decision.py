@@ -53,6 +53,17 @@ class Reason(StrEnum):
     """Not a command of the grammar in use: it was just replaced."""
 
 
+class Detail(StrEnum):
+    """What the station itself says of a lockout; operators read it in their language."""
+
+    UNKNOWN = "lockout state unknown"
+    OUTDATED = "lockout state out of date"
+    UNREADABLE = "a message that cannot be read"
+    """Why it is locked out."""
+    UNHEEDED = "a release from before it does not count"
+    """Why it stands for whoever thinks to have ended it: their clock is behind, or the message old."""
+
+
 @dataclass(frozen=True, slots=True)
 class Objection:
     """What speaks against acting."""
@@ -60,6 +71,18 @@ class Objection:
     reason: Reason | Reject
     detail: str = ""
     """Who, why, which value: shown to the operator."""
+    aside: Detail | None = None
+    """What the station adds to it."""
+
+    @property
+    def text(self) -> str:
+        """The detail with all that is added, for the plant and the audit log."""
+        return with_aside(self.detail, self.aside)
+
+
+def with_aside(text: str, aside: Detail | None) -> str:
+    """Add in brackets what the station has to say of a lockout."""
+    return f"{text} ({aside})" if aside else text
 
 
 @dataclass(frozen=True, slots=True)

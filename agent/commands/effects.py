@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from agent.audio.tones import Tone
-from agent.commands.decision import Decision
+from agent.commands.decision import Decision, Detail, with_aside
 from agent.commands.events import Answer, Fate
 from agent.commands.order import Order
 
@@ -66,6 +66,18 @@ class InhibitChanged:
     active: bool
     who: str
     why: str
+    aside: Detail | None = None
+    """What the station adds to it."""
+
+    @property
+    def detail(self) -> str:
+        """Who and why, as far as they told."""
+        return ": ".join(filter(None, (self.who, self.why)))
+
+    @property
+    def text(self) -> str:
+        """Why, with all that is added, for the plant and the audit log."""
+        return with_aside(self.why, self.aside)
 
 
 @dataclass(frozen=True, slots=True)

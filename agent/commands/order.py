@@ -6,9 +6,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from agent.grammar.graph import SlotValue
 from agent.grammar.payload import render
-from agent.grammar.schema import Command, Risk
+from agent.grammar.schema import Command, Risk, Scalar
 from agent.recognition.hypothesis import Hypothesis
 
 
@@ -30,7 +29,7 @@ class Order:
     id: UUID
     """UUIDv7; a consumer that sees it twice acts once."""
     command: str
-    slots: Mapping[str, SlotValue]
+    slots: Mapping[str, Scalar]
     value: JsonValue
     """The grammar's payload template, filled."""
     topic: str

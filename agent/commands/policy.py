@@ -19,7 +19,6 @@ from agent.commands.effects import (
     Decided,
     Effect,
     Enable,
-    InhibitChanged,
     Publish,
 )
 from agent.commands.events import (
@@ -38,10 +37,9 @@ from agent.commands.events import (
     Tick,
 )
 from agent.commands.feedback import addressed, refusal
-from agent.commands.fit import require_fit
 from agent.commands.floor import LEASE_S, Floor
 from agent.commands.followup import Followup
-from agent.commands.inhibit import Inhibit, describe
+from agent.commands.inhibit import Inhibit
 from agent.commands.machine import Machine
 from agent.commands.order import Order, Origin
 from agent.commands.repetition import Repetition
@@ -57,11 +55,8 @@ class Policy:
     Args:
         settings: how careful to be.
         station: the station's id, unique among those that may hear the same voices.
-        loaded: grammar and model that hear.
+        loaded: grammar and model that hear; see `require_fit`.
         new_id: makes UUIDv7s.
-
-    Raises:
-        GrammarError: see `require_fit`.
 
     """
 
@@ -78,7 +73,6 @@ class Policy:
         self._question: Question | None = None
         self._armed_until_s: float | None = None
         self._enabled: frozenset[str] | None = None
-        require_fit(settings, loaded.grammar)
         self._load(loaded)
 
     def step(self, event: Event, now_s: float) -> list[Effect]:
@@ -294,8 +288,7 @@ class Policy:
         news = self._inhibit.report(report, now_s)
         if news is None:
             return []
-        text = self._words.inhibit(news.active, describe(news))
-        return [InhibitChanged(news.active, news.who, news.why), Announce(text)]
+        return [news, Announce(self._words.inhibit(news))]
 
     def _claimed(self, claim: Claimed, now_s: float) -> list[Effect]:
         effects: list[Effect] = []

@@ -30,8 +30,8 @@ def record(effect: Effect) -> dict[str, JsonValue] | None:
                 "reason": reason,
                 "latency_s": round(latency_s, 3),
             }
-        case InhibitChanged(active, who, why):
-            return {"kind": "inhibit", "active": active, "who": who, "why": why}
+        case InhibitChanged(active, who):
+            return {"kind": "inhibit", "active": active, "who": who, "why": effect.text}
         case _:
             return None
 
@@ -42,7 +42,7 @@ def _decision(decision: Decision) -> dict[str, JsonValue]:
         "kind": "decision",
         "verdict": decision.verdict.value,
         "reason": objection.reason.value if objection else None,
-        "detail": objection.detail if objection else "",
+        "detail": objection.text if objection else "",
         "order": str(order.id) if order else None,
         "risk": order.risk.value if order else None,
         "heard": _heard(decision.heard),

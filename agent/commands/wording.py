@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.commands.decision import Objection, Reason
+from agent.commands.decision import Detail, Objection, Reason
+from agent.commands.effects import InhibitChanged
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Grammar
 from agent.recognition.hypothesis import Reject
@@ -19,10 +20,12 @@ class _Phrases:
     refusals: Mapping[Reason | Reject, str]
     fates: Mapping[Fate, str]
     answers: Mapping[Answer, str]
+    details: Mapping[str, str]
     sending: str
     armed: str
     inhibited: str
     free: str
+    aside: str
     colon: str
 
 
@@ -66,10 +69,12 @@ _PHRASES = {
             Answer.DONE: "Done",
             Answer.NO_ANSWER: "The machine does not answer",
         },
+        details={detail: detail for detail in Detail},
         sending="Understood",
         armed="Listening",
         inhibited="Commands locked out",
         free="Commands are free",
+        aside="{text} ({aside})",
         colon=": ",
     ),
     "zh": _Phrases(
@@ -111,10 +116,17 @@ _PHRASES = {
             Answer.DONE: "已完成",
             Answer.NO_ANSWER: "机器没有回应",
         },
+        details={
+            Detail.UNKNOWN: "锁定状态不明",
+            Detail.OUTDATED: "锁定状态已过时",
+            Detail.UNREADABLE: "有一条消息无法读取",
+            Detail.UNHEEDED: "之前的解锁无效",
+        },
         sending="听到",
         armed="请讲",
         inhibited="命令已锁定",
         free="命令已解锁",
+        aside="{text}（{aside}）",
         colon="：",
     ),
 }
@@ -134,7 +146,8 @@ class Wording:
 
     def refusal(self, objection: Objection, text: str = "") -> str:
         """Say why nothing happens; `text` is what was understood."""
-        return self._line(self._phrases.refusals[objection.reason], objection.detail, text)
+        detail = self._detail(objection.detail, objection.aside)
+        return self._line(self._phrases.refusals[objection.reason], detail, text)
 
     def fate(self, fate: Fate, text: str) -> str:
         """Say how far an order came."""
@@ -152,9 +165,15 @@ class Wording:
         """Say that the station listens."""
         return self._phrases.armed
 
-    def inhibit(self, active: bool, detail: str) -> str:
+    def inhibit(self, change: InhibitChanged) -> str:
         """Say that commands are locked out or free, by whom and why."""
-        return self._line(self._phrases.inhibited if active else self._phrases.free, detail)
+        said = self._phrases.inhibited if change.active else self._phrases.free
+        return self._line(said, self._detail(change.detail, change.aside))
+
+    def _detail(self, detail: str, aside: Detail | None) -> str:
+        details = self._phrases.details
+        text = details.get(detail, detail)
+        return self._phrases.aside.format(text=text, aside=details[aside]) if aside else text
 
     def _line(self, *parts: str) -> str:
         return self._phrases.colon.join(filter(None, parts))

@@ -37,9 +37,11 @@ _progress_console = Console(stderr=True)
 
 def _open_ear(bundle_folder: Path, grammar_file: Path, operating_point: str) -> Ear:
     bundle = load_bundle(bundle_folder)
-    calibration = getattr(bundle.manifest.operating_points, operating_point, None)
-    if calibration is None:
-        raise VoxlineError(f"--operating-point {operating_point}: must be low, normal or high")
+    try:
+        calibration = bundle.manifest.operating_points.at(operating_point)
+    except KeyError:
+        wrong = f"--operating-point {operating_point}: must be low, normal or high"
+        raise VoxlineError(wrong) from None
     graph = compile_grammar(load_grammar(grammar_file), bundle.manifest.tokens)
     return Ear(bundle, OnnxEngine(bundle), graph, calibration)
 

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from agent.audio.file import read_audio
-from agent.errors import VoxlineError
+from agent.errors import VoxlineError, first_fault
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.graph import Graph
+from agent.grammar.schema import Scalar
 from agent.grammar.source import nearest
 from agent.recognition.hypothesis import Hypothesis
-
-SlotValue = str | int | float
 
 
 class Label(BaseModel):
@@ -31,7 +30,7 @@ class Label(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     command: str
-    slots: dict[str, SlotValue] = {}
+    slots: dict[str, Scalar] = {}
 
 
 class Verdict(StrEnum):
@@ -102,8 +101,7 @@ def read_labels(path: Path) -> dict[str, Label]:
     except OSError as error:
         raise LabelsError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        raise LabelsError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise LabelsError(f"{path}: {first_fault(error)}") from error
 
 
 def require_known(labels: Mapping[str, Label], graph: Graph, path: Path) -> None:
@@ -168,7 +166,7 @@ def score(trials: Sequence[Trial], snr_db: float | None) -> Score:
     )
 
 
-def _heard_slot(trial: Trial, name: str) -> SlotValue | None:
+def _heard_slot(trial: Trial, name: str) -> Scalar | None:
     return next((h.slots[name] for h in trial.accepted if name in h.slots), None)
 
 

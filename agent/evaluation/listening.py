@@ -41,9 +41,11 @@ class Ear:
 
     def listener(self) -> Listener:
         """Return a fresh listener, ready for a stream of its own."""
-        manifest = self.bundle.manifest
-        recognizer = Recognizer(self.graph, self.calibration, manifest.frame_samples / 16_000)
-        return Listener(AcousticStream(manifest, self.engine), recognizer)
+        return Listener(AcousticStream(self.bundle.manifest, self.engine), self.recognizer())
+
+    def recognizer(self) -> Recognizer:
+        """Return a fresh recognizer, to be put into a listener."""
+        return Recognizer(self.graph, self.calibration, self.bundle.manifest.frame_s)
 
 
 def frames(samples: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
@@ -64,7 +66,7 @@ def in_room(
         seed: of the place in the noise.
     """
     rng = np.random.default_rng(seed)
-    padded = np.pad(speech, (round(LEAD_S * 16_000), round(TAIL_S * 16_000)))
+    padded = np.pad(speech, (round(LEAD_S * SAMPLE_RATE_HZ), round(TAIL_S * SAMPLE_RATE_HZ)))
     if noise is not None and snr_db is not None:
         return mix(padded, noise, snr_db, offset=int(rng.integers(len(noise))))
     hiss = rng.normal(0, 3, len(padded))  # -80 dBFS: the quietest microphone there is

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.commands import Trial
 from agent.evaluation.listening import Ear, frames
 from agent.evaluation.statistics import Rate, Share
@@ -68,11 +69,11 @@ def hear_negatives(
     heard = []
     for file in files:
         for samples in frames(read_audio(file)):
-            hypotheses = listener.hear(samples, samples_heard / 16_000)
+            hypotheses = listener.hear(samples, samples_heard / SAMPLE_RATE_HZ)
             heard += [FalseAccept(str(file), hypothesis) for hypothesis in hypotheses]
             samples_heard += len(samples)
-        progress(file, samples_heard / 16_000 / 3600)
-    return Negatives(samples_heard / 16_000 / 3600, tuple(heard))
+        progress(file, samples_heard / SAMPLE_RATE_HZ / 3600)
+    return Negatives(samples_heard / SAMPLE_RATE_HZ / 3600, tuple(heard))
 
 
 def trade_off(negatives: Negatives, trials: Sequence[Trial], thresholds: Sequence[float]) -> list[TradeOff]:

@@ -16,8 +16,8 @@ import numpy as np
 import structlog
 
 from agent.durable import thin_out, write_file
-from agent.grammar.graph import Graph, SlotValue, Word
-from agent.grammar.schema import Grammar, NumberRange, Spelled
+from agent.grammar.graph import Graph, Word
+from agent.grammar.schema import Grammar, NumberRange, Scalar, Spelled
 from agent.grammar.slots import SpokenValues
 
 _FORMAT = 4
@@ -95,7 +95,7 @@ class GraphCache:
             _log.warning("grammar_cache_not_written", file=str(self._path), reason=str(error))
 
 
-def _to_json(held: Mapping[str, SlotValue]) -> list[object]:
+def _to_json(held: Mapping[str, Scalar]) -> list[object]:
     maps = held.maps if isinstance(held, ChainMap) else [held]
     return [
         {"definition": part.definition.model_dump(mode="json")}
@@ -105,12 +105,12 @@ def _to_json(held: Mapping[str, SlotValue]) -> list[object]:
     ]
 
 
-def _from_json(parts: list[dict[str, SlotValue]], language: str) -> Mapping[str, SlotValue]:
+def _from_json(parts: list[dict[str, Scalar]], language: str) -> Mapping[str, Scalar]:
     maps = [_part(part, language) for part in parts]
     return maps[0] if len(maps) == 1 else ChainMap(*maps)  # type: ignore[arg-type]
 
 
-def _part(part: dict[str, SlotValue], language: str) -> Mapping[str, SlotValue]:
+def _part(part: dict[str, Scalar], language: str) -> Mapping[str, Scalar]:
     definition = part.get("definition")
     if not isinstance(definition, dict):
         return part

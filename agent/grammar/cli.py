@@ -26,18 +26,18 @@ File = Annotated[Path, typer.Argument(help="Grammar file.", show_default=False)]
 @app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="Grammar files.", show_default=False)],
-    model: Annotated[
+    bundle: Annotated[
         Path | None, typer.Option(help="Model bundle whose sounds the grammar must fit.")
     ] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Name every fault with its place and what to do. Exit status 1 if a grammar would be refused."""
-    tokens = load_bundle(model).manifest.tokens if model else None
+    tokens = load_bundle(bundle).manifest.tokens if bundle else None
     faults = [fault for file in files for fault in check_file(file, tokens)]
     errors = sum(fault.severity is Severity.ERROR for fault in faults)
     if as_json:
-        _print({"ok": not errors, "faults": [fault.as_dict() for fault in faults]})
+        _print({"ok": not errors, "faults": [asdict(fault) for fault in faults]})
     else:
         for fault in faults:
             typer.echo(str(fault))

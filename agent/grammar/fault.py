@@ -1,7 +1,7 @@
 """What is wrong with a grammar, where, and what to do about it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.errors import GrammarError
@@ -34,10 +34,6 @@ class Fault:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}"
         return f"{place}: {self.severity} [{self.code}] {self.message}. {self.advice}"
-
-    def as_dict(self) -> dict[str, str | int]:
-        """The fault as plain JSON values."""
-        return asdict(self)
 
 
 class FaultyGrammarError(GrammarError):

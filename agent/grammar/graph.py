@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.grammar.neighbours import Neighbours
-from agent.grammar.schema import Command
-
-SlotValue = str | int | float
+from agent.grammar.schema import Command, Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Interpretation:
     """What a path means."""
 
     command: str
-    slots: Mapping[str, SlotValue]
+    slots: Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +58,7 @@ class Graph:
     """Shape [N]: index into `commands` of the command that is complete at this node, or -1."""
     words: tuple[Word, ...]
     commands: tuple[Command, ...]
-    slot_values: Mapping[tuple[str, str], Mapping[str, SlotValue]]
+    slot_values: Mapping[tuple[str, str], Mapping[str, Scalar]]
     """Per (command, slot): spoken words, joined by single spaces, to value."""
     neighbours: Neighbours = field(default_factory=dict)
     """What the words are one sound away from; empty in graphs that nobody listens with."""
@@ -75,7 +73,7 @@ class Graph:
         if command_index < 0:
             raise ValueError("the path completes no command")
         command = self.commands[command_index].name
-        slots: dict[str, SlotValue] = {}
+        slots: dict[str, Scalar] = {}
         spoken: list[str] = []
         for index in self.word[np.asarray(path)]:
             if index < 0:

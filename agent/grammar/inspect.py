@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agent.grammar.graph import Interpretation, SlotValue, Word
+from agent.grammar.graph import Interpretation, Word
 from agent.grammar.lexicon import HAN, Lexicon
+from agent.grammar.schema import Scalar
 from agent.grammar.sentences import Sentences
 from agent.grammar.words import IGNORED
 
@@ -38,7 +39,7 @@ class Unread:
 def meaning(sentences: Sentences, words: tuple[Word, ...], outcome: int) -> Interpretation:
     """What the words of a complete sentence mean."""
     command = sentences.commands[outcome].name
-    slots: dict[str, SlotValue] = {}
+    slots: dict[str, Scalar] = {}
     spoken: list[str] = []
     for word in words:
         spoken = [word.text] if word.opens else [*spoken, word.text]

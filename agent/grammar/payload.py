@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
-from agent.grammar.graph import SlotValue
+from agent.grammar.schema import Scalar
 
 _SLOT = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
 _ABSENT = object()
@@ -23,7 +23,7 @@ def slots_in(template: JsonValue) -> Iterator[str]:
             yield from slots_in(item)
 
 
-def render(template: JsonValue, slots: Mapping[str, SlotValue]) -> JsonValue:
+def render(template: JsonValue, slots: Mapping[str, Scalar]) -> JsonValue:
     """Fill a payload template.
 
     "{slot}" alone keeps the type of the value; within a longer text it is written out. A list item or object
@@ -33,7 +33,7 @@ def render(template: JsonValue, slots: Mapping[str, SlotValue]) -> JsonValue:
     return None if filled is _ABSENT else filled  # type: ignore[return-value]
 
 
-def _render(template: JsonValue, slots: Mapping[str, SlotValue]) -> object:
+def _render(template: JsonValue, slots: Mapping[str, Scalar]) -> object:
     if isinstance(template, list):
         items = (_render(item, slots) for item in template)
         return [item for item in items if item is not _ABSENT]

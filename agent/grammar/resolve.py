@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from agent.errors import GrammarError
 from agent.grammar.fault import Fault
-from agent.grammar.graph import SlotValue
-from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange, explained
+from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange, Scalar, explained
 from agent.grammar.slots import SlotDefinition, values
 from agent.grammar.source import Path, nearest
 from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
@@ -28,7 +27,7 @@ class Templates:
     grammar: Grammar
     sentences: list[tuple[Command, Path, Expression]] = field(default_factory=list)
     rules: dict[str, Expression] = field(default_factory=dict)
-    meanings: dict[int, Mapping[str, SlotValue]] = field(default_factory=dict)
+    meanings: dict[int, Mapping[str, Scalar]] = field(default_factory=dict)
     """What is said to what it means, by the identity of each list's definition."""
     counts: dict[str, SlotCounts] = field(default_factory=dict)
     """Per rule, how often each slot may be filled."""

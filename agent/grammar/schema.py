@@ -25,6 +25,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from agent.grammar.source import Source, nearest
+from agent.names import NAME
 
 BUILTIN = "voxline."
 """Prefix of the commands that every grammar has; no command in a file may begin like this."""
@@ -35,7 +36,7 @@ WAKE = BUILTIN + "wake"
 _MAX_UNKNOWN = 20
 """Unknown keys reported at once."""
 
-_GRAMMAR_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_GRAMMAR_NAME = f"^{NAME}$"
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 _TOPIC = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
 _SPELLING = {

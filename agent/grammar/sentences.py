@@ -10,9 +10,9 @@ from hassil.expression import ListReference
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata, ConflictError
 from agent.grammar.fault import FaultyGrammarError
-from agent.grammar.graph import SlotValue, Word
+from agent.grammar.graph import Word
 from agent.grammar.resolve import Templates
-from agent.grammar.schema import Command
+from agent.grammar.schema import Command, Scalar
 from agent.grammar.slots import phrases, values
 from agent.grammar.source import Path
 from agent.grammar.words import TemplateStates, WordStates
@@ -28,7 +28,7 @@ class Sentences:
     """What the symbols of `automata` are."""
     commands: tuple[Command, ...]
     """What the outcomes of `automata` are."""
-    slot_values: Mapping[tuple[str, str], Mapping[str, SlotValue]]
+    slot_values: Mapping[tuple[str, str], Mapping[str, Scalar]]
     """As in `Graph`."""
 
     def count(self) -> int:
@@ -52,10 +52,10 @@ class _Builder:
         self.grammar = templates.grammar
         self.commands = templates.grammar.all_commands()
         self.store = WordStates(templates.grammar.language)
-        self.slot_values: dict[tuple[str, str], list[Mapping[str, SlotValue]]] = {}
-        self.definitions: dict[tuple[str, str], tuple[int, Mapping[str, SlotValue]]] = {}
+        self.slot_values: dict[tuple[str, str], list[Mapping[str, Scalar]]] = {}
+        self.definitions: dict[tuple[str, str], tuple[int, Mapping[str, Scalar]]] = {}
         """Per (command, list): the state of its spoken values, and what they mean."""
-        self.shared: dict[int, tuple[int, Mapping[str, SlotValue]]] = {}
+        self.shared: dict[int, tuple[int, Mapping[str, Scalar]]] = {}
         self.marked: dict[tuple[int, int, str, bool], int] = {}
 
     def build(self) -> Sentences:
@@ -140,5 +140,5 @@ class _Builder:
         return next(path for owner, path, _ in self.templates.sentences if owner.name == command)
 
 
-def _chained(held: list[Mapping[str, SlotValue]]) -> Mapping[str, SlotValue]:
+def _chained(held: list[Mapping[str, Scalar]]) -> Mapping[str, Scalar]:
     return held[0] if len(held) == 1 else ChainMap(*held)  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ from functools import cached_property
 
 from agent.errors import GrammarError
 from agent.grammar.automaton import NOTHING
-from agent.grammar.graph import Graph, SlotValue
+from agent.grammar.graph import Graph
 from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, parse, spelled_digit, split
-from agent.grammar.schema import NamedValues, NumberRange, Reading, Spelled
+from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, Spelled
 from agent.grammar.spelling import ICAO, LETTERS
 from agent.grammar.template import parse as parse_template
 from agent.grammar.words import TemplateStates, WordStates
@@ -34,7 +34,7 @@ def phrases(definition: SlotDefinition, store: WordStates, after: int) -> int:
     return _number(definition, store, after)
 
 
-def values(definition: SlotDefinition, language: str) -> Mapping[str, SlotValue]:
+def values(definition: SlotDefinition, language: str) -> Mapping[str, Scalar]:
     """Spoken words, joined by single spaces, to value.
 
     Raises:
@@ -44,7 +44,7 @@ def values(definition: SlotDefinition, language: str) -> Mapping[str, SlotValue]
         return SpokenValues(definition, language)
     store = WordStates(language)
     templates = _plain(store)
-    result: dict[str, SlotValue] = {}
+    result: dict[str, Scalar] = {}
     end = store.automata.state({}, _END)
     for named in definition.values:
         start = templates.before(parse_template(named.spoken), end)
@@ -67,14 +67,14 @@ def ends_spelled(graph: Graph, path: Sequence[int]) -> bool:
     return any(isinstance(part, SpokenValues) and isinstance(part.definition, Spelled) for part in parts)
 
 
-class SpokenValues(Mapping[str, SlotValue]):
+class SpokenValues(Mapping[str, Scalar]):
     """The values of a range or of spelled characters, worked out from the words when asked for."""
 
     def __init__(self, definition: NumberRange | Spelled, language: str) -> None:
         self.definition = definition
         self.language = language
 
-    def __getitem__(self, spoken: str) -> SlotValue:
+    def __getitem__(self, spoken: str) -> Scalar:
         try:
             return (
                 self._spelled(spoken.split())
@@ -110,7 +110,7 @@ class SpokenValues(Mapping[str, SlotValue]):
     def _spelled(self, words: list[str]) -> str:
         return "".join(_LETTER_OF.get(word) or spelled_digit(word) for word in words)
 
-    def _number(self, spoken: str) -> SlotValue:
+    def _number(self, spoken: str) -> Scalar:
         unit = next((unit for unit in self._units if not unit or spoken.endswith(" " + unit)), None)
         if unit is None:
             raise ValueError("no unit")

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
 
 from agent.errors import SettingsError
 from agent.health.report import Fault
@@ -76,7 +77,7 @@ class MetricsServer:
             raise SettingsError(
                 f"[health] metrics: cannot listen on {host}:{port}: {error.strerror}"
             ) from error
-        self.port = self._server.server_port
+        self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
         self._thread.start()
 
@@ -96,7 +97,9 @@ class MetricsServer:
         self._thread.join()
 
 
-class _Server(HTTPServer):
+class _Server(TCPServer):  # an HTTPServer asks for the host's name, for as long as the DNS likes
+    allow_reuse_address = True
+
     def __init__(self, metrics: MetricsServer, host: str, port: int) -> None:
         self.metrics = metrics
         super().__init__((host, port), _Handler)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from enum import StrEnum
 
-from agent.health.snapshot import Snapshot
+from agent.health.snapshot import Outcome, Snapshot
 
 FRAMES_LATE_S = 5.0
 DISK_LOW_BYTES = 100 * 2**20
@@ -53,7 +53,7 @@ def assess(snapshot: Snapshot, before: Collection[Fault] = ()) -> tuple[Fault, .
         Fault.NO_AUDIO: audio.silent_for_seconds > FRAMES_LATE_S or not audio.source,
         Fault.AUDIO_STUCK: audio.stuck,
         Fault.ENGINE_FAILING: snapshot.engine.failing,
-        Fault.SELF_TEST_FAILED: snapshot.self_test.outcome == "failed",
+        Fault.SELF_TEST_FAILED: snapshot.self_test.outcome is Outcome.FAILED,
         Fault.NO_BUTTON: bool(snapshot.panel.button),
         Fault.NO_LINK: not snapshot.link.connected,
         Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > too_slow_from,

@@ -8,7 +8,6 @@ is, and a second recognizer for it hears the same log-probabilities.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +18,10 @@ from agent.errors import EngineError
 from agent.evaluation.commands import Label, Trial, Verdict
 from agent.evaluation.listening import in_room
 from agent.grammar.graph import Graph
+from agent.health.snapshot import Outcome, Result
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 from agent.recognition.recognizer import Recognizer
-
-
-class Outcome(StrEnum):
-    """How a self-test ended."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    NOT_RUN = "not_run"
-    """Nothing could be put in: no sound arrives, or the bundle holds nothing to say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a self-test showed."""
-
-    outcome: Outcome
-    utterance: str = ""
-    """File of the golden set that was heard last."""
-    reason: str = ""
-    """Why it did not pass; for people."""
 
 
 @dataclass(frozen=True, slots=True)

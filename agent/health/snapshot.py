@@ -5,6 +5,7 @@ Names follow Prometheus: base units, `_total` for what only grows. `None` means 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,37 @@ class RecognizerHealth:
     """By reason code."""
 
 
+class Outcome(StrEnum):
+    """How a self-test ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_RUN = "not_run"
+    """Nothing could be put in: no sound arrives, or the bundle holds nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a self-test showed."""
+
+    outcome: Outcome
+    utterance: str = ""
+    """File of the golden set that was heard last."""
+    reason: str = ""
+    """Why it did not pass; for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class SelfTestHealth:
     """Whether a known utterance, put in behind the microphone, comes out as its command."""
 
-    outcome: str | None = None
-    """Of the last one: `passed`, `failed` or `not_run`; None: there was none yet."""
+    outcome: Outcome | None = None
+    """Of the last one; None: there was none yet."""
     reason: str = ""
     """Why it did not pass."""
     age_seconds: float | None = None
     """Since it ended."""
-    runs_total: Mapping[str, int] = field(default_factory=dict)
+    runs_total: Mapping[Outcome, int] = field(default_factory=dict)
     """By outcome."""
 
 

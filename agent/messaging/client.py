@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -20,7 +21,7 @@ import structlog
 import tenacity
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.commands.events import Fate
+from agent.commands.events import Delivered, Fate
 from agent.health.snapshot import LinkHealth
 from agent.messaging.channel import Ear, Keep
 from agent.messaging.contract import KINDS, Command, MachineState, State, Status
@@ -32,7 +33,7 @@ from agent.messaging.outbox import Outbox
 from agent.messaging.patience import Patience
 from agent.messaging.payload import Payload
 from agent.messaging.session import LinkDownError, Session
-from agent.messaging.underway import Order, Outcome, Underway
+from agent.messaging.underway import Sending, Underway
 from agent.settings import Mqtt
 
 QUEUE_LENGTH = 256
@@ -41,6 +42,8 @@ WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
 RELEASE_MARGIN_S = 0.1
 FAREWELL_S = 1.0
+STOP_S = 10.0
+"""A thread that has not ended by then is left behind."""
 _IDLE_S = 0.5
 
 log = structlog.get_logger()
@@ -53,7 +56,7 @@ class Link:
         settings: the broker.
         namespace: the station's topics.
         on_inbound: called in the link's thread with each message that may be obeyed; may raise `queue.Full`.
-        on_change: called in the link's thread when the link comes up (True) or goes down, with the reason.
+        on_up: called in the link's thread with each connection that stands, counted from 1 on.
         outbox: holds events until the broker has them; without it they are dropped while there is no link.
 
     """
@@ -63,18 +66,18 @@ class Link:
         settings: Mqtt,
         namespace: Namespace,
         on_inbound: Callable[[Admitted], None] = lambda _: None,
-        on_change: Callable[[bool, str], None] = lambda _up, _reason: None,
+        on_up: Callable[[int], None] = lambda _: None,
         outbox: Outbox | None = None,
     ) -> None:
         self._settings = settings
         self._namespace = namespace
-        self._on_change = on_change
+        self._on_up = on_up
         self._outbox = outbox
         self._flat = FlatValues() if settings.flat_values else None
         self._kept_sent = 0
         self._kept_done: list[int] = []
         self._lock = threading.Lock()
-        self._orders: deque[Order] = deque()
+        self._commands: deque[Sending] = deque()
         self._events: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._underway: dict[int, Underway] = {}
@@ -96,12 +99,12 @@ class Link:
         """Begin to connect, in the background."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def stop(self) -> None:
         """Publish `offline`, disconnect and end the thread; what could not leave within 1 s is dropped."""
         self._stopping.set()
         self._nudge()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(STOP_S)
 
     def publish(self, payload: Payload) -> None:
         """Publish a state, report or event.
@@ -142,24 +145,24 @@ class Link:
 
     def command(
         self, command: Command, suffix: str, deadline_s: float, connection: int | None = None
-    ) -> "Future[Outcome]":
+    ) -> "Future[Delivered]":
         """Publish a command below `suffix`.
 
         The future tells its fate, at the latest at `deadline_s` (monotonic), when its time to live ends.
         With `connection` it goes out on that one only: what was known when it was decided on, such as that
         nobody has locked out, was heard there.
         """
-        outcome: Future[Outcome] = Future()
-        order = Order(self._namespace.message(command, suffix), deadline_s, outcome)
+        message = self._namespace.message(command, suffix)
+        sending = Sending(command.id, message, deadline_s, Future())
         with self._lock:
             connected = self._connected and connection in (None, self._counts["connects"])
             if connected:
-                self._orders.append(order)
+                self._commands.append(sending)
         if connected:
             self._nudge()
         else:
-            outcome.set_result(Outcome(Fate.NOT_SENT, "no link to the broker"))
-        return outcome
+            sending.settle(Fate.NOT_SENT, "no link to the broker")
+        return sending.delivered
 
     def watch(self, states: frozenset[str]) -> None:
         """Hear these machine states, named as in a grammar's `requires`, and no others."""
@@ -205,7 +208,6 @@ class Link:
             "link_down", reason=reason, retry_in_s=round(state.upcoming_sleep, 1), exc_info=unexpected
         )
         self._reason = reason
-        self._guard(self._on_change, False, reason)
 
     def _serve(self) -> None:
         """Connect and stay connected until told to stop; a lost link raises."""
@@ -228,7 +230,7 @@ class Link:
         self._kept_sent = 0
         log.info("link_up", host=self._settings.host, port=self._settings.port)
         try:
-            self._guard(self._on_change, True, "")
+            self._guard(self._on_up, self._counts["connects"])
             while not self._stopping.is_set():
                 self._turn(session)
             self._farewell(session)
@@ -241,9 +243,9 @@ class Link:
         self._listen(session)
         now_s = time.monotonic()
         window = min(WINDOW, session.receive_maximum)
-        self._send_orders(session, now_s, window)
+        self._send_commands(session, now_s, window)
         # On a slow link a command's release must not queue behind a report.
-        if not any(item.order for item in self._underway.values()):
+        if not any(item.sending for item in self._underway.values()):
             self._send_events(session, now_s, max(1, window // 2))
             self._send_kept(session, now_s, max(1, window // 2))
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
@@ -269,26 +271,27 @@ class Link:
                 change([self._namespace.filter(MachineState, name) for name in sorted(names)])
         self._subscribed = watched
 
-    def _send_orders(self, session: Session, now_s: float, window: int) -> None:
-        while self._orders:
-            order = self._orders[0]
-            remaining_s = order.deadline_s - now_s
+    def _send_commands(self, session: Session, now_s: float, window: int) -> None:
+        while self._commands:
+            sending = self._commands[0]
+            remaining_s = sending.deadline_s - now_s
             if remaining_s > 0 and len(self._underway) >= window:
                 return
-            self._orders.popleft()
+            self._commands.popleft()
             if remaining_s <= 0:
-                order.outcome.set_result(Outcome(Fate.NOT_SENT, "its time to live ended before it left"))
+                sending.settle(Fate.NOT_SENT, "its time to live ended before it left")
                 continue
+            # Whole seconds: rounded down, since `expires` in the payload says it exactly.
+            message = replace(sending.message, expiry_s=max(1, int(remaining_s)))
             try:
-                # Whole seconds: rounded down, since `expires` in the payload says it exactly.
-                message_id = session.publish(order.message, expiry_s=max(1, int(remaining_s)))
+                message_id = session.publish(message)
             except ValueError as error:
-                order.outcome.set_result(Outcome(Fate.REFUSED, str(error)))
+                sending.settle(Fate.REFUSED, str(error))
             except LinkDownError as error:
-                order.outcome.set_result(Outcome(Fate.UNCONFIRMED, error.reason))
+                sending.settle(Fate.UNCONFIRMED, error.reason)
                 raise
             else:
-                self._underway[message_id] = Underway(now_s, order.deadline_s, order)
+                self._underway[message_id] = Underway(now_s, sending.deadline_s, sending)
 
     def _send_events(self, session: Session, now_s: float, window: int) -> None:
         while self._events and len(self._underway) < window:
@@ -319,7 +322,7 @@ class Link:
     def _say(self, session: Session, message: Message) -> int | None:
         """Send what is no command and give its id; None: sent at each connection, it would end each."""
         try:
-            return session.publish(message, message.expiry_s)
+            return session.publish(message)
         except ValueError as error:
             self._dropped["refused_by_broker"] += 1
             log.warning("message_not_taken", topic=message.topic, reason=str(error))
@@ -341,12 +344,12 @@ class Link:
         self._counts["published"] += not code.is_failure
         if underway.kept is not None:
             self._kept_done.append(underway.kept)
-        if underway.order is None:
+        if underway.sending is None:
             self._dropped["refused_by_broker"] += code.is_failure
         elif code.is_failure:
-            underway.order.outcome.set_result(Outcome(Fate.REFUSED, str(code)))
+            underway.sending.settle(Fate.REFUSED, str(code))
         else:
-            underway.order.outcome.set_result(Outcome(Fate.ACKNOWLEDGED))
+            underway.sending.settle(Fate.ACKNOWLEDGED)
 
     def _farewell(self, session: Session) -> None:
         state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason="shutdown")
@@ -360,18 +363,18 @@ class Link:
         """Settle every command and keep none, now that the connection is gone; count what else is lost."""
         with self._lock:
             self._connected, self._changed_s = False, time.monotonic()
-            orders, underway = list(self._orders), list(self._underway.values())
+            unsent, underway = list(self._commands), list(self._underway.values())
             retained = set(self._retained)
             self._dropped["link_lost"] += sum(message.topic not in retained for message in self._events)
-            self._dropped["link_lost"] += sum(item.order is None and item.kept is None for item in underway)
-            self._orders.clear()
+            self._dropped["link_lost"] += sum(item.sending is None and item.kept is None for item in underway)
+            self._commands.clear()
             self._events.clear()
             self._underway.clear()
-        for order in orders:
-            order.outcome.set_result(Outcome(Fate.NOT_SENT, "the link broke before it left"))
+        for sending in unsent:
+            sending.settle(Fate.NOT_SENT, "the link broke before it left")
         for item in underway:
-            if item.order:
-                item.order.outcome.set_result(Outcome(Fate.UNCONFIRMED, "no acknowledgement"))
+            if item.sending:
+                item.sending.settle(Fate.UNCONFIRMED, "no acknowledgement")
 
     def _guard(self, handler: Callable[..., None], *arguments: object) -> None:
         """Call a handler; its failure is its own and never the link's."""

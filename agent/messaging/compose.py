@@ -9,8 +9,7 @@ from agent.commands.effects import AnswerSettled, Ask, DeliverySettled, InhibitC
 from agent.commands.order import Order
 from agent.grammar.schema import Scalar
 from agent.health.report import Fault
-from agent.health.selftest import Result
-from agent.health.snapshot import Snapshot
+from agent.health.snapshot import Result, Snapshot
 from agent.messaging.contract import (
     MAX_CLAIM_AGE_S,
     Accept,
@@ -79,7 +78,7 @@ def decided(decision: Decision, clock: Clock) -> Accept | Reject | None:
     return Reject(
         time=clock.utc,
         reason=objection.reason if objection else "unknown",
-        detail=objection.detail if objection else "",
+        detail=objection.text if objection else "",
         meaning=meaning(hypothesis.command, hypothesis.slots) if hypothesis.command else None,
         heard=heard(hypothesis),
     )
@@ -121,7 +120,7 @@ def settled(answer: AnswerSettled, clock: Clock) -> Settled:
 
 def inhibition(change: InhibitChanged, clock: Clock) -> Inhibition:
     """Report that commands were locked out or freed."""
-    return Inhibition(time=clock.utc, active=change.active, who=change.who, why=change.why)
+    return Inhibition(time=clock.utc, active=change.active, who=change.who, why=change.text)
 
 
 def self_tested(result: Result, now: datetime) -> SelfTested:

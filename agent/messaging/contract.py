@@ -7,27 +7,17 @@ attributes in the user properties. Each payload class says on which channel it t
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
-from agent.health.selftest import Outcome
-from agent.health.snapshot import (
-    AudioHealth,
-    EngineHealth,
-    LinkHealth,
-    PanelHealth,
-    RecognizerHealth,
-    SelfTestHealth,
-    SystemHealth,
-    UpdatesHealth,
-    Versions,
-)
+from agent.health import snapshot
 from agent.messaging.channel import Channel, Ear, Keep, Place
 from agent.messaging.payload import Hour, Part, Payload, Utc
+from agent.names import NAME, ReleaseName, Version
 
 
 class Status(StrEnum):
@@ -229,7 +219,7 @@ class SelfTested(Payload):
 
     channel = Channel("event/selftest", keep=Keep.RING)
 
-    outcome: Outcome
+    outcome: snapshot.Outcome
     utterance: str
     """File of the bundle's golden set."""
     reason: str = ""
@@ -264,7 +254,7 @@ class Grammar(Payload):
 
     event: Literal["loaded", "refused"]
     grammar: str
-    """name@content hash"""
+    """name@content hash; of one that is refused, which may have no name, the file."""
     reason: str = ""
 
 
@@ -290,15 +280,15 @@ class Health(Payload):
     faults: tuple[str, ...]
     """Stable codes, worst first: see the health part of the manual."""
     uptime_seconds: float
-    versions: Versions
-    engine: EngineHealth
-    audio: AudioHealth
-    recognizer: RecognizerHealth
-    self_test: SelfTestHealth
-    panel: PanelHealth
-    updates: UpdatesHealth
-    link: LinkHealth
-    system: SystemHealth
+    versions: snapshot.Versions
+    engine: snapshot.EngineHealth
+    audio: snapshot.AudioHealth
+    recognizer: snapshot.RecognizerHealth
+    self_test: snapshot.SelfTestHealth
+    panel: snapshot.PanelHealth
+    updates: snapshot.UpdatesHealth
+    link: snapshot.LinkHealth
+    system: snapshot.SystemHealth
 
 
 class Value(Payload):
@@ -312,8 +302,8 @@ class Value(Payload):
 class Release(Part):
     """A released model bundle or grammar."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    version: str = Field(max_length=64)
+    name: ReleaseName
+    version: Version
 
 
 class Hours(Part):
@@ -334,7 +324,7 @@ class Desired(Payload):
 
     model: Release | None = None
     grammar: Release | None = None
-    follow: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")
+    follow: str = Field(default="", pattern=f"^({NAME})?$")
     """A channel of the repository, such as `stable`, instead of `model` and `grammar`."""
     percent: float = Field(default=100.0, ge=0, le=100)
     """Of the stations that read this; a larger share holds every station of a smaller one."""
@@ -343,6 +333,12 @@ class Desired(Payload):
     """When bundles may be swapped; they are fetched and tried at once."""
     retry: bool = False
     """Also what failed here before; once for each `id`, or `time` where there is no `id`."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.follow and (self.model or self.grammar):
+            raise ValueError("`follow` stands instead of `model` and `grammar`: name releases or a channel")
+        return self
 
 
 class Update(Payload):

@@ -8,13 +8,11 @@ from functools import lru_cache
 
 from pydantic import ValidationError
 
+from agent.commands.decision import Detail
 from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
 from agent.messaging.contract import KINDS, Inhibit, MachineState, Talk
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload, Quality
-
-UNREADABLE = "a message that cannot be read"
-"""Why it is locked out."""
 
 
 class Refusal(StrEnum):
@@ -97,7 +95,7 @@ def feared(arrival: Arrival, refusal: Refusal, namespace: Namespace, now: dateti
     if not unreadable:
         return None
     if kind is Inhibit and (arrival.payload or arrival.malformed):
-        return Admitted(Inhibit(time=now, active=True, who="", why=UNREADABLE), station)
+        return Admitted(Inhibit(time=now, active=True, who="", why=Detail.UNREADABLE.value), station)
     if kind is MachineState:
         return Admitted(MachineState(time=now, quality=Quality.BAD, value=False), station, name)
     return None

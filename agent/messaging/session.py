@@ -109,15 +109,15 @@ class Session:
             self.abort()
             raise
 
-    def publish(self, message: Message, expiry_s: int | None = None) -> int:
-        """Send a message and give its id; `expiry_s` is its time to live at the broker.
+    def publish(self, message: Message) -> int:
+        """Send a message and give its id.
 
         Raises:
             NotTakenError: it was not sent, and the connection stands.
         """
         properties = _properties(message, PacketTypes.PUBLISH)
-        if expiry_s is not None:
-            properties.MessageExpiryInterval = expiry_s
+        if message.expiry_s is not None:
+            properties.MessageExpiryInterval = message.expiry_s
         self._require_taken(message, properties)
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         self._check(info.rc)

@@ -2,26 +2,24 @@
 
 from concurrent.futures import Future
 from dataclasses import dataclass
+from uuid import UUID
 
-from agent.commands.events import Fate
+from agent.commands.events import Delivered, Fate
 from agent.messaging.namespace import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a command."""
-
-    fate: Fate
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
+class Sending:
     """A command on its way."""
 
+    order_id: UUID
     message: Message
     deadline_s: float
-    outcome: "Future[Outcome]"
+    delivered: "Future[Delivered]"
+
+    def settle(self, fate: Fate, reason: str = "") -> None:
+        """Tell what became of it."""
+        self.delivered.set_result(Delivered(self.order_id, fate, reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,6 @@ class Underway:
 
     sent_s: float
     deadline_s: float
-    order: Order | None = None
+    sending: Sending | None = None
     kept: int | None = None
     """Its id in the outbox."""

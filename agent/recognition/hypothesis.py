@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.grammar.graph import SlotValue
+from agent.grammar.schema import Scalar
 
 
 class Reject(StrEnum):
@@ -42,7 +42,7 @@ class Alternative:
     """The best sentence that means something else."""
 
     command: str
-    slots: Mapping[str, SlotValue]
+    slots: Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Hypothesis:
     snr_db: float | None
     command: str | None = None
     """None when no sentence of the grammar took part."""
-    slots: Mapping[str, SlotValue] = field(default_factory=dict)
+    slots: Mapping[str, Scalar] = field(default_factory=dict)
     words: tuple[HeardWord, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)
     """What `probability` was computed from; see `agent.recognition.recognizer`."""

@@ -1,5 +1,6 @@
 """What the state machine's effects do: each talks to repository, disk or station and says what came of it."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,7 @@ from agent.updates.release import (
     Reference,
     Release,
     decode,
+    decode_all,
     order,
     slot_digest,
 )
@@ -75,6 +77,7 @@ class Station(Protocol):
 
         Raises:
             VoxlineError: they cannot; what was at work still is.
+            CancelledError: the agent stops before they do.
         """
 
     def try_out(
@@ -87,14 +90,6 @@ class Station(Protocol):
 
     def conclude(self, outcome: Outcome) -> bool:
         """Put an outcome where it survives until it was delivered; return whether that was done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """Where updates come from."""
-
-    trust: Trust
-    transport: Transport
 
 
 class Actions:
@@ -112,20 +107,20 @@ class Actions:
         self,
         store: Store,
         station: Station,
-        repository: Repository | str,
+        repository: Trust | str,
         interrupted: Callable[[], bool],
         on_bytes: Callable[[int], None],
     ) -> None:
         self._store, self._station, self._repository = store, station, repository
         self._interrupted, self._on_bytes = interrupted, on_bytes
-        if isinstance(repository, Repository):
+        if isinstance(repository, Trust):
             repository.transport.interrupted = interrupted
         self._documents: dict[str, dict[Kind, bytes]] = {}
         """Release documents of slots that were found, by digest."""
 
     def close(self) -> None:
         """Give connections back."""
-        if isinstance(self._repository, Repository):
+        if isinstance(self._repository, Trust):
             self._repository.transport.close()
 
     def carry_out(self, effect: Effect, state: State) -> Event | None:
@@ -134,19 +129,20 @@ class Actions:
         Raises:
             OSError: the disk refuses what only this station can do; it must be done all the same.
         """
-        match effect:
-            case Check(wanted):
-                return self._troubled(lambda: self._check(wanted))
-            case Fetch(candidate):
-                return self._troubled(lambda: self._fetch(candidate, state))
-            case Try(candidate):
-                return self._troubled(lambda: self._try(candidate))
-            case Activate(slot):
-                return self._activate(slot)
-            case Revert(slot):
-                return self._revert(slot)
-            case Tidy():
-                self._store.prune(state.history)
+        with contextlib.suppress(CancelledError):
+            match effect:
+                case Check(wanted):
+                    return self._troubled(lambda: self._check(wanted))
+                case Fetch(candidate):
+                    return self._troubled(lambda: self._fetch(candidate, state))
+                case Try(candidate):
+                    return self._troubled(lambda: self._try(candidate))
+                case Activate(slot):
+                    return self._activate(slot)
+                case Revert(slot):
+                    return self._revert(slot)
+                case Tidy():
+                    self._store.prune(state.history)
         return None
 
     def parts(self, slot: str | None) -> Parts:
@@ -164,18 +160,15 @@ class Actions:
         Raises:
             UpdateError: the slot is damaged.
         """
-        documents = self._store.releases(slot)
-        return tuple(decode(Release, raw, f"{slot}/{kind}.json").reference for kind, raw in documents.items())
+        return tuple(release.reference for release in decode_all(self._store.releases(slot)).values())
 
     def past(self) -> datetime | None:
         """Return a moment that has passed for certain, if one is known."""
-        return self._repository.trust.past() if isinstance(self._repository, Repository) else None
+        return self._repository.past() if isinstance(self._repository, Trust) else None
 
     def _troubled(self, action: Callable[[], Event | None]) -> Event | None:
         try:
             return action()
-        except CancelledError:
-            return None
         except UnreachableError as error:
             return Trouble(str(error), final=error.final)
         except UpdateError as error:
@@ -186,20 +179,19 @@ class Actions:
     def _check(self, wanted: Wanted) -> Event:
         if isinstance(self._repository, str):
             raise UpdateError(self._repository)
-        trust = self._repository.trust
-        trust.refresh()
+        self._repository.refresh()
         documents = self._store.releases(self._store.active())
-        documents |= find_releases(wanted, trust)
+        documents |= find_releases(wanted, self._repository)
         slot = slot_digest(documents)
         self._documents[slot] = documents
-        releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
+        releases = list(decode_all(documents).values())
         size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
         return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
 
     def _fetch(self, candidate: Candidate, state: State) -> Event:
-        assert isinstance(self._repository, Repository)  # noqa: S101 (for mypy: `_check` came before)
+        assert isinstance(self._repository, Trust)  # noqa: S101 (for mypy: `_check` came before)
         documents = self._documents[candidate.slot]
-        releases = [decode(Release, raw, str(kind)) for kind, raw in documents.items()]
+        releases = list(decode_all(documents).values())
         self._store.require_space(releases, keep=state.history[-1:])
         for entry in self._store.missing(releases):
             self._obtain(entry, self._repository.transport)
@@ -226,11 +218,8 @@ class Actions:
 
     def _try(self, candidate: Candidate) -> Event | None:
         active = self._store.releases(self._store.active())
-        new = {
-            kind: decode(Release, raw, str(kind))
-            for kind, raw in self._store.releases(candidate.slot).items()
-            if raw != active.get(kind)
-        }
+        documents = self._store.releases(candidate.slot)
+        new = decode_all({kind: raw for kind, raw in documents.items() if raw != active.get(kind)})
         fault = self._station.try_out(self.parts(candidate.slot), new, self._interrupted)
         if fault is None:
             return None

@@ -13,14 +13,13 @@ from uuid import uuid4
 import typer
 
 from agent.errors import UpdateError
-from agent.logs import configure_logging
 from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import memory
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
-from agent.updates.plant import Plant, describe, folder_of, open_repository, open_updater
-from agent.updates.release import Release, decode, parse_references
+from agent.updates.plant import Plant, describe, open_repository, open_updater
+from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
 from agent.updates.updater import BusyError, Updater
@@ -30,16 +29,11 @@ app = typer.Typer(help="See and steer which model and grammar this station runs.
 _LEFT = "left for the agent that runs here; `voxline update status` shows what comes of it"
 
 
-@app.callback()
-def _quiet() -> None:
-    configure_logging("warning")  # standard output belongs to the answer
-
-
 @app.command()
 def status(config: ConfigPath = None, as_json: Json = False) -> None:
     """Say what runs, and how the last update went."""
     settings = load(config)
-    state = memory.load(folder_of(settings) / "state.json")
+    state = memory.load(settings.storage.updates / "state.json")
     if as_json:
         typer.echo(describe(state, 0, datetime.now(UTC)).model_dump_json(indent=1))
     else:
@@ -50,15 +44,15 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
 def check(config: ConfigPath = None, as_json: Json = False) -> None:
     """Ask the repository whether it can be trusted now and what it has for this station; changes nothing."""
     settings = load(config)
-    folder = folder_of(settings)
+    folder = settings.storage.updates
     state = memory.load(folder / "state.json")
     with TemporaryDirectory() as copy:
         if (folder / "trust").is_dir():
             shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
         repository = open_repository(settings, Path(copy))
-        repository.trust.refresh()
-        documents = find_releases(state.wanted, repository.trust) if state.wanted else {}
-    found = [decode(Release, raw, str(kind)).reference for kind, raw in documents.items()]
+        repository.refresh()
+        documents = find_releases(state.wanted, repository) if state.wanted else {}
+    found = [release.reference for release in decode_all(documents).values()]
     new = [str(reference) for reference in found if reference not in state.running]
     if as_json:
         typer.echo(json.dumps({"trusted": True, "wanted": list(map(str, found)), "new": new}))
@@ -117,7 +111,7 @@ def serve(
 
 def _steer(settings: Settings, request: Request) -> None:
     """Let the agent that runs do it, or do it here if none runs."""
-    folder = folder_of(settings)
+    folder = settings.storage.updates
     _require_owner(settings.storage.state)
     plant = Plant(settings, _nobody_listens, None)
     try:

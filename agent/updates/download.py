@@ -13,7 +13,7 @@ _SYNC_EVERY_BYTES = 2**22
 
 
 class CancelledError(Exception):
-    """The download was told to stop; it can go on later."""
+    """What was under way was told to stop; it can go on later."""
 
 
 def download(

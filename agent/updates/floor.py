@@ -5,7 +5,6 @@ older ones as new. This floor is kept apart, synced, and raised before anything 
 and `save`.
 """
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from typing import Literal
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from agent.durable import write_file
+from agent import durable
 from agent.errors import UpdateError
 
 log = structlog.get_logger()
@@ -84,13 +83,17 @@ class Floor(BaseModel):
 
 
 def load(path: Path) -> Floor:
-    """Read the floor; a damaged file is reported and begins anew, or a bad disk would end all updates."""
+    """Read the floor; a damaged file is reported and begins anew, or a bad disk would end all updates.
+
+    Raises:
+        OSError: it may be whole, but cannot be read now.
+    """
     try:
         return Floor.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Floor()
     except (OSError, ValidationError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EIO:
+        if isinstance(error, OSError) and not durable.is_lost(error):
             raise
         log.exception("update_floor_damaged", path=str(path))
         return Floor()
@@ -98,4 +101,4 @@ def load(path: Path) -> Floor:
 
 def save(path: Path, floor: Floor) -> None:
     """Write the floor, to stay."""
-    write_file(path, floor.model_dump_json().encode())
+    durable.write_file(path, floor.model_dump_json().encode())

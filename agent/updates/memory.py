@@ -7,7 +7,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from agent.durable import write_file
+from agent import durable
 from agent.updates.course import State
 
 log = structlog.get_logger()
@@ -23,12 +23,18 @@ _CODEC = TypeAdapter(_File)
 
 
 def load(path: Path) -> State:
-    """Read the state; where there is none, or a damaged one, the link alone says what is in use."""
+    """Read the state; where there is none, or a damaged one, the link alone says what is in use.
+
+    Raises:
+        OSError: it may be whole, but cannot be read now.
+    """
     try:
         return _CODEC.validate_json(path.read_bytes()).state
     except FileNotFoundError:
         return State()
     except (OSError, ValidationError) as error:
+        if isinstance(error, OSError) and not durable.is_lost(error):
+            raise
         log.error("update_state_damaged", path=str(path), reason=str(error)[:500])  # noqa: TRY400
         return State()
 
@@ -39,4 +45,4 @@ def save(path: Path, state: State) -> None:
     Raises:
         OSError: the old one stands.
     """
-    write_file(path, _CODEC.dump_json(_File(1, state)))
+    durable.write_file(path, _CODEC.dump_json(_File(1, state)))

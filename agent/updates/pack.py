@@ -7,13 +7,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agent.acoustics.bundle import MANIFEST_FILE, load_bundle
-from agent.acoustics.manifest import VERSION, FileEntry
-from agent.errors import UpdateError
+from agent.acoustics.manifest import FileEntry
+from agent.errors import UpdateError, first_fault
 from agent.evaluation.golden import FOLDER
 from agent.grammar import load_grammar
 from agent.grammar.fault import refuse_errors
 from agent.grammar.lint import check
-from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release, explain
+from agent.names import VERSION
+from agent.updates.release import GRAMMAR_FILE, Kind, Limits, Release
 
 Packed = tuple[Release, dict[str, Path]]
 """A release, and where each of its files is."""
@@ -64,7 +65,7 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
             files={name: _entry(path) for name, path in files.items()},
         )
     except ValidationError as error:
-        raise UpdateError(f"{file}: cannot be released as {name} {version}: {explain(error)}") from error
+        raise UpdateError(f"{file}: cannot be released as {name} {version}: {first_fault(error)}") from error
     return release, files
 
 

@@ -8,13 +8,14 @@ from typing import Literal
 import structlog
 
 from agent.errors import UpdateError
+from agent.health.snapshot import Outcome as Tested
 from agent.health.snapshot import Snapshot
 from agent.messaging.contract import Desired, Update, Updated
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload
 from agent.settings import Settings
-from agent.updates.actions import Parts, Repository, Station
-from agent.updates.course import Outcome, Phase, State, Wanted
+from agent.updates.actions import Parts, Station
+from agent.updates.course import Outcome, Phase, State, Wanted, Wish
 from agent.updates.floor import UntrustedError
 from agent.updates.probation import Terms, Vitals
 from agent.updates.release import Kind, Reference, Release
@@ -36,11 +37,6 @@ _ENDS: Mapping[Phase, Literal["committed", "rolled_back", "refused"]] = {
 log = structlog.get_logger()
 
 
-def folder_of(settings: Settings) -> Path:
-    """Return where a station keeps everything about updates."""
-    return settings.storage.state / "updates"
-
-
 def open_transport(settings: Settings) -> Transport | None:
     """Return the way to the repository, None if the settings name none."""
     source = settings.updates.source
@@ -53,8 +49,8 @@ def open_transport(settings: Settings) -> Transport | None:
     return Https(source.rstrip("/") + "/", settings.updates.tls)
 
 
-def open_repository(settings: Settings, folder: Path) -> Repository:
-    """Return the repository that the settings name.
+def open_repository(settings: Settings, folder: Path) -> Trust:
+    """Return the repository that the settings name, verified.
 
     Args:
         settings: of this station.
@@ -74,8 +70,7 @@ def open_repository(settings: Settings, folder: Path) -> Repository:
         raise UpdateError(f"{path}: {error.strerror}; copy 1.root.json of the repository there") from error
     except UntrustedError as error:
         raise UpdateError(f"{path}: {error}; copy 1.root.json of the repository there") from error
-    trust = Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
-    return Repository(trust, transport)
+    return Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
 
 
 def open_updater(settings: Settings, station: Station) -> Updater:
@@ -86,13 +81,13 @@ def open_updater(settings: Settings, station: Station) -> Updater:
         OSError: as of `Updater`.
     """
     updates = settings.updates
-    repository: Repository | str
+    repository: Trust | str
     try:
-        repository = open_repository(settings, folder_of(settings) / "trust")
+        repository = open_repository(settings, settings.storage.updates / "trust")
     except UpdateError as error:  # what was installed stays in use, and the way back stays open
         repository = str(error)
     return Updater(
-        folder_of(settings),
+        settings.storage.updates,
         Namespace.of(settings.station).base,
         station,
         repository,
@@ -119,32 +114,25 @@ def vitals_of(snapshot: Snapshot) -> Vitals:
         utterances=snapshot.recognizer.accepts_total + rejects,
         rejects=rejects,
         engine_errors=snapshot.engine.failures_total + snapshot.engine.fallback,
-        self_tests=snapshot.self_test.runs_total.get("passed", 0),
-        self_test_failures=snapshot.self_test.runs_total.get("failed", 0),
+        self_tests=snapshot.self_test.runs_total.get(Tested.PASSED, 0),
+        self_test_failures=snapshot.self_test.runs_total.get(Tested.FAILED, 0),
         latency_s=snapshot.engine.inference_p50_seconds,
         offline_s=0.0 if snapshot.link.connected else snapshot.link.since_seconds,
     )
 
 
-def wanted_of(desired: Desired) -> Wanted:
+def wish_of(desired: Desired) -> Wish:
     """Read what the plant asks for.
 
-    Raises:
-        UpdateError: it is no release that could be.
+    Where it asks also for what failed here before, the message is named, the same way each time it comes.
     """
     named = {Kind.MODEL: desired.model, Kind.GRAMMAR: desired.grammar}
-    references = tuple(
-        Reference.parse(f"{kind}/{this.name}/{this.version}") for kind, this in named.items() if this
-    )
+    references = tuple(Reference(kind, this.name, this.version) for kind, this in named.items() if this)
     window = (desired.window.start, desired.window.end) if desired.window else None
-    return Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
-
-
-def retry_of(desired: Desired) -> str:
-    """Name the message, the same way each time it comes, if it asks also for what failed here before."""
+    wanted = Wanted(references, desired.follow, Rollout(desired.percent, desired.not_before, window))
     if not desired.retry:
-        return ""
-    return str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat()
+        return Wish(wanted)
+    return Wish(wanted, str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat())
 
 
 class Plant:
@@ -169,17 +157,13 @@ class Plant:
         self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
     ) -> str | None:
         """Try parts in a process of their own."""
-        recognition = with_parts(self._settings, parts).recognition
         model = new.get(Kind.MODEL)
         conditions = Conditions(
-            model=recognition.bundle,
-            grammar=recognition.grammar,
+            recognition=with_parts(self._settings, parts).recognition,
             new=tuple(str(release.reference) for release in new.values()),
             limits=model.limits if model else None,
-            engine=recognition.engine,
-            operating_point=recognition.operating_point,
             commands=self._settings.commands,
-            cache=self._settings.storage.cache / "grammars",
+            cache=self._settings.storage.grammars,
         )
         evidence = run_apart(conditions, interrupted)
         if evidence is None:

@@ -15,17 +15,13 @@ from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.types import StringConstraints
 
 from agent.acoustics.bundle import MANIFEST_FILE
-from agent.acoustics.manifest import MAX_FILES, VERSION, FileEntry, FileName, Version
-from agent.errors import UpdateError
+from agent.acoustics.manifest import MAX_FILES, FileEntry, FileName
+from agent.errors import UpdateError, first_fault
+from agent.names import NAME, VERSION, ReleaseName, Version
 
 GRAMMAR_FILE = "grammar.yaml"
-
-NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
-
-ReleaseName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
 
 
 class Kind(StrEnum):
@@ -168,14 +164,17 @@ def decode(kind: type[Document], raw: bytes, where: str) -> Document:
     try:
         return kind.model_validate_json(raw)
     except ValidationError as error:
-        raise UpdateError(f"{where}: {explain(error)}") from error
+        raise UpdateError(f"{where}: {first_fault(error)}") from error
 
 
-def explain(error: ValidationError) -> str:
-    """Name the first field that breaks a schema, and how."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"]))
-    return f"{field + ': ' if field else ''}{first['msg']}"
+def decode_all(documents: Mapping[Kind, bytes], folder: str = "") -> dict[Kind, Release]:
+    """Read releases that run together; `folder`, as in `decode`, is where they lie.
+
+    Raises:
+        UpdateError: as `decode`.
+    """
+    where = f"{folder}/" if folder else ""
+    return {kind: decode(Release, raw, f"{where}{kind}.json") for kind, raw in documents.items()}
 
 
 def digest_of(raw: bytes) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from tuf.api.metadata import TargetFile, Targets
 
 from agent.errors import UpdateError
+from agent.names import NAME
 from agent.updates.actions import OBJECTS
-from agent.updates.release import NAME, Channel, Reference, Release, decode, digest_of, order
+from agent.updates.release import Channel, Reference, Release, decode, digest_of, order
 from agent.updates.signed import SignedRepository
 from agent.updates.trust import TARGETS
 

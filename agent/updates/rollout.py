@@ -35,7 +35,5 @@ class Rollout:
         if past and now < past:
             return False
         start, end = self.window
-        if start.tzinfo or end.tzinfo:  # an older agent's state may hold it: no hours of this clock
-            return False
         clock = now.time()
         return start <= clock < end if start <= end else clock >= start or clock < end

@@ -39,8 +39,8 @@ from tuf.repository import Repository
 
 from agent import durable
 from agent.errors import UpdateError
+from agent.names import NAME
 from agent.updates.keys import FILE, absolute, lies_here, public_key, sign
-from agent.updates.release import NAME
 from agent.updates.trust import METADATA
 
 VALID_DAYS = {"root": 730, "targets": 365, "snapshot": 30, "timestamp": 30}

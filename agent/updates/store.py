@@ -9,7 +9,6 @@ current -> slots/..  the slot in use; without it the station runs what its setti
 A slot is built aside, synced and renamed, so it is whole or not there. What is in use changes by one rename.
 """
 
-import errno
 import hashlib
 import os
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from agent import durable
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
-from agent.updates.release import Kind, Release, decode, slot_digest
+from agent.updates.release import Kind, Release, decode_all, slot_digest
 
 SLOTS_KEPT = 3
 """With the one in use; fewer where space is short, but never without the one before it."""
@@ -88,8 +87,7 @@ class Store:
         if slot_digest(documents) != slot:
             fault = "its release documents are damaged" if folder.is_dir() else "there is no such slot"
             raise UpdateError(f"{folder}: {fault}")
-        for kind, raw in documents.items():
-            decode(Release, raw, f"{slot}/{kind}.json")  # a newer agent may have installed it
+        decode_all(documents, slot)  # a newer agent may have installed it
         return documents
 
     def missing(self, releases: Iterable[Release]) -> list[FileEntry]:
@@ -145,8 +143,8 @@ class Store:
         folder, building = self._slots / slot, self._slots / (slot + durable.PARTIAL_SUFFIX)
         files = {
             f"{kind}/{name}": entry
-            for kind, raw in releases.items()
-            for name, entry in decode(Release, raw, str(kind)).files.items()
+            for kind, release in decode_all(releases).items()
+            for name, entry in release.files.items()
         }
         if folder.is_dir():
             if self._is_whole(slot, files):
@@ -223,6 +221,6 @@ def _is(path: Path, entry: FileEntry) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        if error.errno != errno.EIO:
+        if not durable.is_lost(error):
             raise
         return False

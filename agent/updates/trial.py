@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Literal
 
 import psutil
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -30,7 +29,7 @@ from agent.evaluation.golden import GoldenSet, find_golden
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.logs import configure_logging
-from agent.settings import Commands
+from agent.settings import Commands, Recognition
 from agent.updates.release import Kind, Limits, Reference
 
 CPU_LIMIT_S = 900
@@ -49,15 +48,11 @@ class Conditions(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    model: Path
-    """Folder of the bundle that will run: the new one, or the one in use."""
-    grammar: Path
-    """File of the grammar that will run."""
+    recognition: Recognition
+    """Bundle and grammar that will run: the new ones, or those in use."""
     new: tuple[str, ...]
     """References of the releases that are new."""
     limits: Limits | None = None
-    engine: Literal["auto", "onnx", "rknn"] = "auto"
-    operating_point: Literal["low", "normal", "high"] = "normal"
     commands: Commands = Commands()
     cache: Path | None = None
 
@@ -112,9 +107,9 @@ def run(conditions: Conditions) -> Evidence:
     """Run the trial here."""
     before_bytes = _memory_bytes("VmHWM")
     try:
-        bundle = load_bundle(conditions.model)
+        bundle = load_bundle(conditions.recognition.bundle)
         _require_identity(bundle, conditions)
-        engine = ChosenEngine(bundle, conditions.engine)
+        engine = ChosenEngine(bundle, conditions.recognition.engine)
         try:
             return _try(bundle, engine, conditions, before_bytes)
         finally:
@@ -127,11 +122,12 @@ def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_by
     if engine.choice.fallback:
         return Evidence(fault=f"it would run on the CPU: {engine.choice.reason}")
     require_canary(bundle, engine)
-    grammar = load_grammar(conditions.grammar)
+    named = conditions.recognition
+    grammar = load_grammar(named.grammar)
     require_fit(conditions.commands, grammar)
     compile_grammar(grammar, bundle.manifest.tokens, conditions.cache)
     utterances = exact = 0
-    for beside in (conditions.model, conditions.grammar.parent):
+    for beside in (named.bundle, named.grammar.parent):
         golden = find_golden(beside, grammar)
         if golden is None:
             continue
@@ -164,7 +160,7 @@ def _listen(
     bundle: Bundle, engine: Engine, conditions: Conditions, golden: GoldenSet
 ) -> tuple[int, int, str]:
     """Hear one golden set: how many utterances, how many exactly, and what must not be."""
-    calibration = getattr(bundle.manifest.operating_points, conditions.operating_point)
+    calibration = bundle.manifest.operating_points.at(conditions.recognition.operating_point)
     graph = compile_grammar(golden.grammar, bundle.manifest.tokens, conditions.cache)
     ear = Ear(bundle, engine, graph, calibration)
     trials = run_trials(ear, golden.labels, golden.folder, None, [None])

@@ -62,7 +62,7 @@ class Trust:
     ) -> None:
         self._root, self._folder, self._documents = root, folder, documents
         self._floor_file = floor_file
-        self._transport, self._metadata, self._targets = transport, metadata, targets
+        self.transport, self._metadata, self._targets = transport, metadata, targets
         self._now = now
         self._updater: Updater | None = None
 
@@ -84,7 +84,7 @@ class Trust:
                 str(self._folder),
                 self._metadata,
                 target_base_url=self._targets,
-                fetcher=self._transport,
+                fetcher=self.transport,
                 bootstrap=self._root,
             )
             # No public way leads there; the tests of a clock in the past would notice.

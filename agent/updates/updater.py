@@ -18,7 +18,7 @@ import structlog
 from agent import durable
 from agent.errors import UpdateError
 from agent.updates import memory
-from agent.updates.actions import Actions, Parts, Repository, Station
+from agent.updates.actions import Actions, Parts, Station
 from agent.updates.course import (
     RESTING,
     Check,
@@ -37,7 +37,6 @@ from agent.updates.course import (
     Stopping,
     Swapped,
     Trouble,
-    Wanted,
     Wish,
     Withdraw,
 )
@@ -45,6 +44,7 @@ from agent.updates.machine import AT_WORK, advance, awaited
 from agent.updates.probation import Terms, Vitals, judge
 from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
+from agent.updates.trust import Trust
 
 TICK_S = 0.5
 RETRY_S = 10.0
@@ -81,7 +81,7 @@ class Updater:
 
     Raises:
         BusyError: another process holds the folder.
-        OSError: the folder is not there and cannot be made.
+        OSError: the folder cannot be made, or what it holds not be read.
     """
 
     def __init__(
@@ -89,21 +89,17 @@ class Updater:
         folder: Path,
         name: str,
         station: Station,
-        repository: Repository | str,
+        repository: Trust | str,
         *,
         reserve_bytes: int = 0,
         terms: Terms | None = None,
         check_interval_s: float = 3600.0,
     ) -> None:
-        durable.make_folder(folder)
-        self._lock = lock(folder)
         self.lacking = repository if isinstance(repository, str) else ""
         """Why there is no repository; empty if there is one."""
         self._file, self._requests = folder / "state.json", folder / "requests"
         self._name, self._station = name, station
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
-        self._store = Store(folder / "store", reserve_bytes)
-        self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
         self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
@@ -112,8 +108,16 @@ class Updater:
         self._bytes_done = 0
         self._reported: tuple[State, int] | None = None
         self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
-        self.state = memory.load(self._file)
-        self._owed = self._begin()
+        durable.make_folder(folder)
+        self._lock = lock(folder)
+        try:
+            self._store = Store(folder / "store", reserve_bytes)
+            self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
+            self.state = memory.load(self._file)
+            self._owed = self._begin()
+        except Exception:  # somebody else may have more luck
+            os.close(self._lock)
+            raise
 
     @property
     def parts(self) -> Parts:
@@ -163,10 +167,11 @@ class Updater:
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
         os.close(self._lock)
 
-    def wish(self, wanted: Wanted, *, retry: str = "") -> None:
-        """Ask for something to run; `retry` as in `Wish`. From any thread."""
+    def wish(self, wish: Wish) -> None:
+        """Ask for something to run. From any thread."""
+        wanted = wish.wanted
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
-        self._tell(Wish(wanted, retry) if chosen else Withdraw())
+        self._tell(wish if chosen else Withdraw())
 
     def observe(self, totals: Vitals) -> None:
         """Take note of how the station does, counted since it started. From one thread."""

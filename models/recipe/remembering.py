@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.engine import Engine, Latency
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Calibration, Manifest
+from agent.acoustics.manifest import Calibration, Manifest
 from agent.acoustics.stream import log_softmax
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.listening import Ear
 from agent.grammar.graph import Graph
 from agent.recognition.hypothesis import Hypothesis

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.acoustics.engines.engine import Engine, Latency
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.manifest import Manifest
 from agent.acoustics.stream import AcousticStream, Emission
+from agent.audio.source import SAMPLE_RATE_HZ
 from models.recipe.peers.contestants import Heard, Mode, Sound, Voxline
 
 

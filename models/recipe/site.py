@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from agent.acoustics.bundle import Bundle, load_bundle, reseal_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
-from agent.acoustics.manifest import VERSION
 from agent.audio.file import read_audio
 from agent.errors import BundleError, VoxlineError
 from agent.evaluation.commands import Trial, Verdict, run_trials
@@ -23,6 +22,7 @@ from agent.evaluation.golden import GoldenSet, find_golden
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.graph import Graph
+from agent.names import VERSION
 from agent.updates.trial import REJECTS
 from models.recipe.adapt import Lesson, Settings, adapt, foreign_sounds
 from models.recipe.bundle import build, canary_samples

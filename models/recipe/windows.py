@@ -15,8 +15,9 @@ import typer
 
 from agent.acoustics.bundle import Bundle, load_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.manifest import Manifest
 from agent.acoustics.support import stored_report
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.grammar import compile_grammar, load_grammar
 from models.recipe.calibrate import NOTHING_REFUSED, Positive
 from models.recipe.calibration_data import REPOSITORY, Order, orders

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.features import window_rows
-from agent.acoustics.manifest import SAMPLE_RATE_HZ, Manifest
+from agent.acoustics.manifest import Manifest
 from agent.acoustics.stream import REVISED_S, AcousticStream, Emission, Frames, log_softmax
 from agent.audio.levels import levels_at
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import EngineError
 from tests.acoustics.small import FRAME, WINDOW
 

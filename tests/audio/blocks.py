@@ -6,6 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from agent.audio.source import FRAME_S, Frame
+
 
 def cuts() -> st.SearchStrategy[list[int]]:
     """Lengths of blocks; after the last one comes the rest."""
@@ -15,6 +17,11 @@ def cuts() -> st.SearchStrategy[list[int]]:
 def blocks_of(samples: NDArray[np.int16], lengths: Sequence[int]) -> list[NDArray[np.int16]]:
     """Cut as told."""
     return np.split(samples, np.minimum(np.cumsum(lengths), len(samples))) if lengths else [samples]
+
+
+def follows(frame: Frame, previous: Frame) -> bool:
+    """Whether no sound was lost between them; clock corrections stay below 1 ms."""
+    return abs(frame.time_s - previous.time_s - FRAME_S) < FRAME_S / 2
 
 
 def noise(seconds: float, level: float = 1000.0, seed: int = 0) -> NDArray[np.int16]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.audio.pcm import PcmPipe
 from agent.audio.source import Frame
-from tests.audio.blocks import noise
+from tests.audio.blocks import follows, noise
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_what_goes_in_comes_out_however_it_was_written(length: int, lengths: lis
     assert np.array_equal(heard[: len(whole)], whole)
     assert not heard[len(whole) :].any()
     assert len(heard) - len(whole) in range(160)
-    assert all(later.follows(earlier) for earlier, later in itertools.pairwise(frames))
+    assert all(follows(later, earlier) for earlier, later in itertools.pairwise(frames))
 
 
 def test_times_are_those_of_arrival(pipe: tuple[int, int]) -> None:
@@ -83,7 +83,7 @@ def test_what_waited_in_the_pipe_is_as_old_as_it_is(pipe: tuple[int, int]) -> No
     assert os.write(write, noise(2.0).tobytes()) == room  # the rest is lost: nobody takes it
     time.sleep(1.5)
     old = [next(frames) for _ in range(30)]
-    assert all(later.follows(earlier) for earlier, later in itertools.pairwise([*first, *old]))
+    assert all(follows(later, earlier) for earlier, later in itertools.pairwise([*first, *old]))
     assert old[-1].time_s < time.monotonic() - 1.0
     os.close(write)
     rest = list(frames)

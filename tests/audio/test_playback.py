@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.audio.playback import Playback
 from agent.errors import AudioError
-from tests.audio.blocks import blocks_of, cuts, noise
+from tests.audio.blocks import blocks_of, cuts, follows, noise
 
 
 @given(st.integers(1, 3000), cuts())
@@ -19,7 +19,7 @@ def test_frames_are_the_blocks_with_even_times_from_0(length: int, where: list[i
     frames = list(Playback(blocks_of(samples, where)).frames())
     assert np.array_equal(np.concatenate([frame.samples for frame in frames])[:length], samples)
     assert [frame.time_s for frame in frames] == pytest.approx([0.01 * n for n in range(len(frames))])
-    assert all(later.follows(earlier) for earlier, later in itertools.pairwise(frames))
+    assert all(follows(later, earlier) for earlier, later in itertools.pairwise(frames))
 
 
 def test_in_real_time_no_frame_comes_before_it_would_have_been_heard() -> None:

@@ -1,12 +1,22 @@
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
-from agent.audio.tones import Tone, contour, notes, render
+from agent.audio.tones import _SCORES, Tone, render
 from tests.audio.blocks import noise
 
 RATES = [8_000, 16_000, 44_100, 48_000]
+
+
+def notes(tone: Tone) -> list[int]:
+    """The pitches in Hz, without pauses."""
+    return [hz for hz, _ in _SCORES[tone] if hz]
+
+
+def contour(tone: Tone) -> tuple[int, ...]:
+    """The steps between the notes: 1 up, 0 level, -1 down."""
+    return tuple(int(np.sign(after - before)) for before, after in pairwise(notes(tone)))
 
 
 @pytest.mark.parametrize("tone", Tone)

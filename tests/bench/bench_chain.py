@@ -29,12 +29,12 @@ from agent.app import App
 from agent.audio.file import read_audio
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE_HZ, AudioSource
+from agent.commands.events import Delivered
 from agent.evaluation.commands import read_labels
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.hearing import Heard
 from agent.messaging.namespace import Namespace
-from agent.messaging.underway import Outcome
 from agent.recognition.decoder import Decoder
 from agent.recognition.endpoint import Endpoint, Patience, find_endpoint
 from agent.recognition.hypothesis import Hypothesis
@@ -169,7 +169,7 @@ class _TimedApp(App):
         super().__init__(settings, source)
         command = self._link.command
 
-        def timed(*arguments: Any) -> "Future[Outcome]":
+        def timed(*arguments: Any) -> "Future[Delivered]":
             self.sent_s = time.monotonic()
             return command(*arguments)
 

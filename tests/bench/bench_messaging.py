@@ -22,11 +22,10 @@ from typing import Any
 import psutil
 import structlog
 
-from agent.commands.events import Fate
+from agent.commands.events import Delivered, Fate
 from agent.messaging.client import Link
 from agent.messaging.compose import health
 from agent.messaging.namespace import Namespace
-from agent.messaging.underway import Outcome
 from tests.health.test_report import WELL
 from tests.integration.brokers import Mosquitto, Scada, eventually
 from tests.integration.chaos import ChaosProxy
@@ -76,7 +75,7 @@ def outages(count: int, brokers: int = 20) -> dict[str, Any]:
 
 def _outages(seed: int, count: int) -> Tally:
     draw = random.Random(seed)
-    outcomes: dict[str, Future[Outcome]] = {}
+    outcomes: dict[str, Future[Delivered]] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         Mosquitto(Path(folder)) as broker,
@@ -102,7 +101,7 @@ def _outages(seed: int, count: int) -> Tally:
 
 
 def _speak(
-    link: Link, done: threading.Event, outcomes: dict[str, Future[Outcome]], draw: random.Random
+    link: Link, done: threading.Event, outcomes: dict[str, Future[Delivered]], draw: random.Random
 ) -> None:
     while not done.wait(draw.uniform(0.02, 0.4)):
         order = command(TTL_S)
@@ -128,7 +127,7 @@ def _break(broker: Mosquitto, proxy: ChaosProxy, draw: random.Random) -> None:
             proxy.reset()
 
 
-def _tally(scada: Scada, outcomes: dict[str, Future[Outcome]]) -> Tally:
+def _tally(scada: Scada, outcomes: dict[str, Future[Delivered]]) -> Tally:
     tally = Tally(Counter(outcome.result(0).fate.value for outcome in outcomes.values()))
     wall_s = time.time() - time.monotonic()
     seen: set[str] = set()
@@ -153,15 +152,11 @@ def reconnects(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker:
         returned: list[float] = []
 
-        def note(up: bool, _reason: str) -> None:
-            if up:
-                returned.append(time.monotonic())
-
         links = [
             Link(
                 mqtt(broker.port, keepalive_s=10, reconnect_spread_s=spread_s),
                 Namespace(NAMESPACE.cell, f"station-{number}"),
-                on_change=note,
+                on_up=lambda _: returned.append(time.monotonic()),
             )
             for number in range(count)
         ]
@@ -176,7 +171,7 @@ def reconnects(count: int) -> dict[str, Any]:
         assert eventually(lambda: len(set(map(id, links))) <= len(returned), 4 * spread_s), "not all return"
         moments = sorted(returned)
         for link in links:
-            link.stop(0.0)
+            link.stop()
     return {
         "stations": count,
         "reconnect_spread_s": spread_s,

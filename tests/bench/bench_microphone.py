@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.audio import microphone as microphone_module
+from tests.audio.blocks import follows
 from tests.integration.listening import listening, wait_for
 from tests.integration.pulse import require_pulseaudio, running_pulse
 
@@ -50,7 +51,7 @@ def _measure(rate_hz: int, *, burners: int) -> dict[str, object]:
                     "cpu_percent_of_one_core": round(100 * cpu_s / elapsed_s, 2),
                     "frames_per_s": round(len(frames) / elapsed_s, 2),
                     "overruns": listener.microphone.overruns,
-                    "gaps": sum(not later.follows(earlier) for earlier, later in pairwise(frames)),
+                    "gaps": sum(not follows(later, earlier) for earlier, later in pairwise(frames)),
                     "delay_ms_p50": round(1000 * sorted(late_s)[len(late_s) // 2], 1),
                     "delay_ms_max": round(1000 * max(late_s), 1),
                 }

@@ -8,17 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.updates import updater as updater_module
-from agent.updates.actions import Repository
 from agent.updates.course import Phase
 from agent.updates.pack import pack_grammar, pack_model
 from agent.updates.probation import Terms
 from agent.updates.release import Channel, Reference
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
+from agent.updates.trust import Trust
 from agent.updates.updater import Updater
 from tests.integration.booth import BUNDLE, GRAMMAR
 from tests.integration.brokers import eventually
-from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
+from tests.updates.house import Obedient, make_repository, make_updater, release, wanted, wish
 from tests.updates.load import folder_settings, speak_and_exchange
 
 RELEASES = (1, 10, 100, 300)
@@ -76,7 +76,7 @@ def _update(folder: Path, repository: ReleaseRepository, *references: str) -> di
     updater: Updater = make_updater(folder, repository, Obedient(), way, terms=Terms(0, 0))
     start_s = time.perf_counter()
     updater.start()
-    updater.wish(wanted(*references))
+    updater.wish(wish(*references))
     asked = set(wanted(*references).releases)
     assert eventually(
         lambda: updater.state.phase is Phase.COMMITTED and asked <= set(updater.state.running), 60
@@ -99,9 +99,9 @@ def _growth(folder: Path) -> list[dict[str, int]]:
                 repository.publish()
         way = Counting(repository.public)
         updater = make_updater(folder / f"reader-{count}", repository, Obedient(), way)
-        repository_view = updater._actions._repository
-        assert isinstance(repository_view, Repository)
-        repository_view.trust.refresh()
+        trust = updater._actions._repository
+        assert isinstance(trust, Trust)
+        trust.refresh()
         updater.stop()
         server = [path.stat().st_size for path in repository.public.rglob("*") if path.is_file()]
         table.append(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from agent.errors import VoxlineError
 from agent.evaluation.cli import DEFAULT_BUNDLE, app
 from agent.evaluation.commands import LabelsError
 
@@ -39,6 +40,13 @@ def test_commands_are_scored_clean_and_in_noise(folder: Path) -> None:
     assert [score["snr_db"] for score in report["scores"]] == [None, 24.0, 18.0]
     assert report["scores"][0]["exact"]["count"] == 1
     assert picture.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize("name", ["medium", "copy"])
+def test_an_operating_point_that_there_is_not_is_named(name: str, folder: Path) -> None:
+    arguments = ["--labels", str(folder / "labels.json"), "--audio", str(folder), "--operating-point", name]
+    with pytest.raises(VoxlineError, match=f"{name}: must be low, normal or high"):
+        CliRunner().invoke(app, ["commands", *SETUP, *arguments], catch_exceptions=False)
 
 
 def test_no_figure_is_cut_in_a_pipe(folder: Path) -> None:

@@ -12,7 +12,6 @@ from agent.evaluation import commands, pictures, rejects
 from agent.evaluation.commands import (
     Label,
     LabelsError,
-    SlotValue,
     Trial,
     Verdict,
     read_labels,
@@ -21,6 +20,7 @@ from agent.evaluation.commands import (
 )
 from agent.evaluation.rejects import FalseAccept, Negatives, trade_off
 from agent.grammar.load import parse_grammar
+from agent.grammar.schema import Scalar
 from agent.recognition.hypothesis import Hypothesis, Reject
 from tests.grammar.graphs import graph_of
 
@@ -29,7 +29,7 @@ SAID = Label(command="set_speed", slots={"percent": 65, "belt": "left"})
 
 def heard(
     command: str | None = "set_speed",
-    slots: Mapping[str, SlotValue] = SAID.slots,
+    slots: Mapping[str, Scalar] = SAID.slots,
     probability: float = 0.9,
     reject: Reject | None = None,
 ) -> Hypothesis:

@@ -54,6 +54,15 @@ def test_text_follows_the_format_whatever_names_contain() -> None:
     assert len(names) == len(set(names))
 
 
+def test_no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the DNS hangs, the agent would too."""
+    asked: list[object] = []
+    for name in ("getfqdn", "gethostbyaddr", "getnameinfo"):
+        monkeypatch.setattr(socket, name, asked.append)
+    MetricsServer("127.0.0.1", 0).close()
+    assert asked == []
+
+
 def test_scrape(server: MetricsServer) -> None:
     server.show(WELL, ())
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as answer:

@@ -242,7 +242,7 @@ def test_an_engine_that_fails_is_a_fault_until_it_answers_again(stage: Stage, pl
 def test_a_faulty_grammar_is_refused_and_the_old_one_stays(stage: Stage, plant: Scada) -> None:
     stage.grammar.write_text(GRAMMAR.read_text().replace("{conveyor}", "{konveyor}"))
     (refused,) = events(plant, "grammar")
-    assert refused["event"] == "refused"
+    assert (refused["event"], refused["grammar"]) == ("refused", str(stage.grammar))
     assert "konveyor" in refused["reason"]
     stage.booth.say(STOP_2)
     plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)

@@ -14,6 +14,7 @@ import pytest
 from agent.audio import microphone as microphone_module
 from agent.audio.portaudio import portaudio
 from agent.audio.source import FRAME_S
+from tests.audio.blocks import follows
 from tests.integration.listening import best_match, listening, sweep, wait_for
 from tests.integration.pulse import MICROPHONE, Pulse, require_pulseaudio, running_pulse
 
@@ -44,7 +45,7 @@ def test_what_is_played_comes_out(
         assert score > 0.98
         begins_s = listener.frames[at // 160].time_s
         assert abs(begins_s - (finished_s - 2.5)) < 0.15, "half a second of silence follows the sound"
-        assert all(later.follows(earlier) for earlier, later in pairwise(listener.frames[10:]))
+        assert all(follows(later, earlier) for earlier, later in pairwise(listener.frames[10:]))
         assert listener.microphone.overruns == 0
 
 
@@ -61,7 +62,7 @@ def test_unplugged_is_reported_and_found_again_within_5_s(pulse: Pulse) -> None:
             wait_for(listener.heard_since(before), 5)
             assert listener.microphone.state.reason is None
             assert listener.microphone.state.losses == round_number
-            assert not listener.frames[before].follows(listener.frames[before - 1])
+            assert not follows(listener.frames[before], listener.frames[before - 1])
             assert abs(listener.frames[-1].time_s - time.monotonic()) < 1.0
         played = sweep()
         pulse.play(played).wait(timeout=10)
@@ -127,7 +128,7 @@ def test_a_slow_listener_loses_sound_and_it_is_counted() -> None:
         gaps = [
             later.time_s - earlier.time_s - FRAME_S
             for earlier, later in pairwise(listener.frames[20:])
-            if not later.follows(earlier)
+            if not follows(later, earlier)
         ]
         assert len(gaps) == 1
         assert 0.5 < gaps[0] < 1.5, "4 s were not fetched, 3 s are kept"

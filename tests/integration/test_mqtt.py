@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -230,7 +231,7 @@ def test_the_broker_passes_on_only_what_is_released(mosquitto: Mosquitto, releas
 
         will = NAMESPACE.last_will(datetime.now(UTC))
         session = Session(mqtt(mosquitto.port), "station", will, [], print, may, print)
-        number = session.publish(NAMESPACE.message(command(), "x"), expiry_s=5)
+        number = session.publish(replace(NAMESPACE.message(command(), "x"), expiry_s=5))
         end_s = time.monotonic() + 0.5
         while time.monotonic() < end_s:
             session.step(wake, 0.1)
@@ -248,7 +249,7 @@ def test_a_station_that_stood_still_does_not_release_a_command(mosquitto: Mosqui
         "structlog.configure(logger_factory=structlog.ReturnLoggerFactory());"
         "from tests.messaging.examples import NAMESPACE, command, mqtt;"
         "link = Link(mqtt(int(sys.argv[1]), keepalive_s=60), NAMESPACE,"
-        "on_change=lambda up, _why: up and print('up', flush=True));"
+        "on_up=lambda _: print('up', flush=True));"
         "link.start(); input();"
         "outcome = link.command(command(1.0), 'x', time.monotonic() + 1.0); print('sent', flush=True);"
         "print(outcome.result(9).fate, flush=True)"
@@ -350,9 +351,7 @@ def test_a_failing_handler_is_counted_and_changes_nothing(mosquitto: Mosquitto) 
     patient = {"keepalive_s": 30}  # a traceback may take a second to format for people
     with (
         Scada(mosquitto.port) as scada,
-        running(
-            mosquitto.port, settings=patient, on_inbound=handler, on_change=lambda _up, _why: 1 / 0
-        ) as link,
+        running(mosquitto.port, settings=patient, on_inbound=handler, on_up=lambda _: 1 / 0) as link,
     ):
         for count in (1, 2, 3):
             scada.publish(f"{BASE}/response", response())

@@ -12,7 +12,7 @@ import yaml
 
 from agent.commands.events import Answer, Fate
 from agent.demo.broker import broker
-from agent.health.selftest import Outcome
+from agent.health.snapshot import Outcome
 from agent.messaging.client import Link
 from agent.messaging.compose import health
 from agent.messaging.contract import (

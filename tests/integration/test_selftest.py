@@ -16,7 +16,8 @@ from agent.audio.playback import Playback
 from agent.audio.source import FRAME_S, FRAME_SAMPLES, Frame
 from agent.evaluation.listening import in_room
 from agent.examiner import LOST_AFTER_S, RETRY_S, Examiner
-from agent.health.selftest import Outcome, Result, Script, SelfTest
+from agent.health.selftest import Script, SelfTest
+from agent.health.snapshot import Outcome, Result
 from agent.hearing import Ended, Hearing
 from agent.recognition.endpoint import Patience
 from agent.recognition.hypothesis import Hypothesis

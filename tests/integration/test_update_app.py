@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from agent.acoustics.bundle import MANIFEST_FILE, seal_bundle
+from agent.acoustics.engines.choose import ChosenEngine
 from agent.app import App, Compiled
 from agent.audio.playback import Playback
+from agent.errors import GrammarError
 from agent.exchange import TakenOver
 from agent.messaging.contract import Desired, Inhibit, Release
 from agent.messaging.namespace import Namespace
@@ -21,8 +23,9 @@ from agent.recognition.listener import Listener
 from agent.settings import Updates
 from agent.station import Ears
 from agent.updates import probation
+from agent.updates.actions import Parts
 from agent.updates.pack import pack_grammar, pack_model
-from agent.updates.plant import Plant
+from agent.updates.plant import Plant, with_parts
 from agent.updates.repository import ReleaseRepository
 from tests.integration.booth import BUNDLE, GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
@@ -175,7 +178,9 @@ def test_a_model_that_only_its_self_test_finds_out_goes_back_by_itself(
 
 def test_a_grammar_that_changes_while_a_model_waits_for_its_pause(tmp_path: Path) -> None:
     """What was made for the old model must not hear with the new one, nor the old grammar stay."""
-    app = App(station_settings(1, tmp_path), Playback(Booth().blocks(), real_time=True))  # driven by hand
+    grammar = tmp_path / "site.yaml"
+    shutil.copy(GRAMMAR, grammar)
+    app = by_hand(tmp_path, grammar)
     newer = Ears(app._settings, lambda _: None)
     vocabulary = newer.load_vocabulary()
     swapped = newer.listener(vocabulary)
@@ -188,12 +193,49 @@ def test_a_grammar_that_changes_while_a_model_waits_for_its_pause(tmp_path: Path
     assert app._hearing.listener.recognizer is swapped.recognizer
     assert app._reload_wanted
 
-    app._reload_wanted = False
+    edit(grammar)  # since the update read it
     app._take(TakenOver(vocabulary, newer))
-    assert app._reload_wanted  # in case the grammar was changed since the update read it
+    assert app._ears.grammar_changed()
     reload(app)
     assert app._hearing.listener.recognizer is not swapped.recognizer
     newer.engine.close()
+
+
+def test_the_grammar_that_is_watched_is_the_one_that_is_in_use(tmp_path: Path) -> None:
+    site, slot = tmp_path / "site.yaml", tmp_path / "slot.yaml"
+    shutil.copy(GRAMMAR, site)
+    shutil.copy(GRAMMAR, slot)
+    app = by_hand(tmp_path, site)
+    newer = Ears(with_parts(app._settings, Parts(None, slot)), lambda _: None)
+    app._take(TakenOver(newer.load_vocabulary(), newer))
+    edit(site)
+    assert not app._ears.grammar_changed()
+    edit(slot)
+    assert app._ears.grammar_changed()
+    newer.engine.close()
+
+
+def test_a_model_whose_grammar_does_not_fit_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, unfit = tmp_path / "site.yaml", tmp_path / "unfit.yaml"
+    shutil.copy(GRAMMAR, site)
+    unfit.write_text("name: g\nconfirm: []\ncommands: {press: {sentences: [press], topic: p, risk: high}}\n")
+    app = by_hand(tmp_path, site)
+    closed: list[ChosenEngine] = []
+    monkeypatch.setattr(ChosenEngine, "close", lambda engine: closed.append(engine))
+    with pytest.raises(GrammarError, match="nothing can be said to confirm"):
+        app._updates._load(Parts(None, unfit))
+    assert len(closed) == 1
+
+
+def by_hand(folder: Path, grammar: Path) -> App:
+    """Make an app that does not run."""
+    return App(station_settings(1, folder, grammar), Playback(Booth().blocks(), real_time=True))
+
+
+def edit(grammar: Path) -> None:
+    grammar.write_text(grammar.read_text() + "# edited\n")
 
 
 def reload(app: App) -> None:

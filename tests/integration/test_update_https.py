@@ -24,7 +24,7 @@ from agent.updates.transports import https
 from agent.updates.transports.https import Https
 from agent.updates.transports.transport import Patience, UnreachableError
 from tests.integration.brokers import HOST, eventually, free_port
-from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
+from tests.updates.house import Obedient, make_repository, make_updater, release, wish
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -87,7 +87,7 @@ def object_of(repository: ReleaseRepository) -> str:
 def test_a_whole_update(repository: ReleaseRepository, nginx: tuple[str, Path], tmp_path: Path) -> None:
     updater = make_updater(tmp_path / "station", repository, Obedient(), Https(nginx[0]), terms=Terms(0, 0))
     updater.start()
-    updater.wish(wanted("model/press/1.0.0"))
+    updater.wish(wish("model/press/1.0.0"))
     assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 20)
     updater.stop()
     assert updater.parts.model
@@ -232,7 +232,7 @@ def test_a_portal_instead_of_the_repository(repository: ReleaseRepository, tmp_p
         way = Https(server.url, patience=BRISK)
         updater = make_updater(tmp_path / "station", repository, station, way)
         updater.start()
-        updater.wish(wanted("model/press/1.0.0"))
+        updater.wish(wish("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.REFUSED, 10)
         updater.stop()
     assert "cannot be trusted" in updater.state.reason
@@ -293,7 +293,7 @@ def test_a_rollback_by_hand_does_not_wait_for_a_slow_download(
         folder = tmp_path / "station"
         updater = make_updater(folder, repository, Obedient(), Https(server.url))
         updater.start()
-        updater.wish(wanted("model/press/1.0.0"))
+        updater.wish(wish("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.DOWNLOADING, 20)
         leave_request(folder / "requests", Pin(True))
         assert eventually(lambda: updater.state.pinned, 5)
@@ -310,7 +310,7 @@ def test_the_end_does_not_wait_for_a_server_that_says_nothing(
         way = Https(f"http://{HOST}:{silent.getsockname()[1]}/")
         updater = make_updater(tmp_path / "station", repository, Obedient(), way)
         updater.start()
-        updater.wish(wanted("model/press/1.0.0"))
+        updater.wish(wish("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.CHECKING, 10)
         start_s = time.monotonic()
         updater.stop()

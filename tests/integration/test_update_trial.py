@@ -11,6 +11,7 @@ import pytest
 from onnx import helper
 
 from agent.acoustics.bundle import MANIFEST_FILE
+from agent.settings import Recognition
 from agent.updates import trial
 from agent.updates.release import Limits
 from agent.updates.trial import Conditions, run, run_apart
@@ -35,7 +36,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def conditions(bundle: Path, **changes: Any) -> Conditions:
-    return Conditions(model=bundle, grammar=GRAMMAR, new=(), engine="onnx", **changes)
+    grammar = changes.pop("grammar", GRAMMAR)
+    recognition = Recognition(bundle=bundle, grammar=grammar, engine="onnx")
+    return Conditions(recognition=recognition, new=(), **changes)
 
 
 def test_a_good_bundle_passes(bundle: Path) -> None:
@@ -116,7 +119,7 @@ def test_a_grammar_with_a_fault(bundle: Path, tmp_path: Path) -> None:
         "name: press\nlanguage: en\n"
         "commands:\n  stop: {sentences: ['stop {belt}'], topic: stop, payload: 1}\n"
     )
-    evidence = run(conditions(bundle).model_copy(update={"grammar": bad}))
+    evidence = run(conditions(bundle, grammar=bad))
     assert "belt" in evidence.fault
 
 

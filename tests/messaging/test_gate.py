@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agent.commands.decision import Detail
 from agent.messaging import gate as module
 from agent.messaging.contract import Inhibit, MachineState, Response, Talk
 from agent.messaging.gate import Gate
-from agent.messaging.inbound import UNREADABLE, Admitted, Arrival
+from agent.messaging.inbound import Admitted, Arrival
 from agent.messaging.payload import Quality
 from tests.messaging.examples import NAMESPACE
 
@@ -77,7 +78,7 @@ def test_what_cannot_be_read_on_the_lockout_topic_locks_out(payload: str) -> Non
     gate.pass_on(Arrival(NAMESPACE.topic(Inhibit), payload.encode(), retain=True))
     (lockout,) = [one.payload for one in admitted]
     assert isinstance(lockout, Inhibit)
-    assert (lockout.active, lockout.why) == (True, UNREADABLE)
+    assert (lockout.active, lockout.why) == (True, Detail.UNREADABLE)
     assert sum(gate.refused.values()) == 1
 
 

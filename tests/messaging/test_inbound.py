@@ -20,6 +20,7 @@ from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
 from agent.messaging.contract import (
     KINDS,
     Claim,
+    Desired,
     Inhibit,
     MachineState,
     Response,
@@ -147,6 +148,15 @@ def test_invented_peers_take_no_memory() -> None:
 )
 def test_refusals(arrived: Arrival, refusal: Refusal) -> None:
     assert judge(arrived, NAMESPACE, NOW) == refusal
+
+
+def test_of_a_channel_and_releases_only_one_can_be_wanted() -> None:
+    """To pass over one of them would run what nobody meant."""
+    topic, stable = NAMESPACE.topic(Desired), {"time": NOW.isoformat(), "follow": "stable"}
+    both = json.dumps({**stable, "grammar": {"name": "press", "version": "1.0.0"}}).encode()
+    assert judge(Arrival(topic, both, retain=True), NAMESPACE, NOW) is Refusal.MALFORMED
+    alone = judge(Arrival(topic, json.dumps(stable).encode(), retain=True), NAMESPACE, NOW)
+    assert isinstance(alone, Admitted)
 
 
 def test_what_a_later_station_adds_is_passed_over() -> None:

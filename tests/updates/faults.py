@@ -19,7 +19,7 @@ from agent.updates.course import RESTING, Phase
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.updater import Updater
-from tests.updates.house import Obedient, make_updater, wanted
+from tests.updates.house import Obedient, make_updater, wanted, wish
 
 KILLED = 9
 _CHANGES = {"open", "os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.chmod"}
@@ -122,7 +122,7 @@ def update(
         note(diary, station)
     updater.start()
     if updater.state.wanted != wanted(*references):  # else it goes on by itself
-        updater.wish(wanted(*references))
+        updater.wish(wish(*references))
     deadline_s = time.monotonic() + 20
     while time.monotonic() < deadline_s:
         state = updater.state

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.updates import updater as updater_module
-from agent.updates.course import Phase, State, Wanted
+from agent.updates.course import Phase, State, Wanted, Wish
 from agent.updates.probation import Terms, Vitals
 from agent.updates.release import Reference
 from agent.updates.repository import ReleaseRepository
@@ -78,7 +78,7 @@ def bad_canary(folder: Path) -> list[str]:
     fleet = make_fleet(folder, repository)
     for updater in fleet.values():
         updater.start()
-        updater.wish(Wanted((Reference.parse(GOOD),)))
+        updater.wish(Wish(Wanted((Reference.parse(GOOD),))))
     settle(fleet, Phase.PROBATION)
     hear(fleet, 90)
     settle(fleet, Phase.COMMITTED)
@@ -86,7 +86,7 @@ def bad_canary(folder: Path) -> list[str]:
     hear(fleet, 3600)
     canary = Wanted((Reference.parse(BAD),), rollout=Rollout(percent=PERCENT))
     for updater in fleet.values():
-        updater.wish(canary)
+        updater.wish(Wish(canary))
     chosen = {member: updater for member, updater in fleet.items() if canary.rollout.includes(member.name)}
     settle(chosen, Phase.PROBATION)
     hear(fleet, 90)

@@ -7,8 +7,8 @@ from typing import Any
 
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
-from agent.updates.actions import Parts, Repository
-from agent.updates.course import Outcome, Phase, State, Wanted
+from agent.updates.actions import Parts
+from agent.updates.course import Outcome, Phase, State, Wanted, Wish
 from agent.updates.keys import make_key
 from agent.updates.release import GRAMMAR_FILE, Kind, Reference, Release, digest_of
 from agent.updates.repository import ReleaseRepository
@@ -60,6 +60,10 @@ def wanted(*references: str) -> Wanted:
     return Wanted(tuple(map(Reference.parse, references)))
 
 
+def wish(*references: str) -> Wish:
+    return Wish(wanted(*references))
+
+
 @dataclass(eq=False)
 class Obedient:
     """A station that does what it is told, and can be told to fail."""
@@ -107,4 +111,4 @@ def make_updater(
 ) -> Updater:
     way = transport or Folder(repository.public)
     trust = make_trust(folder / "trust", repository, way)
-    return Updater(folder, name, station, Repository(trust, way), **others)
+    return Updater(folder, name, station, trust, **others)

@@ -20,7 +20,7 @@ from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
 from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
-from tests.updates.house import Obedient, make_repository, make_trust, make_updater, release, wanted
+from tests.updates.house import Obedient, make_repository, make_trust, make_updater, release, wish
 from tests.updates.powercut import make_image, mounted, possible
 
 PRESS = "model/press/1.0.0"
@@ -111,7 +111,7 @@ def test_a_stick_that_is_pulled_out_is_waited_for(
     updater = make_updater(tmp_path / "station", repository, station, Pulled(stick), terms=Terms(0, 0))
     repository.public.rename(stick)
     updater.start()
-    updater.wish(wanted(PRESS))
+    updater.wish(wish(PRESS))
     assert eventually(partial(has_ended, updater), 10)
     assert "a stick may be missing" in updater.state.reason
     stick.rmdir()
@@ -140,11 +140,11 @@ def test_objects_that_are_not_what_was_signed(tmp_path: Path, repository: Releas
         station = Obedient()
         updater = make_updater(tmp_path / str(len(wrong)), repository, station, terms=Terms(0, 0))
         updater.start()
-        updater.wish(wanted(PRESS))
+        updater.wish(wish(PRESS))
         assert eventually(partial(has_ended, updater), 20)
         assert not station.swaps
         biggest.write_bytes(right)
-        updater.wish(wanted(PRESS))
+        updater.wish(wish(PRESS))
         assert eventually(partial(has_ended, updater, Phase.COMMITTED), 20)
         updater.stop()
 
@@ -159,7 +159,7 @@ def test_a_part_that_was_spoilt_is_fetched_again_at_once(
     station = Obedient()
     updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
     updater.start()
-    updater.wish(wanted(PRESS))
+    updater.wish(wish(PRESS))
     assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 20)
     updater.stop()
     assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
@@ -209,7 +209,7 @@ def test_somebody_fills_the_disk_while_a_bundle_arrives(
     way = Hogging(repository.public)
     updater = make_updater(disk / "station", repository, station, way, terms=Terms(0, 0))
     updater.start()
-    updater.wish(wanted("model/press/2.0.0"))
+    updater.wish(wish("model/press/2.0.0"))
     assert eventually(lambda: bool(hogs), 20)
     assert not eventually(lambda: bool(station.swaps), 0.5)
     hogs[0].unlink()
@@ -231,7 +231,7 @@ def test_a_full_disk_does_not_keep_a_bad_bundle_in_use(
     station = Hogged()
     updater = make_updater(disk / "station", repository, station, terms=Terms(60, 5))
     updater.start()
-    updater.wish(wanted(PRESS))
+    updater.wish(wish(PRESS))
     assert eventually(partial(has_phase, updater, Phase.PROBATION), 20)
     hog = fill(disk)
     updater.observe(Vitals(10, engine_errors=3))

@@ -140,9 +140,3 @@ def test_a_clock_that_woke_up_in_1970_tells_no_hour() -> None:
     assert night.opens(woken, None)
     assert not night.opens(woken, datetime(2026, 11, 23, 14, tzinfo=UTC))
     assert Rollout().opens(woken, datetime(2026, 11, 23, 14, tzinfo=UTC))
-
-
-def test_hours_of_another_clock_never_come() -> None:
-    now = datetime(2026, 11, 23, 23, tzinfo=UTC)
-    for hours in ((time(22, tzinfo=UTC), time(5, tzinfo=UTC)), (time(22), time(5, tzinfo=UTC))):
-        assert not Rollout(window=hours).opens(now, None)

@@ -31,14 +31,7 @@ from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
 from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
-from tests.updates.house import (
-    Obedient,
-    make_repository,
-    make_trust,
-    make_updater,
-    release,
-    wanted,
-)
+from tests.updates.house import Obedient, make_repository, make_trust, make_updater, release, wish
 
 PRESS = "name: press\nlanguage: en\ncommands:\n  stop: {sentences: [stop belt], topic: stop, payload: 1}\n"
 
@@ -121,16 +114,16 @@ def test_the_way_back_is_a_newer_release_of_the_older_files(tmp_path: Path) -> N
     updater = make_updater(tmp_path / "station", repository, station, way, terms=Terms(0, 0))
     updater.start()
     for version in ("1.0.0", "2.0.0"):
-        updater.wish(wanted(f"model/press/{version}"))
+        updater.wish(wish(f"model/press/{version}"))
         assert eventually(partial(runs, updater, version), 20)
-    updater.wish(wanted("model/press/1.0.0"))  # by replay never
+    updater.wish(wish("model/press/1.0.0"))  # by replay never
     assert eventually(lambda: updater.state.phase is Phase.REFUSED, 20)
     with pytest.raises(UpdateError, match="is not above"):
         repository.reissue(Reference.parse("model/press/1.0.0"), "1.5.0")
     repository.reissue(Reference.parse("model/press/1.0.0"), "2.0.1")
     repository.publish()
     way.objects.clear()
-    updater.wish(wanted("model/press/2.0.1"))
+    updater.wish(wish("model/press/2.0.1"))
     assert eventually(lambda: runs(updater, "2.0.1"), 20)
     updater.stop()
     assert way.objects == []

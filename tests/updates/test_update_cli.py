@@ -20,7 +20,6 @@ from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.cli import app
 from agent.updates.course import Pin
-from agent.updates.plant import folder_of
 from agent.updates.release import Channel
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import has_requests, leave_request, take_requests
@@ -60,7 +59,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rele
     # Trials have tests of their own, with a real bundle.
     monkeypatch.setattr("agent.updates.plant.run_apart", lambda *_: Evidence())
     monkeypatch.setattr(updater_module, "TICK_S", 0.01)
-    monkeypatch.setattr("agent.updates.cli.configure_logging", lambda _: None)
     # The runner's standard error is gone when a thread still has something to say.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield repository
@@ -201,7 +199,7 @@ def test_a_broken_slot_and_a_disk_that_keeps_its_link(
 def test_an_agent_that_runs_takes_requests(repository: ReleaseRepository, tmp_path: Path) -> None:
     settings = load(tmp_path / "config.toml")
     station = Obedient()
-    updater = make_updater(folder_of(settings), repository, station)
+    updater = make_updater(settings.storage.updates, repository, station)
     updater.start()
     assert "left for the agent" in voxline("apply", "model/press/1.0.0").output
     assert eventually(lambda: status()["phase"] == "probation")

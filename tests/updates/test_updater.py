@@ -5,19 +5,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent import durable
 from agent.messaging.contract import Desired
 from agent.updates import memory
 from agent.updates import updater as updater_module
+from agent.updates.actions import Parts
 from agent.updates.course import Phase, Rollback, State
-from agent.updates.plant import retry_of
+from agent.updates.download import CancelledError
+from agent.updates.plant import wish_of
 from agent.updates.probation import Terms, Vitals
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
-from tests.updates.house import Obedient, make_repository, make_updater, release, wanted
+from tests.updates.house import Obedient, make_repository, make_updater, release, wanted, wish
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +36,7 @@ def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
     updater = make_updater(tmp_path / "station", repository, station, terms=Terms(60, 3))
     assert updater.parts.model is None
     updater.start()
-    updater.wish(wanted("model/press/1.0.0"))
+    updater.wish(wish("model/press/1.0.0"))
     assert eventually(lambda: updater.state.phase is Phase.PROBATION)
     model = updater.parts.model
     assert model
@@ -50,7 +53,7 @@ def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
 def test_a_message_that_the_broker_repeats_is_known_again() -> None:
     def named(**others: object) -> str:
         message = {"time": "2026-11-23T08:00:00Z", "follow": "stable", "retry": True} | others
-        return retry_of(Desired.model_validate_json(json.dumps(message)))
+        return wish_of(Desired.model_validate_json(json.dumps(message))).retry
 
     first, second = ("01936b5e-0000-7000-8000-000000000001", "01936b5e-0000-7000-8000-000000000002")
     assert named() == named() != named(time="2026-11-23T08:00:01Z")
@@ -71,7 +74,7 @@ def install(updater: Updater, *versions: str) -> None:
     """Bring an updater with a short probation to some releases, one after the other; it goes on working."""
     updater.start()
     for version in versions:
-        updater.wish(wanted(f"grammar/press/{version}"))
+        updater.wish(wish(f"grammar/press/{version}"))
         assert eventually(partial(has_committed, updater, f"grammar/press/{version}"))
 
 
@@ -90,9 +93,9 @@ def test_what_is_wanted_during_probation_outlives_a_restart(
 ) -> None:
     updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(60, 5))
     updater.start()
-    updater.wish(wanted("grammar/press/1.0.0"))
+    updater.wish(wish("grammar/press/1.0.0"))
     assert eventually(lambda: updater.state.phase is Phase.PROBATION)
-    updater.wish(wanted("grammar/press/2.0.0"))
+    updater.wish(wish("grammar/press/2.0.0"))
     assert eventually(lambda: updater.state.later is not None)
     updater.stop()
     updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
@@ -174,6 +177,46 @@ def test_a_disk_that_refuses_the_way_back_is_asked_again_but_not_all_the_time(
     updater.stop()
 
 
-def test_a_state_that_cannot_be_read_is_none(tmp_path: Path) -> None:
-    (tmp_path / "state.json").mkdir()  # stands for a disk that fails to read it
+def test_a_state_that_the_disk_does_not_give_back_is_none(tmp_path: Path) -> None:
+    (tmp_path / "state.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
     assert memory.load(tmp_path / "state.json") == State()
+
+
+def test_a_state_that_may_not_be_read_now_is_not_forgotten(tmp_path: Path) -> None:
+    """Who is pinned and what failed here: to begin anew would overwrite it."""
+    (tmp_path / "state.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        memory.load(tmp_path / "state.json")
+
+
+def test_a_swap_that_the_end_of_the_agent_cuts_short_is_no_fault_of_the_disk(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    def stopping(_: Parts) -> bool:
+        raise CancelledError
+
+    with capture_logs() as logs:
+        updater = make_updater(tmp_path / "station", repository, Obedient(unusable=stopping))
+        updater.start()
+        updater.wish(wish("grammar/press/1.0.0"))
+        assert eventually(lambda: updater.state.phase is Phase.ACTIVATING)
+        time.sleep(0.1)
+        updater.stop()
+    assert not [entry for entry in logs if entry["log_level"] == "error"]
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    updater.start()
+    assert eventually(partial(has_committed, updater, "grammar/press/1.0.0"))
+    updater.stop()
+
+
+@pytest.mark.parametrize("name", ["store", "state.json"])
+def test_who_could_not_take_charge_keeps_nobody_else_from_it(
+    name: str, tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    folder = tmp_path / "station"
+    folder.mkdir()
+    (folder / name).symlink_to(folder / name)  # nothing can be read or made there
+    with pytest.raises(OSError, match=r"symbolic links|File exists"):
+        make_updater(folder, repository, Obedient())
+    (folder / name).unlink()
+    make_updater(folder, repository, Obedient()).stop()

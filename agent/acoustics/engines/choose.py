@@ -40,7 +40,6 @@ class ChosenEngine:
         bundle: a verified bundle.
         wanted: from the settings.
         announce: called with every choice in the thread that makes it: at once, and if the NPU fails later.
-        threads: cores that ONNX Runtime may use.
         compatible: the device tree's list of names of this board.
 
     Raises:
@@ -53,18 +52,17 @@ class ChosenEngine:
         wanted: Literal["auto", "onnx", "rknn"],
         announce: Callable[[EngineChoice], None] = lambda _: None,
         *,
-        threads: int = 1,
         compatible: Path = COMPATIBLE,
     ) -> None:
-        self._bundle, self._announce, self._threads = bundle, announce, threads
+        self._bundle, self._announce = bundle, announce
         self._may_fall_back = wanted == "auto"
         npu = find_npu(compatible)
         if wanted == "onnx":
-            self._take(OnnxEngine(bundle, threads), "the settings ask for it")
+            self._take(OnnxEngine(bundle), "the settings ask for it")
         elif npu is None:
             if wanted == "rknn":
                 raise EngineError(f"the settings ask for the NPU, but {compatible} names no Rockchip NPU")
-            self._take(OnnxEngine(bundle, threads), "this machine has no Rockchip NPU")
+            self._take(OnnxEngine(bundle), "this machine has no Rockchip NPU")
         else:
             try:
                 self._take(
@@ -105,7 +103,7 @@ class ChosenEngine:
     def _fall_back(self, error: EngineError) -> None:
         if not self._may_fall_back:
             raise error
-        self._take(OnnxEngine(self._bundle, self._threads), f"the NPU cannot be used: {error}", fallback=True)
+        self._take(OnnxEngine(self._bundle), f"the NPU cannot be used: {error}", fallback=True)
 
     def _take(self, engine: Engine, reason: str, *, fallback: bool = False) -> None:
         self._engine = engine

@@ -124,15 +124,13 @@ class Server:
     Args:
         settings: the broker.
         folder: public part of a repository.
-        client_id: unique at the broker.
     """
 
-    def __init__(self, settings: Mqtt, folder: Path, client_id: str = "voxline-update-server") -> None:
+    def __init__(self, settings: Mqtt, folder: Path) -> None:
         self._folder = folder
-        self.served_bytes = 0
         self.ready = threading.Event()
         """Set once requests are heard."""
-        self._client = connect(settings, client_id, PIECE_REQUEST_TOPIC)
+        self._client = connect(settings, "voxline-update-server", PIECE_REQUEST_TOPIC)
         self._client.on_subscribe = lambda *_: self.ready.set()
         self._client.on_message = self._answer
         self._client.loop_start()
@@ -153,8 +151,7 @@ class Server:
         properties.CorrelationData = getattr(message.properties, "CorrelationData", b"")
         properties.UserProperty = ("status", str(status))
         properties.MessageExpiryInterval = _EXPIRY_S
-        sent = self._client.publish(topic, piece, qos=1, properties=properties)
-        self.served_bytes += len(piece) if sent.rc == paho.MQTT_ERR_SUCCESS else 0
+        self._client.publish(topic, piece, qos=1, properties=properties)
 
     def _read(self, raw: bytes) -> tuple[int, bytes]:
         try:

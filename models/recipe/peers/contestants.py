@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.stream import Emission
-from agent.audio.source import SAMPLE_RATE_HZ
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.compiler import accepted_sentences
 from agent.grammar.graph import Graph
@@ -78,7 +77,7 @@ class Voxline:
 
     def search(self, said: Sequence[Emission], mode: Mode) -> Heard:
         """Search what the acoustic model said."""
-        frame_s = self._bundle.manifest.frame_samples / SAMPLE_RATE_HZ
+        frame_s = self._bundle.manifest.frame_s
         recognizer = Recognizer(self._graph, self._calibrations[mode], frame_s)
         return [hypothesis for emission in said for hypothesis in recognizer.push(emission)]
 
