@@ -278,7 +278,7 @@ class Health(Payload):
 
     status: Status
     faults: tuple[str, ...]
-    """Stable codes, worst first: see the health part of the manual."""
+    """Stable codes, worst first: see docs/troubleshooting.md."""
     uptime_seconds: float
     versions: snapshot.Versions
     engine: snapshot.EngineHealth
