@@ -64,12 +64,19 @@ class Controller:
             file.write_text(content)
         (upper / "root").chmod(0o700)
         for unit in (Path("/") / WANTS).iterdir():  # this machine's own services would take its ports
-            if unit.name != "ssh.service":
-                (upper / "etc/systemd/system" / unit.name).parent.mkdir(parents=True, exist_ok=True)
-                (upper / "etc/systemd/system" / unit.name).symlink_to("/dev/null")
+            (upper / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
+            (upper / "etc/systemd/system" / unit.name).symlink_to("/dev/null")
+        (upper / WANTS).mkdir()
+        ssh = upper / "etc/systemd/system/reach.service"
+        ssh.write_text("[Service]\nRuntimeDirectory=sshd\nExecStart=/usr/sbin/sshd -D\n")
+        (upper / WANTS / "reach.service").symlink_to("../reach.service")
         layers = f"lowerdir=/,upperdir={upper},workdir={self._tree / 'work'}"
         self._mount("-t", "overlay", "overlay", "-o", layers, str(self._tree / "root"))
-        self.boot()
+        try:
+            self.boot()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
