@@ -26,7 +26,6 @@ EVIDENCE = frozenset(
         "doubt",
         "gain_per_sound",
         "sounds",
-        "lead",
         "uncertainty",
         "talk_before",
         "mandarin",

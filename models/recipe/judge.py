@@ -107,6 +107,8 @@ def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Soun
     """Yield what the operating points were fitted on."""
     for snr_db in SNRS_DB:
         yield f"orders, {ratio_name(snr_db)}", listening.orders([snr_db])
+    for snr_db in SNRS_DB:
+        yield f"forms, {ratio_name(snr_db)}", listening.forms([snr_db])
     yield "synthetic commands", listening.grammar_clips(grammar_clips)
     yield "near misses", listening.near_misses(grammar_clips)
     mandarin = Mandarin(listening)
