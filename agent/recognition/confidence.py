@@ -26,6 +26,7 @@ EVIDENCE = frozenset(
         "doubt",
         "gain_per_sound",
         "sounds",
+        "lead",
         "uncertainty",
         "talk_before",
         "mandarin",

@@ -30,6 +30,8 @@ MIN_SOUNDS = 3
 """Fewer sounds than this that fit nothing are a click, not speech, and pass in silence."""
 LONGEST_GAP_S = 0.5
 """Sound that is missing from the stream for longer ends what was being said."""
+LEAD_S = 0.2
+"""A command follows a pause; speech running into it from before speaks against it."""
 
 
 class Recognizer:
@@ -191,6 +193,7 @@ class Recognizer:
         start_s = time_s - (finish.age - 1) * self.frame_s
         end_s = start_s + heard[-1].end_frame * self.frame_s
         sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
+        lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
         worst, *others = sorted(word.score for word in heard)
         evidence = {
             "worst_word": worst,
@@ -199,6 +202,7 @@ class Recognizer:
             "doubt": 0.0 if margin is None else math.exp(-margin / DOUBT_NATS),
             "gain_per_sound": finish.score / sounds,
             "sounds": min(sounds, 40) / 10,
+            "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
             "uncertainty": uncertainty(frames[-len(states) :], self.calibration.blank_penalty),
             "talk_before": self._talk.before(start_s, end_s),
             "mandarin": float(decoder.network.pinyin[self.graph.label[nodes]].mean()),

@@ -84,7 +84,7 @@ class Example:
 RIGHT, WRONG = 1.0, 4.0
 """Importance of examples: a wrong command is worse than a refused one. Near misses, which are many and made
 up, count once."""
-WEIGHED = ("doubt", "gain_per_sound", "next_worst_word", "other_word", "sounds")
+WEIGHED = ("doubt", "gain_per_sound", "lead", "next_worst_word", "other_word", "sounds", "worst_word")
 """Evidence that gets its weight here; for Mandarin see `shift`, the rest has limits."""
 SLACK = 0.001
 """More than rounding the weights can move a probability."""

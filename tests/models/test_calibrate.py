@@ -34,7 +34,7 @@ def examples() -> list[calibrate.Example]:
 
 
 def _example(value: float, *, right: bool, **evidence: float) -> calibrate.Example:
-    full = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0, "other_word": value} | evidence
+    full = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0, "worst_word": value} | evidence
     heard = Hypothesis(start_s=0, end_s=1, snr_db=None, evidence=full)
     return calibrate.Example(heard, right, importance=1.0, anchor=right)
 
@@ -44,7 +44,7 @@ def test_the_least_sure_anchor_reaches_one_half() -> None:
     weights = calibrate.fit_weights(data)
     least = min(probability(e.hypothesis.evidence, weights) for e in data if e.anchor)
     assert 0.5 <= least < 0.51
-    assert weights["other_word"] > 0
+    assert weights["worst_word"] > 0
 
 
 @pytest.mark.parametrize("disturbed", [{"talk_before": 0.5}, {"uncertainty": 2.0}])
