@@ -10,6 +10,6 @@ def _give_way() -> None:
     """Beside the other lane, which lives in real time, take what it leaves, and one core at most."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # of processes that are started
-        os.nice(10)
+        os.nice(19)
         torch = pytest.importorskip("torch")
         torch.set_num_threads(1)
