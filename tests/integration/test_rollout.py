@@ -19,6 +19,8 @@ from tests.integration.brokers import HOST, Mosquitto, Scada, eventually, free_p
 from tests.integration.controllers import Controller, require_controllers
 from tests.integration.pulse import MICROPHONE, Pulse, require_pulseaudio, running_pulse
 
+if "VOXLINE_ROLLOUTS" not in os.environ:
+    pytest.skip("takes ten minutes: set VOXLINE_ROLLOUTS=1", allow_module_level=True)
 require_controllers()
 require_pulseaudio()
 require_bundle()
@@ -26,9 +28,6 @@ pytestmark = needs_mosquitto
 
 REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-thorough = pytest.mark.skipif(
-    "VOXLINE_ROLLOUTS" not in os.environ, reason="takes minutes more: set VOXLINE_ROLLOUTS=1"
-)
 CELL = "acme/lyon/assembly/line-3/cell-7"
 ROOM_S = 1800
 """Longer than all of this takes."""
@@ -198,7 +197,6 @@ def test_a_second_rollout_changes_nothing(stations: Fleet) -> None:
     assert stations.processes() == before
 
 
-@thorough
 def test_settings_that_would_not_run_change_nothing(stations: Fleet) -> None:
     before = stations.releases(), stations.processes()
     run = stations.play("rollout", voxline_station_settings={"recognition": {"operating_point": "loud"}})
@@ -207,7 +205,6 @@ def test_settings_that_would_not_run_change_nothing(stations: Fleet) -> None:
     assert (stations.releases(), stations.processes()) == before
 
 
-@thorough
 def test_a_package_for_other_machines_is_refused(stations: Fleet, tmp_path: Path) -> None:
     (tmp_path / "voxline-0.1.0-riscv64-py311.tar").touch()
     run = stations.play("rollout", voxline_package=str(tmp_path / "voxline-0.1.0-riscv64-py311.tar"))
@@ -226,7 +223,6 @@ def test_a_release_that_is_not_well_is_taken_back_and_goes_no_further(stations: 
     assert eventually(lambda: online(plant, "press-1"), 30)
 
 
-@thorough
 def test_the_way_back(stations: Fleet) -> None:
     before = stations.releases()
     run = stations.play("rollout", only="press-1", voxline_grammar=str(REPOSITORY / "grammars/conveyor.yaml"))
@@ -237,7 +233,6 @@ def test_the_way_back(stations: Fleet) -> None:
     assert stations.releases() == before
 
 
-@thorough
 def test_a_controller_whose_power_fails_listens_again_by_itself(stations: Fleet, plant: Scada) -> None:
     station = stations.stations[0]
     assert eventually(lambda: online(plant, station.name), 30)
@@ -247,7 +242,6 @@ def test_a_controller_whose_power_fails_listens_again_by_itself(stations: Fleet,
     assert eventually(lambda: online(plant, station.name), 60)
 
 
-@thorough
 def test_the_fleet_says_how_it_is(stations: Fleet) -> None:
     run = stations.play("status", only="press-1")
     assert run.returncode == 0, run.stdout
@@ -255,7 +249,6 @@ def test_the_fleet_says_how_it_is(stations: Fleet) -> None:
     assert f"Release={Path(stations.releases()[0]).name}" in run.stdout
 
 
-@thorough
 def test_nothing_is_left_of_what_is_removed(stations: Fleet) -> None:
     run = stations.play("remove", only="press-1", voxline_forget=True)
     assert run.returncode == 0, run.stdout
