@@ -224,7 +224,7 @@ def test_a_model_whose_grammar_does_not_fit_is_let_go(
     app = by_hand(tmp_path, site)
     closed: list[ChosenEngine] = []
     monkeypatch.setattr(ChosenEngine, "close", lambda engine: closed.append(engine))
-    with pytest.raises(GrammarError, match="nothing can be said to confirm"):
+    with pytest.raises(GrammarError, match="need confirm phrases"):
         app._updates._load(Parts(None, unfit))
     assert len(closed) == 1
 
