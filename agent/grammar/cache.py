@@ -7,7 +7,6 @@ slot values and neighbours. Damaged files are not believed and rebuilt. Nothing 
 import hashlib
 import io
 import json
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +17,7 @@ import structlog
 from agent.durable import thin_out, write_file
 from agent.grammar.graph import Graph, Word
 from agent.grammar.schema import Grammar, NumberRange, Scalar, Spelled
-from agent.grammar.slots import SpokenValues
+from agent.grammar.slots import SpokenValues, chained, unchained
 
 _FORMAT = 4
 """Raise it when the compiler makes other graphs of the same grammar, or refuses what it took before."""
@@ -96,18 +95,16 @@ class GraphCache:
 
 
 def _to_json(held: Mapping[str, Scalar]) -> list[object]:
-    maps = held.maps if isinstance(held, ChainMap) else [held]
     return [
         {"definition": part.definition.model_dump(mode="json")}
         if isinstance(part, SpokenValues)
         else dict(part)
-        for part in maps
+        for part in unchained(held)
     ]
 
 
 def _from_json(parts: list[dict[str, Scalar]], language: str) -> Mapping[str, Scalar]:
-    maps = [_part(part, language) for part in parts]
-    return maps[0] if len(maps) == 1 else ChainMap(*maps)  # type: ignore[arg-type]
+    return chained([_part(part, language) for part in parts])
 
 
 def _part(part: dict[str, Scalar], language: str) -> Mapping[str, Scalar]:

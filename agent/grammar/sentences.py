@@ -1,6 +1,5 @@
 """A grammar to the automaton of all its sentences, word by word."""
 
-from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ from agent.grammar.fault import FaultyGrammarError
 from agent.grammar.graph import Word
 from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Scalar
-from agent.grammar.slots import phrases, values
+from agent.grammar.slots import chained, phrases, values
 from agent.grammar.source import Path
 from agent.grammar.words import TemplateStates, WordStates
 
@@ -83,7 +82,7 @@ class _Builder:
             raise FaultyGrammarError(
                 [self.grammar.source.fault(self.path(name), "empty_sentence", message, advice)]
             )
-        merged = {key: _chained(held) for key, held in self.slot_values.items()}
+        merged = {key: chained(held) for key, held in self.slot_values.items()}
         return Sentences(self.store.automata, start, tuple(self.store.words), self.commands, merged)
 
     def fill(self, command: Command, reference: ListReference, after: int) -> int:
@@ -138,7 +137,3 @@ class _Builder:
     def path(self, command: str) -> Path:
         """Where the sentences of `command` stand."""
         return next(path for owner, path, _ in self.templates.sentences if owner.name == command)
-
-
-def _chained(held: list[Mapping[str, Scalar]]) -> Mapping[str, Scalar]:
-    return held[0] if len(held) == 1 else ChainMap(*held)  # type: ignore[arg-type]

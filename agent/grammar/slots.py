@@ -57,14 +57,24 @@ def values(definition: SlotDefinition, language: str) -> Mapping[str, Scalar]:
     return result
 
 
+def chained(lists: list[Mapping[str, Scalar]]) -> Mapping[str, Scalar]:
+    """Return the values of a slot that several lists may fill."""
+    return lists[0] if len(lists) == 1 else ChainMap(*lists)  # type: ignore[arg-type]
+
+
+def unchained(held: Mapping[str, Scalar]) -> list[Mapping[str, Scalar]]:
+    """Return the lists that `chained` was given."""
+    return list(held.maps) if isinstance(held, ChainMap) else [held]
+
+
 def ends_spelled(graph: Graph, path: Sequence[int]) -> bool:
     """Tell whether the nodes of a complete path end with a slot of spelled characters."""
     word = graph.words[graph.word[path[-1]]]
     if word.closes is None:
         return False
     held = graph.slot_values[graph.commands[graph.final[path[-1]]].name, word.closes]
-    parts = held.maps if isinstance(held, ChainMap) else [held]
-    return any(isinstance(part, SpokenValues) and isinstance(part.definition, Spelled) for part in parts)
+    lists = unchained(held)
+    return any(isinstance(each, SpokenValues) and isinstance(each.definition, Spelled) for each in lists)
 
 
 class SpokenValues(Mapping[str, Scalar]):

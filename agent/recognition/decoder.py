@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.grammar.slots import ends_spelled
 from agent.recognition.background import BLANK, NOISE, Background
 from agent.recognition.network import Network
 
@@ -236,10 +235,6 @@ class Decoder:
                     return False
                 paths.append(longer)
         return False
-
-    def ends_spelled(self, finish: Finish) -> bool:
-        """Tell whether the last thing that was said is spelled, character by character."""
-        return ends_spelled(self.network.graph, self.nodes(finish.token))
 
     def states(self, token: int) -> NDArray[np.intp]:
         """Return the network state of each frame of a token's sentence, oldest first, shape [age]."""

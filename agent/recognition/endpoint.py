@@ -14,6 +14,7 @@ from enum import Enum, auto
 
 import numpy as np
 
+from agent.grammar.slots import ends_spelled
 from agent.recognition.decoder import Decoder, Finish
 
 
@@ -122,4 +123,5 @@ def _wait_after(decoder: Decoder, finish: Finish, patience: Patience) -> int:
     # what follows is looked at only where it matters: between the two waits
     if finish.quiet < patience.may_continue and decoder.settled(finish, unfinished):
         return patience.settled
-    return patience.incomplete if decoder.ends_spelled(finish) else patience.may_continue
+    spelled = ends_spelled(decoder.network.graph, decoder.nodes(finish.token))
+    return patience.incomplete if spelled else patience.may_continue
