@@ -46,8 +46,14 @@ def orders(speech: Path, snrs_db: Sequence[float | None], every: int = 1) -> Ite
     clips = list(enumerate(sorted(read_labels(folder / "labels.json").items())))[::every]
     for snr_db in snrs_db:
         for index, (file, label) in clips:
-            bed = None if snr_db is None else beds[index % len(beds)]
-            yield Order(file, snr_db, label, in_room(read_audio(folder / file), bed, snr_db, seed=index))
+            yield Order(file, snr_db, label, _in_noise(read_audio(folder / file), beds, snr_db, index))
+
+
+def _in_noise(
+    speech: NDArray[np.int16], beds: Sequence[NDArray[np.int16]], snr_db: float | None, index: int
+) -> NDArray[np.int16]:
+    """Put the recording of an index into a room, over the bed that is its turn."""
+    return in_room(speech, None if snr_db is None else beds[index % len(beds)], snr_db, seed=index)
 
 
 class Listening:
@@ -77,8 +83,7 @@ class Listening:
         beds = unseen_noise(self.speech)
         for snr_db in snrs_db:
             for index, (path, meaning) in enumerate(said):
-                bed = None if snr_db is None else beds[index % len(beds)]
-                sound = in_room(read_audio(self.speech / path), bed, snr_db, seed=index)
+                sound = _in_noise(read_audio(self.speech / path), beds, snr_db, index)
                 label = Label(command=meaning.command, slots=dict(meaning.slots))
                 yield Positive(path, snr_db, label, graph, self.recording(sound))
 
@@ -114,6 +119,7 @@ class Listening:
         return Recording(self.bundle, self._engine, sound, self._cache)
 
 
+@cache  # it takes seconds, and is asked for at each ratio
 def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:
     """Return the beds of noise that training never heard, int16 [n] each: helicopters, sea, hydraulics."""
     recorded = [

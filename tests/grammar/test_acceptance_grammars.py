@@ -1,7 +1,6 @@
 """The grammars that real recordings are heard with hold everything that was said in them."""
 
 import json
-import os
 from itertools import permutations
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from agent.grammar.compiler import accepted_sentences
 from agent.grammar.inspect import Reading, explain
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import load_grammar
+from models.recipe.places import SPEECH
 
 GRAMMARS = Path(__file__).parents[1] / "grammars"
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared/speech"))
 
 needs_speech = pytest.mark.skipif(not SPEECH.is_dir(), reason=f"no recordings at {SPEECH}")
 

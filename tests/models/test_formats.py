@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -19,13 +18,13 @@ from models.recipe.formats import Bench, divergence, read, table  # noqa: E402
 from models.recipe.network import FRAME, RECEPTIVE, WIDTH, Block, Network  # noqa: E402
 from models.recipe.peers.compare import Grammars, contestant, count_orders  # noqa: E402
 from models.recipe.peers.contestants import Mode  # noqa: E402
+from models.recipe.places import SPEECH  # noqa: E402
 from models.recipe.quantize import STEM, Workplace, recipes  # noqa: E402
 from models.recipe.sensitivity import answers, ranges, tensors_rounded  # noqa: E402
 from models.recipe.spread import Spread, axes  # noqa: E402
 from models.recipe.tokens import TOKENS  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", REPOSITORY.parent / "shared" / "speech"))
 needs_speech = pytest.mark.skipif(not SPEECH.is_dir(), reason=f"no recordings at {SPEECH}")
 
 

@@ -1,6 +1,5 @@
 """The comparison with other recognizers: their grammar, their matching, and real engines on real orders."""
 
-import os
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -26,10 +25,10 @@ from models.recipe.peers.engines import FINAL, PocketSphinx, Transcript, transit
 from models.recipe.peers.matching import Matcher, readings
 from models.recipe.peers.remembered import Remembered
 from models.recipe.peers.spelling import spelled
+from models.recipe.places import SPEECH
 from models.recipe.tokens import TOKENS
 
 REPOSITORY = Path(__file__).parents[2]
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", REPOSITORY.parent / "shared/speech"))
 BUNDLE = REPOSITORY / "models/bundles/voxline-en-zh"
 GRAMMARS = [REPOSITORY / name for name in ("tests/grammars/coffee.yaml", "tests/grammars/an4.yaml")]
 needs_speech = pytest.mark.skipif(not SPEECH.is_dir(), reason=f"no recordings at {SPEECH}")

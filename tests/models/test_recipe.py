@@ -1,5 +1,4 @@
 import json
-import os
 import re
 from fnmatch import fnmatch
 from itertools import islice, pairwise
@@ -32,7 +31,11 @@ from models.recipe.noise import (  # noqa: E402
     collect,
     synthesize,
 )
-from models.recipe.places import BUNDLES, CACHE  # noqa: E402
+from models.recipe.places import (  # noqa: E402
+    BUNDLES,
+    CACHE,
+    SPEECH,
+)
 from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
 from models.recipe.quantize import STREAMS, windows_of  # noqa: E402
 from models.recipe.references import wordings  # noqa: E402
@@ -45,7 +48,6 @@ from models.recipe.tcn import CONTEXT, STRIDE, Tcn, mel  # noqa: E402
 from models.recipe.tokens import INDEX, TOKENS  # noqa: E402
 from models.recipe.train import Settings, train  # noqa: E402
 
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", Path(__file__).parents[3] / "shared" / "speech"))
 RECIPE = Path(__file__).parents[2] / "models/recipe"
 CPU = torch.device("cpu")
 

@@ -20,12 +20,12 @@ from agent.acoustics.engines.onnx import OnnxEngine  # noqa: E402
 from agent.evaluation.commands import Verdict  # noqa: E402
 from models.recipe.calibration_data import Listening  # noqa: E402
 from models.recipe.mandarin import COMMANDS, Mandarin  # noqa: E402
+from models.recipe.places import SPEECH  # noqa: E402
 from models.recipe.restore import restore  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = REPOSITORY / "models/recipe/README.md"
 SHIPPED = REPOSITORY / "models/bundles/voxline-en-zh"
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", REPOSITORY.parent / "shared" / "speech"))
 needs_speech = pytest.mark.skipif(
     not (SPEECH / "manifest.tsv").exists(), reason=f"no shared speech at {SPEECH}"
 )

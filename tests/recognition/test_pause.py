@@ -1,8 +1,5 @@
 """The shipped model hears one thing said after another: when is the second a command?"""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,9 +8,8 @@ from agent.acoustics.bundle import Bundle
 from agent.audio.file import read_audio
 from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
+from models.recipe.places import SPEECH
 from tests.recognition.conftest import REPOSITORY
-
-SPEECH = Path(os.environ.get("VOXLINE_SPEECH", REPOSITORY.parent / "shared/speech"))
 
 STOP = "04-stop-conveyor-two.opus"
 TALK = "48-have-you-seen-my-gloves-this-morning.opus"
