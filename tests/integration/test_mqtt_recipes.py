@@ -19,7 +19,7 @@ from agent.health.metrics import exposition
 from agent.health.report import Fault
 from agent.messaging.client import Link
 from agent.messaging.compose import health
-from agent.messaging.contract import Inhibit, Response, Talk
+from agent.messaging.contract import Inhibit, MachineState, Response, Talk
 from agent.messaging.inbound import Admitted
 from tests.health.test_report import WELL
 from tests.integration.brokers import HOST, Mosquitto, eventually, free_port, mosquitto, needs_mosquitto
@@ -176,16 +176,17 @@ def test_commands_in_the_manual_are_understood(mosquitto: Mosquitto) -> None:
     manual = (DOCS / "README.md").read_text()
     (script,) = re.findall(r"    (now\(\).*?)\n\n", manual, re.DOTALL)
     place = "acme/lyon/assembly/line-3/cell-7"
-    assert script.count(place) == 2
+    assert script.count(place) == 3
     script = script.replace(place, NAMESPACE.cell).replace(
         "mosquitto_pub", f"mosquitto_pub -p {mosquitto.port}"
     )
     heard: list[Admitted] = []
     link = Link(mqtt(mosquitto.port), NAMESPACE, on_inbound=heard.append)
+    link.watch(frozenset({"saw/guard_closed"}))
     link.start()
     assert eventually(lambda: link.health().connected)
     subprocess.run(["sh", "-ec", script], check=True)
-    assert eventually(lambda: len(heard) == 2)
+    assert eventually(lambda: len(heard) == 3)
     kinds = [type(message.payload) for message in heard]
     link.stop()
-    assert kinds == [Inhibit, Talk]
+    assert kinds == [Inhibit, MachineState, Talk]
