@@ -13,6 +13,7 @@ from agent.acoustics.stream import AcousticStream
 from agent.audio.mixing import mix
 from agent.audio.source import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from agent.grammar.graph import Graph
+from agent.grammar.schema import CANCEL, CONFIRM
 from agent.recognition.hypothesis import Hypothesis
 from agent.recognition.listener import Listener
 from agent.recognition.recognizer import Recognizer
@@ -29,6 +30,8 @@ class Ear:
     engine: Engine
     graph: Graph
     calibration: Calibration
+    commands: frozenset[str] | None = None
+    """Names of those that can be said; all if None."""
 
     def listen(self, samples: NDArray[np.int16]) -> list[Hypothesis]:
         """Return every utterance of a recording; time 0 is its first sample."""
@@ -45,7 +48,15 @@ class Ear:
 
     def recognizer(self) -> Recognizer:
         """Return a fresh recognizer, to be put into a listener."""
-        return Recognizer(self.graph, self.calibration, self.bundle.manifest.frame_s)
+        recognizer = Recognizer(self.graph, self.calibration, self.bundle.manifest.frame_s)
+        if self.commands is not None:
+            recognizer.enable(self.commands)
+        return recognizer
+
+
+def unasked(graph: Graph) -> frozenset[str]:
+    """Return what a station listens for while it asks nothing: neither "confirm" nor "cancel"."""
+    return frozenset(command.name for command in graph.commands) - {CONFIRM, CANCEL}
 
 
 def frames(samples: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:

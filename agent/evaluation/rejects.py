@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.audio.file import read_audio
 from agent.audio.source import SAMPLE_RATE_HZ
 from agent.evaluation.commands import Trial
-from agent.evaluation.listening import Ear, frames
+from agent.evaluation.listening import Ear, frames, unasked
 from agent.evaluation.statistics import Rate, Share
 from agent.recognition.hypothesis import Hypothesis
 
@@ -61,10 +61,12 @@ def hear_negatives(
 ) -> Negatives:
     """Hear all files as one endless stream, as a microphone would: what begins in one may end in the next.
 
+    Nobody is asked anything, so "confirm" and "cancel" are not listened for.
+
     Raises:
         AudioError: a file is damaged.
     """
-    listener = ear.listener()
+    listener = replace(ear, commands=unasked(ear.graph)).listener()
     samples_heard = 0
     heard = []
     for file in files:

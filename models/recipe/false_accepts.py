@@ -22,6 +22,7 @@ from agent.acoustics.engines.onnx import OnnxEngine
 from agent.acoustics.manifest import Calibration
 from agent.audio.file import read_audio
 from agent.audio.source import SAMPLE_RATE_HZ
+from agent.evaluation.listening import unasked
 from agent.evaluation.rejects import find_audio
 from agent.evaluation.statistics import Rate
 from agent.grammar import compile_grammar, load_grammar
@@ -104,7 +105,7 @@ def hear_recordings(
         for name in missing:
             figures.heard[name][file.name] = [
                 Reading(h.text, h.start_s, dict(h.evidence), h.probability, h.margin, h.reject is not None)
-                for h in recording.hear(graphs[name], low)
+                for h in recording.hear(graphs[name], low, unasked(graphs[name]))
                 if h.command
             ]
         write(figures, path)

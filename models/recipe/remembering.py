@@ -65,14 +65,22 @@ class Recording:
     cache: Path
     """Of the recipe."""
 
-    def hear(self, graph: Graph, calibration: Calibration) -> list[Hypothesis]:
-        """Return every utterance; what the model says of windows that were not asked for before is kept."""
+    def hear(
+        self, graph: Graph, calibration: Calibration, commands: frozenset[str] | None = None
+    ) -> list[Hypothesis]:
+        """Return every utterance; what the model says of windows that were not asked for before is kept.
+
+        Args:
+            graph: what can be said.
+            calibration: of the bundle.
+            commands: names of those that can be said; all if None.
+        """
         engine, path = Remembering(self.engine, self.bundle.manifest), self._path()
         if path.exists():
             with np.load(path) as stored:
                 engine.answers.update(zip(map(bytes, stored["windows"]), stored["log_probs"], strict=True))
         known = len(engine.answers)
-        hypotheses = Ear(self.bundle, engine, graph, calibration).listen(self.samples)
+        hypotheses = Ear(self.bundle, engine, graph, calibration, commands).listen(self.samples)
         if len(engine.answers) > known:
             _write(path, engine.answers)
         return hypotheses

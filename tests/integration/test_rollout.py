@@ -201,7 +201,7 @@ def test_settings_that_would_not_run_change_nothing(stations: Fleet) -> None:
     before = stations.releases(), stations.processes()
     run = stations.play("rollout", voxline_station_settings={"recognition": {"operating_point": "loud"}})
     assert run.returncode != 0
-    assert "recognition.operating_point" in run.stdout
+    assert "[recognition] operating_point must be" in run.stdout, run.stdout
     assert (stations.releases(), stations.processes()) == before
 
 
