@@ -30,7 +30,9 @@ def test_a_command_among_hours_without_one_is_counted_once_and_kept(tmp_path: Pa
     command = read_audio(BUNDLE.folder / "golden/02-start-belt-two.opus")
     hiss = np.random.default_rng(0).normal(0, 30, 48_000).astype(np.int16)
     confirm = read_audio(BUNDLE.folder / "golden/39-confirm.opus")  # nobody asked
-    soundfile.write(recordings / "flite-000.flac", np.concatenate([hiss, command, hiss, confirm, hiss]), 16_000)
+    soundfile.write(
+        recordings / "flite-000.flac", np.concatenate([hiss, command, hiss, confirm, hiss]), 16_000
+    )
     soundfile.write(recordings / "machines-000.flac", hiss, 16_000)
     (recordings / "index.tsv").write_text("flite-000.flac\t3.0\t5.0\tnobody said so\n")
     graph = compile_grammar(load_grammar(REPOSITORY / "grammars/demo.yaml"), BUNDLE.manifest.tokens)
