@@ -124,7 +124,6 @@ class App:
         self._hearing.start()
         self._updates.start(self._hearing)
         self._watchdog.ready()
-        self._watchdog.status(WELL)
         log.info("listening", grammar=self._vocabulary.version, bundle=self._ears.version)
         on_purpose = False
         try:
@@ -229,12 +228,12 @@ class App:
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._publish(compose.health(snapshot, faults, datetime.now(UTC)))
+            self._watchdog.status(", ".join(faults) or WELL)
             if self._metrics:
                 self._metrics.show(snapshot, faults)
         if faults != self._faults:
             self._faults = faults
             self._hands.degrade(faults)
-            self._watchdog.status(", ".join(faults) or WELL)
 
     def _examined(self, result: Result) -> None:
         self._examiner.take(result, time.monotonic())
