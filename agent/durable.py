@@ -7,7 +7,10 @@ appended to the audit log.
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PARTIAL_SUFFIX = ".partial"
 """What a cut may leave behind; nothing with this suffix is ever read as a result."""
@@ -24,10 +27,17 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: the old content stands.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open what replaces the file at `path` once all of it is written; if that fails, the old one stands."""
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor, not a path)
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(descriptor)
     move(partial, path)

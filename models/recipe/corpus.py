@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agent.audio.file import read_audio
 from agent.audio.source import SAMPLE_RATE_HZ
-from agent.durable import PARTIAL_SUFFIX, move, sync, write_file
+from agent.durable import replacing, write_file
 from models.recipe.tokens import INDEX
 
 MAX_SECONDS = 15.5
@@ -110,11 +110,8 @@ def read_index(folder: Path) -> list[Clip]:
 def save_array(array: NDArray[Any], path: Path) -> None:
     """Write an array of any shape as .npy, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         np.save(file, array)
-    sync(partial)
-    move(partial, path)
 
 
 def write_packed(clips: Iterable[Clip], audio: Sequence[NDArray[np.int16]], folder: Path) -> None:

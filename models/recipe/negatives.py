@@ -24,6 +24,7 @@ from scipy.signal import fftconvolve
 from agent.audio.file import read_audio
 from agent.audio.mixing import mix
 from agent.audio.source import SAMPLE_RATE_HZ
+from agent.durable import replacing
 from models.recipe.corpus import rows
 from models.recipe.noise import FAMILIES, synthesize
 from models.recipe.rooms import bank
@@ -71,12 +72,11 @@ def make(speech: Path, out: Path, hours: float) -> Iterator[Path]:
             continue
         rng = Random(f"{kind}-{number}")
         sound, said = _piece(kind, number, rng, readings)
-        partial = path.with_suffix(".partial")
-        soundfile.write(partial, _scene(sound, kind, number, rng, rooms), SAMPLE_RATE_HZ, format="FLAC")
-        with (out / "index.tsv").open("a", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, delimiter="\t", lineterminator="\n")
+        with replacing(path) as file, (out / "index.tsv").open("a", encoding="utf-8", newline="") as index:
+            soundfile.write(file, _scene(sound, kind, number, rng, rooms), SAMPLE_RATE_HZ, format="FLAC")
+            rows = csv.writer(index, delimiter="\t", lineterminator="\n")
             rows.writerows((path.name, f"{one.start_s:.2f}", f"{one.end_s:.2f}", one.text) for one in said)
-        yield partial.rename(path)
+        yield path
 
 
 def _plan(hours: float) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from agent.acoustics.engines.engine import Engine, Latency
 from agent.acoustics.manifest import Calibration, Manifest
 from agent.acoustics.stream import log_softmax
 from agent.audio.source import SAMPLE_RATE_HZ
+from agent.durable import replacing
 from agent.evaluation.listening import Ear
 from agent.grammar.graph import Graph
 from agent.recognition.hypothesis import Hypothesis
@@ -98,7 +99,6 @@ class Recording:
 
 def _write(path: Path, answers: Mapping[bytes, NDArray[np.float16]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
     windows = np.array([list(key) for key in answers], np.uint8)
-    np.savez(partial, windows=windows, log_probs=np.stack(list(answers.values())))
-    partial.rename(path)
+    with replacing(path) as file:
+        np.savez(file, windows=windows, log_probs=np.stack(list(answers.values())))

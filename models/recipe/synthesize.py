@@ -20,7 +20,7 @@ import numpy as np
 import typer
 
 from agent.audio.source import SAMPLE_RATE_HZ
-from agent.durable import PARTIAL_SUFFIX, move, sync
+from agent.durable import replacing
 from models.recipe import jobs as job_files
 from models.recipe.growing import cut_torn_line
 from models.recipe.jobs import Job
@@ -186,14 +186,11 @@ def _speak_torch(jobs: Path, kokoro: Path, out: Path, limit: int | None, seconds
 
 def _as_npy(raw: Path, target: Path, samples: int) -> None:
     """Put a NumPy header before raw int16 samples, without holding them in memory, whole or not at all."""
-    partial = target.with_name(target.name + PARTIAL_SUFFIX)
-    with partial.open("wb") as file:
+    with replacing(target) as file:
         header = {"descr": "<i2", "fortran_order": False, "shape": (samples,)}
         np.lib.format.write_array_header_1_0(file, header)
         with raw.open("rb") as sound:
             shutil.copyfileobj(sound, file, 1 << 24)
-    sync(partial)
-    move(partial, target)
 
 
 def _row(job: Job, path: str, seconds: float) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from agent.durable import replacing
 from models.recipe.batches import Data
 from models.recipe.ctc import losses
 from models.recipe.network import Network
@@ -112,9 +113,8 @@ class Learner:
 
 def store(state: Mapping[str, object], path: Path) -> None:
     """Write weights and the like, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.rename(path)
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
 def halved(network: nn.Module) -> dict[str, Tensor]:
