@@ -267,25 +267,29 @@ def calibrate(
     from agent.acoustics.bundle import load_bundle, seal_bundle
     from agent.acoustics.engines.onnx import OnnxEngine
     from models.recipe import calibrate as fit
-    from models.recipe.calibration_data import REPOSITORY, Listening
+    from models.recipe.calibration_data import COFFEE, REPOSITORY, Listening
     from models.recipe.mandarin import Mandarin
+    from models.recipe.near_grammars import near_grammars
 
     bundle = load_bundle(folder)
     listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
     orders = list(listening.orders())
     base = fit.choose_penalties(orders, bundle.manifest.operating_points.normal, print)
     folders = [SPEECH / name for name in ("train/libri", "noise")]
-    grammars = [REPOSITORY / "tests/grammars/coffee.yaml", REPOSITORY / "grammars/demo.yaml"]
+    grammars = [COFFEE, REPOSITORY / "grammars/demo.yaml"]
     near_misses = list(listening.near_misses(grammar_clips))
     without = list(listening.other_sound(folders, grammars))
     real = list(fit.commands(base, orders, real=True))
     made_up = list(fit.commands(base, listening.grammar_clips(grammar_clips), real=False))
-    near = list(fit.other_sound(base, near_misses, fit.RIGHT))
+    near = list(fit.other_sound(base, near_misses, fit.NEAR_SPOKEN))
+    strangers = near_grammars(COFFEE, orders, draws=2, tokens=bundle.manifest.tokens)
+    nearly_said = list(fit.other_sound(base, strangers, fit.NEAR_GRAMMAR))
+    forms = list(fit.commands(base, listening.forms(), real=False))
     other = list(fit.other_sound(base, without, fit.WRONG))
     print(f"{len(real)} readings of {len(orders)} orders, {len(near)} of {len(near_misses)} near misses")
     hours = sum(negative.recording.hours for negative in without)
     print(f"{len(other)} readings of {hours:.2f} h without a command")
-    weights = fit.fit_weights([*real, *made_up, *near, *other])
+    weights = fit.fit_weights([*real, *forms, *made_up, *near, *nearly_said, *other])
     weights["mandarin"] = fit.shift(weights, list(Mandarin(listening).examples(base)))
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]

@@ -78,16 +78,17 @@ class Example:
     right: bool
     importance: float
     anchor: bool = False
-    """A clean command of a real stranger, heard right: what the scale of the probability hangs on."""
+    """An order of a real stranger, heard right: what the scale of the probability hangs on."""
 
 
 RIGHT, WRONG = 1.0, 4.0
-"""Importance of examples: a wrong command is worse than a refused one. Near misses, which are many and made
-up, count once."""
-WEIGHED = ("doubt", "gain_per_sound", "lead", "next_worst_word", "other_word", "sounds", "worst_word")
+"""Importance of examples: a wrong command is worse than a refused one."""
+NEAR_SPOKEN, NEAR_GRAMMAR = 8.0, 0.5
+"""The same of near misses: few, which synthesizers speak, and many, which strangers do (`near_grammars`)."""
+WEIGHED = ("doubt", "gain_per_sound", "lead", "next_worst_word", "other_word", "sounds")
 """Evidence that gets its weight here; for Mandarin see `shift`, the rest has limits."""
-SLACK = 0.001
-"""More than rounding the weights can move a probability."""
+DOUBTED = 0.015
+"""Share of the orders heard right, clean to 6 dB, that shall be less likely right than wrong."""
 LIMITS = {"min_clarity": 1.1, "max_talk_before": 0.06}
 """They cost no real order, and keep out what is said under a roar or in talk (models/EXPERIMENTS.md)."""
 POINT_LIMITS = {
@@ -103,8 +104,7 @@ def commands(base: Calibration, positives: Iterable[Positive], real: bool) -> It
         wanted = (positive.label.command, positive.label.slots)
         for hypothesis in positive.trial(base).accepted:
             right = (hypothesis.command, dict(hypothesis.slots)) == wanted
-            anchor = right and real and positive.snr_db is None
-            yield Example(hypothesis, right, RIGHT if right else WRONG, anchor)
+            yield Example(hypothesis, right, RIGHT if right else WRONG, anchor=right and real)
 
 
 def other_sound(base: Calibration, negatives: Iterable[Negative], importance: float) -> Iterator[Example]:
@@ -116,7 +116,7 @@ def other_sound(base: Calibration, negatives: Iterable[Negative], importance: fl
 
 
 def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
-    """Fit the map from evidence to the probability of being right, the least sure anchor at one half."""
+    """Fit the map from evidence to the probability of being right; `DOUBTED` anchors get less than half."""
     counting = _undisturbed(examples)
     weights = logistic.fit(
         [{name: example.hypothesis.evidence[name] for name in WEIGHED} for example in counting],
@@ -124,7 +124,7 @@ def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
         [example.importance for example in counting],
     )
     anchors = [probability(e.hypothesis.evidence, weights) for e in counting if e.anchor]
-    half = min(anchors) - SLACK
+    half = float(np.quantile(anchors, DOUBTED))
     weights["bias"] -= float(np.log(half / (1 - half)))
     return {name: round(weight, 4) for name, weight in weights.items()}
 

@@ -25,6 +25,7 @@ from models.recipe.noise import HELD_OUT_BEDS, HELD_OUT_FAMILIES, synthesize
 from models.recipe.remembering import Recording
 
 REPOSITORY = Path(__file__).parents[2]
+COFFEE = REPOSITORY / "tests/grammars/coffee.yaml"
 SNRS_DB: tuple[float | None, ...] = (None, 24.0, 18.0, 12.0, 6.0)
 _PIECE_SAMPLES = 300 * SAMPLE_RATE_HZ
 _PAUSE_SAMPLES = 4_800
@@ -68,7 +69,7 @@ class Listening:
 
     def orders(self, snrs_db: Sequence[float | None] = SNRS_DB) -> Iterator[Positive]:
         """Yield strangers ordering coffee, clean and in unseen noise."""
-        graph = self.graph(REPOSITORY / "tests/grammars/coffee.yaml")
+        graph = self.graph(COFFEE)
         for order in orders(self.speech, snrs_db):
             yield Positive(order.file, order.snr_db, order.label, graph, self.recording(order.sound))
 

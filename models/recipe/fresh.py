@@ -26,7 +26,7 @@ from agent.evaluation.commands import Label
 from agent.evaluation.listening import in_room
 from agent.grammar.graph import Graph
 from models.recipe.calibrate import Negative, Positive
-from models.recipe.calibration_data import REPOSITORY, Listening
+from models.recipe.calibration_data import COFFEE, REPOSITORY, Listening
 from models.recipe.grammar_texts import grammar_texts
 from models.recipe.judge import judge
 from models.recipe.negatives import espeak, flite
@@ -40,7 +40,7 @@ SEED = 77_000
 COMMANDS, NEAR_MISSES, ROOMS = 120, 60, 12
 GRAMMARS = [
     *(REPOSITORY / f"grammars/{name}.yaml" for name in ("cnc", "conveyor", "demo", "press", "warehouse")),
-    REPOSITORY / "tests/grammars/coffee.yaml",
+    COFFEE,
 ]
 FLITE = ("awb", "rms", "slt")
 ESPEAK = ("en-us+Andrea", "en-us+Michael", "en-us+linda", "en-gb-x-rp+Denis", "en-gb-x-rp+Alicia",

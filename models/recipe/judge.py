@@ -21,9 +21,10 @@ from agent.evaluation.commands import Trial, Verdict
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
 from models.recipe.calibrate import NOTHING_REFUSED, Negative, Positive, permissive
-from models.recipe.calibration_data import SNRS_DB, Listening
+from models.recipe.calibration_data import COFFEE, SNRS_DB, Listening
 from models.recipe.figures import hears_as, read, write
 from models.recipe.mandarin import Mandarin
+from models.recipe.near_grammars import near_grammars
 from models.recipe.noise import ratio_name
 from models.recipe.places import BUNDLES, CACHE, SPEECH
 
@@ -111,6 +112,9 @@ def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Soun
         yield f"forms, {ratio_name(snr_db)}", listening.forms([snr_db])
     yield "synthetic commands", listening.grammar_clips(grammar_clips)
     yield "near misses", listening.near_misses(grammar_clips)
+    for snr_db in SNRS_DB:
+        positives, tokens = listening.orders([snr_db]), listening.bundle.manifest.tokens
+        yield f"near misses by strangers, {ratio_name(snr_db)}", near_grammars(COFFEE, positives, 1, tokens)
     mandarin = Mandarin(listening)
     for kind in ("play", "set", "go", "dial"):
         yield f"Mandarin, {kind}", mandarin.commands(kind)

@@ -20,7 +20,7 @@ from agent.acoustics.support import stored_report
 from agent.audio.source import SAMPLE_RATE_HZ
 from agent.grammar import compile_grammar, load_grammar
 from models.recipe.calibrate import NOTHING_REFUSED, Positive
-from models.recipe.calibration_data import REPOSITORY, Order, orders
+from models.recipe.calibration_data import COFFEE, Order, orders
 from models.recipe.judge import count, points
 from models.recipe.noise import ratio_name
 from models.recipe.places import BUNDLES, CACHE, SPEECH
@@ -41,7 +41,7 @@ def settings(manifest: Manifest) -> Iterator[tuple[int, int, Manifest]]:
 
 def hear(bundle: Bundle, chosen: list[Order]) -> dict[tuple[int, int], list[Positive]]:
     """Hear orders with each setting."""
-    graph = compile_grammar(load_grammar(REPOSITORY / "tests/grammars/coffee.yaml"), bundle.manifest.tokens)
+    graph = compile_grammar(load_grammar(COFFEE), bundle.manifest.tokens)
     engine = OnnxEngine(bundle)
     heard: dict[tuple[int, int], list[Positive]] = {}
     for order in chosen:

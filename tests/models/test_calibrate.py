@@ -34,17 +34,17 @@ def examples() -> list[calibrate.Example]:
 
 
 def _example(value: float, *, right: bool, **evidence: float) -> calibrate.Example:
-    full = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0, "worst_word": value} | evidence
+    full = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0, "other_word": value} | evidence
     heard = Hypothesis(start_s=0, end_s=1, snr_db=None, evidence=full)
     return calibrate.Example(heard, right, importance=1.0, anchor=right)
 
 
-def test_the_least_sure_anchor_reaches_one_half() -> None:
+def test_few_anchors_get_less_than_one_half() -> None:
     data = examples()
     weights = calibrate.fit_weights(data)
-    least = min(probability(e.hypothesis.evidence, weights) for e in data if e.anchor)
-    assert 0.5 <= least < 0.51
-    assert weights["worst_word"] > 0
+    anchors = [probability(e.hypothesis.evidence, weights) for e in data if e.anchor]
+    assert sum(sure < 0.5 for sure in anchors) == round(calibrate.DOUBTED * len(anchors))
+    assert weights["other_word"] > 0
 
 
 @pytest.mark.parametrize("disturbed", [{"talk_before": 0.5}, {"uncertainty": 2.0}])
@@ -55,7 +55,7 @@ def test_what_is_refused_anyway_teaches_nothing(disturbed: dict[str, float]) -> 
 
 def test_a_shift_makes_as_many_right_as_the_probabilities_say() -> None:
     data = [_example(value, right=value > 0) for value in (-4.0, -1.0, 1.0, 2.0, 3.0)]
-    weights = {"bias": -9.0, "worst_word": 1.0}
+    weights = {"bias": -9.0, "other_word": 1.0}
     weights["bias"] += calibrate.shift(weights, data)
     assert sum(probability(e.hypothesis.evidence, weights) for e in data) == pytest.approx(3.0)
 
