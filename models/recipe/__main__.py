@@ -262,39 +262,32 @@ def calibrate(
     grammar_clips: Annotated[
         Path, typer.Option(help="Made by `synthesize plan GRAMMAR ...`, `speak`.")
     ] = CACHE / "grammar-dev",
+    talk: Annotated[Path, typer.Option(exists=True, help="Made by `synthesize negatives`.")] = CACHE / "talk",
 ) -> None:
     """Fit penalties, probability and thresholds on dev speech; writes the bundle's operating points."""
     from agent.acoustics.bundle import load_bundle, seal_bundle
     from agent.acoustics.engines.onnx import OnnxEngine
     from models.recipe import calibrate as fit
-    from models.recipe.calibration_data import COFFEE, REPOSITORY, Listening
+    from models.recipe.calibration_data import Listening
+    from models.recipe.examples import hear
     from models.recipe.mandarin import Mandarin
-    from models.recipe.near_grammars import near_grammars
 
     bundle = load_bundle(folder)
     listening = Listening(bundle, OnnxEngine(bundle), SPEECH, CACHE)
     orders = list(listening.orders())
     base = fit.choose_penalties(orders, bundle.manifest.operating_points.normal, print)
-    folders = [SPEECH / name for name in ("train/libri", "noise")]
-    grammars = [COFFEE, REPOSITORY / "grammars/demo.yaml"]
-    near_misses = list(listening.near_misses(grammar_clips))
-    without = list(listening.other_sound(folders, grammars))
-    real = list(fit.commands(base, orders, real=True))
-    made_up = list(fit.commands(base, listening.grammar_clips(grammar_clips), real=False))
-    near = list(fit.other_sound(base, near_misses, fit.NEAR_SPOKEN))
-    strangers = near_grammars(COFFEE, orders, draws=2, tokens=bundle.manifest.tokens)
-    nearly_said = list(fit.other_sound(base, strangers, fit.NEAR_GRAMMAR))
-    forms = list(fit.commands(base, listening.forms(), real=False))
-    other = list(fit.other_sound(base, without, fit.WRONG))
-    print(f"{len(real)} readings of {len(orders)} orders, {len(near)} of {len(near_misses)} near misses")
-    hours = sum(negative.recording.hours for negative in without)
-    print(f"{len(other)} readings of {hours:.2f} h without a command")
-    weights = fit.fit_weights([*real, *forms, *made_up, *near, *nearly_said, *other])
+    heard = hear(listening, base, orders, grammar_clips, talk)
+    print(f"{len(heard.orders)} readings of {len(orders)} orders")
+    print(f"{len(heard.near)} of {heard.near_total} near misses")
+    print(f"{len(heard.other)} of {heard.hours:.2f} h without a command")
+    weights = fit.fit_weights([*heard.orders, *heard.near, *heard.other, *heard.more])
     weights["mandarin"] = fit.shift(weights, list(Mandarin(listening).examples(base)))
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["files"]
     manifest["operating_points"] = fit.operating_points(base, weights)
-    manifest["calibration_curve"] = fit.trade_off(weights, orders, real, near, len(near_misses), other, hours)
+    manifest["calibration_curve"] = fit.trade_off(
+        weights, len(orders), heard.orders, heard.near, heard.near_total, heard.other, heard.hours
+    )
     print(f"sealed {seal_bundle(folder, manifest).digest}")
 
 

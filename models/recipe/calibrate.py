@@ -83,8 +83,6 @@ class Example:
 
 RIGHT, WRONG = 1.0, 4.0
 """Importance of examples: a wrong command is worse than a refused one."""
-NEAR_SPOKEN, NEAR_GRAMMAR = 8.0, 0.5
-"""The same of near misses: few, which synthesizers speak, and many, which strangers do (`near_grammars`)."""
 WEIGHED = ("doubt", "gain_per_sound", "lead", "next_worst_word", "other_word", "sounds")
 """Evidence that gets its weight here; for Mandarin see `shift`, the rest has limits."""
 DOUBTED = 0.015
@@ -157,7 +155,7 @@ CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 def trade_off(
     weights: Mapping[str, float],
-    orders: Sequence[Positive],
+    orders: int,
     heard: Sequence[Example],
     near: Sequence[Example],
     near_total: int,
@@ -168,7 +166,7 @@ def trade_off(
 
     Args:
         weights: of the probability.
-        orders: the real commands.
+        orders: how many real commands there were.
         heard: what was understood of them; at most one reading each is right.
         near: what was understood of near misses.
         near_total: how many near misses there were.
@@ -186,8 +184,8 @@ def trade_off(
         curve.append(
             {
                 "probability": least,
-                "exact": round(right / len(orders), 4),
-                "wrong": round((len(kept) - right) / len(orders), 4),
+                "exact": round(right / orders, 4),
+                "wrong": round((len(kept) - right) / orders, 4),
                 "near_misses": round(min(1.0, len(accepted(near, least)) / near_total), 4),
                 "false_accepts_per_hour": round(len(accepted(other, least)) / hours, 3),
             }

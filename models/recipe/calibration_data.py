@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,11 @@ from models.recipe.calibrate import Negative, Positive
 from models.recipe.corpus import rows
 from models.recipe.noise import HELD_OUT_BEDS, HELD_OUT_FAMILIES, synthesize
 from models.recipe.remembering import Recording
+from models.recipe.rooms import simulate, speak_in
 
 REPOSITORY = Path(__file__).parents[2]
 COFFEE = REPOSITORY / "tests/grammars/coffee.yaml"
+ROOMS, ROOM_SEED = 12, 500
 SNRS_DB: tuple[float | None, ...] = (None, 24.0, 18.0, 12.0, 6.0)
 _PIECE_SAMPLES = 300 * SAMPLE_RATE_HZ
 _PAUSE_SAMPLES = 4_800
@@ -88,23 +91,29 @@ class Listening:
                 label = Label(command=meaning.command, slots=dict(meaning.slots))
                 yield Positive(path, snr_db, label, graph, self.recording(sound))
 
-    def grammar_clips(self, folder: Path) -> Iterator[Positive]:
+    def grammar_clips(self, folder: Path, *, in_rooms: bool = False) -> Iterator[Positive]:
         """Yield synthetic commands of grammars from a folder that `synthesize speak` filled."""
-        for row, graph, sound in self._spoken(folder, "grammar"):
+        for row, graph, sound in self._spoken(folder, "grammar", in_rooms):
             label = Label.model_validate_json(row["label"])
             yield Positive(row["path"], None, label, graph, self.recording(sound))
 
-    def near_misses(self, folder: Path) -> Iterator[Negative]:
+    def near_misses(self, folder: Path, *, in_rooms: bool = False) -> Iterator[Negative]:
         """Yield sentences of the same folder that are one sound away from a command."""
-        for _, graph, sound in self._spoken(folder, "near"):
+        for _, graph, sound in self._spoken(folder, "near", in_rooms):
             yield Negative(graph, self.recording(sound))
 
-    def _spoken(self, folder: Path, kind: str) -> Iterator[tuple[dict[str, str], Graph, NDArray[np.int16]]]:
-        """Yield the manifest's rows of a kind, in a quiet room."""
+    def _spoken(
+        self, folder: Path, kind: str, in_rooms: bool
+    ) -> Iterator[tuple[dict[str, str], Graph, NDArray[np.int16]]]:
+        """Yield the manifest's rows of a kind, dry and quiet, or in echoing rooms of which some are loud."""
         graph = cache(self.graph)
         for index, row in enumerate(rows(folder / "manifest.tsv")):
             if row["kind"].startswith(f"{kind}/"):
-                sound = in_room(read_audio(folder / row["path"]), None, None, seed=index)
+                speech, beds, snr_db = read_audio(folder / row["path"]), unseen_noise(self.speech), None
+                if in_rooms:
+                    speech = speak_in(_rooms()[index % ROOMS], speech, Random(f"room-{index}"))
+                    snr_db = (None, 24.0, 12.0)[index % 3]
+                sound = _in_noise(speech, beds, snr_db, index)
                 yield row, graph(_grammar(row["kind"].partition("/")[2])), sound
 
     def other_sound(self, folders: Sequence[Path], grammars: Sequence[Path]) -> Iterator[Negative]:
@@ -132,6 +141,11 @@ def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:
         for family in sorted(HELD_OUT_FAMILIES)
     ]
     return [*recorded, *made]
+
+
+@cache
+def _rooms() -> list[NDArray[np.float16]]:
+    return [simulate(ROOM_SEED + number) for number in range(ROOMS)]
 
 
 def _grammar(name: str) -> Path:

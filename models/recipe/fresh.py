@@ -18,7 +18,6 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
 
 from agent.acoustics.bundle import load_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
@@ -32,7 +31,7 @@ from models.recipe.judge import judge
 from models.recipe.negatives import espeak, flite
 from models.recipe.noise import LAST, ratio_name, synthesize
 from models.recipe.places import BUNDLES, CACHE, SPEECH
-from models.recipe.rooms import simulate
+from models.recipe.rooms import simulate, speak_in
 from models.recipe.texts import Text
 
 SNRS_DB: tuple[float | None, ...] = (None, 24.0, 12.0, 6.0)
@@ -86,9 +85,7 @@ class Fresh:
             if index % 2
             else espeak(text.words, rng.choice(ESPEAK), rng)
         )
-        wet = fftconvolve(dry.astype(np.float32), self._rooms[index % ROOMS].astype(np.float32))
-        level = 10 ** (rng.uniform(-15, 0) / 20) * 20_000 / max(1.0, float(np.abs(wet).max()))
-        return (wet * level).astype(np.int16)
+        return speak_in(self._rooms[index % ROOMS], dry, rng)
 
     def _compiled(self, kind: str) -> Graph:
         name = kind.partition("/")[2]

@@ -51,7 +51,7 @@ class Said:
     text: str
 
 
-def make(speech: Path, out: Path, hours: float) -> Iterator[Path]:
+def make(speech: Path, out: Path, hours: float, first: int = 0) -> Iterator[Path]:
     """Write `hours` of recordings (FLAC, kinds in the shares of `HOURS`) and an index; what exists is kept.
 
     Yields:
@@ -66,7 +66,7 @@ def make(speech: Path, out: Path, hours: float) -> Iterator[Path]:
     out.mkdir(parents=True, exist_ok=True)
     rooms = bank(speech / "rir", 0)
     readings = _readings(speech)
-    for kind, number in _plan(hours):
+    for kind, number in _plan(hours, first):
         path = out / f"{kind}-{number:03d}.flac"
         if path.exists():
             continue
@@ -79,12 +79,13 @@ def make(speech: Path, out: Path, hours: float) -> Iterator[Path]:
         yield path
 
 
-def _plan(hours: float) -> list[tuple[str, int]]:
+def _plan(hours: float, first: int) -> list[tuple[str, int]]:
     """Kinds and numbers of all recordings, the kinds mixed, so that a part of them is a fair sample."""
     pieces = hours * 3600 / PIECE_S / sum(HOURS.values())
     counts = {kind: round(share * pieces) for kind, share in HOURS.items()}
     numbered = [(kind, number) for kind, count in counts.items() for number in range(count)]
-    return sorted(numbered, key=lambda one: (one[1] + 0.5) / counts[one[0]])
+    mixed = sorted(numbered, key=lambda one: (one[1] + 0.5) / counts[one[0]])
+    return [(kind, first + number) for kind, number in mixed]
 
 
 def _piece(kind: str, number: int, rng: Random, readings: list[Path]) -> tuple[Sound, list[Said]]:

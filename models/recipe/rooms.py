@@ -1,9 +1,11 @@
 """Room responses: simulated with pyroomacoustics, and the measured ones of the shared speech folder."""
 
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import fftconvolve
 
 from agent.audio.file import read_audio
 from agent.audio.source import SAMPLE_RATE_HZ
@@ -47,6 +49,13 @@ def simulate(seed: int) -> NDArray[np.float16]:
     room.add_microphone(microphone)
     room.compute_rir()
     return _from_direct_sound(np.asarray(room.rir[0][0], np.float64))
+
+
+def speak_in(room: NDArray[np.float16], speech: NDArray[np.int16], rng: Random) -> NDArray[np.int16]:
+    """Return speech, shape [n], as it arrives in a room, up to 15 dB below what a microphone can take."""
+    wet = fftconvolve(speech.astype(np.float32), room.astype(np.float32))
+    level = 10 ** (rng.uniform(-15, 0) / 20) * 20_000 / max(1.0, float(np.abs(wet).max()))
+    return (wet * level).astype(np.int16)
 
 
 def bank(folder: Path, count: int) -> NDArray[np.float16]:

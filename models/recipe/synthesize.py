@@ -99,11 +99,12 @@ def negatives(
     speech: Annotated[Path, typer.Option(help="Folder of real speech.")] = SPEECH,
     out: Annotated[Path, typer.Option(help="Folder; what is in it is not made again.")] = CACHE / "negatives",
     hours: Annotated[float, typer.Option(min=0.5)] = 21.0,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first: other numbers, other talk.")] = 0,
 ) -> None:
     """Make hours of sound that hold no command."""
     from models.recipe.negatives import make
 
-    for recording in make(speech, out, hours):
+    for recording in make(speech, out, hours, first):
         print(recording.name, flush=True)
 
 

@@ -13,10 +13,11 @@ from models.recipe import negatives
 
 
 def test_all_kinds_come_in_their_shares_and_mixed() -> None:
-    plan = negatives._plan(21.0)
+    plan = negatives._plan(21.0, 0)
     assert len(plan) == len(set(plan)) == 126
     assert {kind for kind, _ in plan[:8]} >= {"flite", "espeak", "spliced"}
     assert sum(kind == "flite" for kind, _ in plan) == 48
+    assert not set(plan) & set(negatives._plan(2.0, 100))
 
 
 def test_parts_follow_each_other_with_pauses_and_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
