@@ -9,7 +9,7 @@ from models.recipe.calibrate import WRONG, Example, Positive, commands, other_so
 from models.recipe.calibration_data import COFFEE, REPOSITORY, Listening
 from models.recipe.near_grammars import near_grammars
 
-NEAR_SPOKEN, NEAR_GRAMMAR, TALK = 8.0, 0.5, 8.0
+NEAR_SPOKEN, NEAR_GRAMMAR, TALK = 8.0, 0.5, 16.0
 """Importance: of near misses that synthesizers speak, which are few, of those that strangers speak, which are
 many, and of talk."""
 
