@@ -107,6 +107,8 @@ def test_from_an_empty_cache_to_a_calibrated_bundle(tmp_path: Path) -> None:
     little_speech(speech)
     (cache / "voxline-en-zh").mkdir(parents=True)
     shutil.copytree(SHIPPED / "golden", cache / "voxline-en-zh/golden")
+    (cache / "talk").mkdir()
+    shutil.copy(SHIPPED / "golden/49-i-think-peter-moved-the-pallets-after-lunch.opus", cache / "talk")
     commands = documented()
     if (KOKORO / "model.onnx").exists():
         (cache / "kokoro").symlink_to(KOKORO)
