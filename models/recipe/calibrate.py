@@ -114,7 +114,7 @@ def other_sound(base: Calibration, negatives: Iterable[Negative], importance: fl
 
 
 def fit_weights(examples: Sequence[Example]) -> dict[str, float]:
-    """Fit the map from evidence to the probability of being right; `DOUBTED` anchors get less than half."""
+    """Fit the map from evidence to the probability of being right; `DOUBTED` of anchors get below half."""
     counting = _undisturbed(examples)
     weights = logistic.fit(
         [{name: example.hypothesis.evidence[name] for name in WEIGHED} for example in counting],
