@@ -67,8 +67,8 @@ class Listening:
         self.bundle, self.speech, self._engine, self._cache = bundle, speech, engine, cache
 
     def graph(self, grammar: Path) -> Graph:
-        """Compile a grammar for the bundle."""
-        return compile_grammar(load_grammar(grammar), self.bundle.manifest.tokens)
+        """Return a grammar, compiled for the bundle."""
+        return _compiled(grammar, self.bundle.manifest.tokens)
 
     def orders(self, snrs_db: Sequence[float | None] = SNRS_DB) -> Iterator[Positive]:
         """Yield strangers ordering coffee, clean and in unseen noise."""
@@ -78,9 +78,9 @@ class Listening:
 
     def forms(self, snrs_db: Sequence[float | None] = SNRS_DB) -> Iterator[Positive]:
         """Yield strangers filling in forms (AN4): what the grammar of forms has of it, mostly short."""
-        grammar = load_grammar(REPOSITORY / "tests/grammars/forms.yaml")
-        sentences, lexicon = audible_sentences(grammar)
-        graph = compile_grammar(grammar, self.bundle.manifest.tokens)
+        grammar = REPOSITORY / "tests/grammars/forms.yaml"
+        sentences, lexicon = audible_sentences(load_grammar(grammar))
+        graph = self.graph(grammar)
         listed = [row for row in rows(self.speech / "manifest.tsv") if row["path"].startswith("dev/an4/")]
         read = [(row["path"], explain(sentences, lexicon, row["text"])) for row in listed]
         said = [(path, reading.meaning) for path, reading in read if isinstance(reading, Reading)]
@@ -106,15 +106,15 @@ class Listening:
         self, folder: Path, kind: str, in_rooms: bool
     ) -> Iterator[tuple[dict[str, str], Graph, NDArray[np.int16]]]:
         """Yield the manifest's rows of a kind, dry and quiet, or in echoing rooms of which some are loud."""
-        graph = cache(self.graph)
+        beds = unseen_noise(self.speech) if in_rooms else []
         for index, row in enumerate(rows(folder / "manifest.tsv")):
             if row["kind"].startswith(f"{kind}/"):
-                speech, beds, snr_db = read_audio(folder / row["path"]), unseen_noise(self.speech), None
+                speech, snr_db = read_audio(folder / row["path"]), None
                 if in_rooms:
                     speech = speak_in(_rooms()[index % ROOMS], speech, Random(f"room-{index}"))
                     snr_db = (None, 24.0, 12.0)[index % 3]
                 sound = _in_noise(speech, beds, snr_db, index)
-                yield row, graph(_grammar(row["kind"].partition("/")[2])), sound
+                yield row, self.graph(_grammar(row["kind"].partition("/")[2])), sound
 
     def other_sound(self, folders: Sequence[Path], grammars: Sequence[Path]) -> Iterator[Negative]:
         """Yield hours of speech and noise without a command, in pieces of five minutes, for each grammar."""
@@ -130,6 +130,11 @@ class Listening:
 
 
 @cache  # it takes seconds, and is asked for at each ratio
+def _compiled(grammar: Path, tokens: tuple[str, ...]) -> Graph:
+    return compile_grammar(load_grammar(grammar), tokens)
+
+
+@cache  # likewise
 def unseen_noise(speech: Path) -> list[NDArray[np.int16]]:
     """Return the beds of noise that training never heard, int16 [n] each: helicopters, sea, hydraulics."""
     recorded = [

@@ -9,7 +9,6 @@ talk before). New voices are not new people: real strangers are in dev/coffee.
 """
 
 from collections.abc import Iterator
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -55,7 +54,6 @@ class Fresh:
         self._listening = listening
         self._rooms = [simulate(SEED + number) for number in range(ROOMS)]
         self._beds = [synthesize(family.__name__, SEED, 60.0) for family in LAST]
-        self._graph = cache(self._compiled)
 
     def kinds(self) -> Iterator[tuple[str, Iterator[Positive] | Iterator[Negative]]]:
         """Yield commands at each ratio of speech to noise, then near misses, each kind with its name."""
@@ -87,7 +85,7 @@ class Fresh:
         )
         return speak_in(self._rooms[index % ROOMS], dry, rng)
 
-    def _compiled(self, kind: str) -> Graph:
+    def _graph(self, kind: str) -> Graph:
         name = kind.partition("/")[2]
         return self._listening.graph(next(path for path in GRAMMARS if path.stem == name))
 

@@ -6,6 +6,7 @@ where the grammar sells "lotter" instead: in the voice, room and noise of what m
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -33,18 +34,14 @@ def near_grammars(
         tokens: token table of the model.
     """
     text = grammar.read_text(encoding="utf-8")
-    graphs: dict[tuple[str, str], Graph | None] = {}
     for positive in positives:
+        pairs = list(_pairs(positive, text))
         for draw in range(draws):
-            rng = Random(f"{positive.file}-{draw}")
-            pairs = list(_pairs(positive, text))
-            rng.shuffle(pairs)
-            for pair in pairs:
-                if pair not in graphs:
-                    graphs[pair] = _compiled(text, *pair, tokens)
-                if graph := graphs[pair]:
-                    yield Negative(graph, positive.recording)
-                    break
+            drawn = pairs.copy()
+            Random(f"{positive.file}-{draw}").shuffle(drawn)
+            graphs = (_compiled(text, *pair, tokens) for pair in drawn)
+            if graph := next(filter(None, graphs), None):
+                yield Negative(graph, positive.recording)
 
 
 def _pairs(positive: Positive, text: str) -> Iterator[tuple[str, str]]:
@@ -53,19 +50,20 @@ def _pairs(positive: Positive, text: str) -> Iterator[tuple[str, str]]:
     said = {word for value in positive.label.slots.values() for word in str(value).split()}
     for word in sorted(said):
         ways = lexicon[word].variants
-        if min(map(len, ways), default=0) < FEWEST_SOUNDS or not _found(word, text):
+        if min(map(len, ways), default=0) < FEWEST_SOUNDS or not _whole(word).search(text):
             continue
         for other in near_words(word):
-            if not _found(other, text) and set(ways).isdisjoint(lexicon[other].variants):
+            if not _whole(other).search(text) and set(ways).isdisjoint(lexicon[other].variants):
                 yield word, other
 
 
+@cache  # the same words are drawn at each ratio of speech to noise
 def _compiled(text: str, word: str, other: str, tokens: tuple[str, ...]) -> Graph | None:
     try:
-        return compile_grammar(parse_grammar(re.sub(rf"\b{word}\b", other, text)), tokens)
+        return compile_grammar(parse_grammar(_whole(word).sub(other, text)), tokens)
     except VoxlineError:  # it sounds like something else that the grammar has
         return None
 
 
-def _found(word: str, text: str) -> bool:
-    return re.search(rf"\b{re.escape(word)}\b", text) is not None
+def _whole(word: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(word)}\b")
