@@ -51,8 +51,14 @@ class Said:
     text: str
 
 
-def make(speech: Path, out: Path, hours: float, first: int = 0) -> Iterator[Path]:
+def make(speech: Path, out: Path, hours: float, first: int) -> Iterator[Path]:
     """Write `hours` of recordings (FLAC, kinds in the shares of `HOURS`) and an index; what exists is kept.
+
+    Args:
+        speech: folder of real speech.
+        out: where they go.
+        hours: of all kinds together.
+        first: number of the first of each kind; other numbers are other talk.
 
     Yields:
         Each new recording.

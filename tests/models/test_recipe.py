@@ -31,11 +31,7 @@ from models.recipe.noise import (  # noqa: E402
     collect,
     synthesize,
 )
-from models.recipe.places import (  # noqa: E402
-    BUNDLES,
-    CACHE,
-    SPEECH,
-)
+from models.recipe.places import BUNDLES, CACHE, SPEECH  # noqa: E402
 from models.recipe.plans import HOPS, SCORED, Piece, Planner, ahead  # noqa: E402
 from models.recipe.quantize import STREAMS, windows_of  # noqa: E402
 from models.recipe.references import wordings  # noqa: E402
