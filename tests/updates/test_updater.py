@@ -79,7 +79,10 @@ def install(updater: Updater, *versions: str) -> None:
 
 
 def has_committed(updater: Updater, reference: str) -> bool:
-    return updater.state.phase is Phase.COMMITTED and updater.state.running == wanted(reference).releases
+    """Whether it has, and has told so: what is still to be told is told after the next start."""
+    state = updater.state
+    told = not state.outcomes
+    return told and state.phase is Phase.COMMITTED and state.running == wanted(reference).releases
 
 
 def tear(folder: Path, slot: str | None) -> None:
