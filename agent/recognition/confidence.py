@@ -29,11 +29,14 @@ EVIDENCE = frozenset(
         "lead",
         "uncertainty",
         "talk_before",
+        "foreign",
         "mandarin",
     }
 )
 """By what a sentence is judged: the names that a bundle may give weights. `mandarin`, the share of Mandarin
 sounds, lets a model that hears one language worse mean the same by a probability in both."""
+LEAST_FOREIGN = 1e-5
+"""A share of foreign sounds below this tells nothing."""
 WEAK_NATS = -6.0
 """A word with a lower score is not what was said, as far as the operator is told."""
 LEAD_FRAMES = 12
@@ -60,8 +63,7 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
     Args:
         network: the network that was searched.
         states: shape [T], state per frame, as `Decoder.states` returns.
-        frames: shape [at least T, V + 1], log-probabilities with the blank penalty applied and resting last;
-            the last T are the sentence's.
+        frames: shape [at least T, V + 1], as `Decoder.emissions` returns; the last T are the sentence's.
     """
     frames = frames[-len(states) - LEAD_FRAMES :]
     lead = len(frames) - len(states)
@@ -95,17 +97,29 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
     return fits
 
 
-def uncertainty(frames: NDArray[np.float32], blank_penalty: float) -> float:
+def uncertainty(log_probs: NDArray[np.float32]) -> float:
     """Return how little the model knows: the mean entropy of its answers, nats per frame.
 
     Args:
-        frames: shape [T, V + 1], as `fit_words` takes them.
-        blank_penalty: what was taken from the first column.
+        log_probs: shape [T, K], of what may be heard; what else the model knows is left out of its answer.
     """
-    log_probs = frames[:, :-1].astype(np.float64)
-    log_probs[:, 0] += blank_penalty
-    log_probs -= np.logaddexp.reduce(log_probs, axis=1, keepdims=True)
-    return float(-(np.exp(log_probs) * np.maximum(log_probs, -100.0)).sum(axis=1).mean())
+    among = log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True, dtype=np.float64)
+    return float(-(np.exp(among) * np.maximum(among, -100.0)).sum(axis=1).mean())
+
+
+def foreign_share(log_probs: NDArray[np.float32]) -> float:
+    """Return how much sounds like another language: the decimal logarithm of its mean share of a frame.
+
+    The search rules these sounds out, so it finds the nearest sentence in whatever is spoken.
+
+    Args:
+        log_probs: shape [T, K], of sounds that no language of the grammar has.
+
+    Returns:
+        0 where nothing else was heard, down to -5.
+    """
+    share = float(np.exp(log_probs, dtype=np.float64).sum(axis=1).mean())
+    return math.log10(share + LEAST_FOREIGN)
 
 
 def clarity(evidence: Mapping[str, float]) -> float:

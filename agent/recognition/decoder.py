@@ -97,7 +97,7 @@ class Decoder:
         self.tokens = _no_tokens()
         self.history: deque[Tokens] = deque(maxlen=self.limits.max_frames)
         self.frames: deque[NDArray[np.float32]] = deque(maxlen=self.limits.max_frames)
-        """Newest last, shape [V + 1] each: log-probabilities, blank penalty applied, and resting."""
+        """Newest last, shape [V] each: log-probabilities as they came."""
         self._best = np.full(len(network.emission), -np.inf, np.float32)
         self._owner = np.zeros(len(network.emission), np.intp)
 
@@ -120,19 +120,32 @@ class Decoder:
         """Take one frame.
 
         Args:
-            log_probs: shape [V], natural logarithms; sounds of foreign languages are ruled out here.
+            log_probs: shape [V], natural logarithms.
             may_begin: False keeps new sentences from beginning here.
         """
-        frame = np.where(self.network.foreign, np.float32(-np.inf), log_probs)
-        frame -= np.logaddexp.reduce(frame)
-        frame[BLANK] -= self._blank_penalty
-        rest = max(frame[BLANK], frame[NOISE])
+        self.frames.append(log_probs.astype(np.float32))  # a copy: not the whole window stays in memory
+        emissions = self.emissions(log_probs)
         begin_score = self.background.silence - self._entry_penalty if may_begin else np.float32(-np.inf)
-        gained = self.background.step(frame, rest)
-        emissions = np.append(frame, rest)
-        self.frames.append(emissions)
+        gained = self.background.step(emissions[:-1], emissions[-1])
         self.tokens = self._advance(emissions - gained, begin_score)
         self.history.append(self.tokens)
+
+    def emissions(self, log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the search gets for each sound, and last for resting: blank or noise.
+
+        Sounds of foreign languages are ruled out and the blank penalty is taken off. All else is as it comes:
+        only differences within a frame count.
+
+        Args:
+            log_probs: shape [..., V], natural logarithms.
+
+        Returns:
+            Shape [..., V + 1], nats.
+        """
+        heard = np.where(self.network.foreign, np.float32(-np.inf), log_probs)
+        heard[..., BLANK] -= self._blank_penalty
+        rest = np.maximum(heard[..., BLANK], heard[..., NOISE])
+        return np.concatenate((heard, rest[..., None]), axis=-1)
 
     def _advance(self, emissions: NDArray[np.float32], begin_score: np.float32) -> Tokens:
         net, old = self.network, self.tokens

@@ -14,7 +14,15 @@ from agent.acoustics.manifest import Calibration
 from agent.acoustics.stream import REVISED_S, Emission, Frames
 from agent.errors import BundleError
 from agent.grammar.graph import Graph
-from agent.recognition.confidence import EVIDENCE, WordFit, fit_words, objection, probability, uncertainty
+from agent.recognition.confidence import (
+    EVIDENCE,
+    WordFit,
+    fit_words,
+    foreign_share,
+    objection,
+    probability,
+    uncertainty,
+)
 from agent.recognition.decoder import Decoder, Finish
 from agent.recognition.endpoint import Ending, Endpoint, Patience, find_endpoint, frames_left
 from agent.recognition.hindsight import Hindsight
@@ -186,14 +194,16 @@ class Recognizer:
     def _weigh(self, decoder: Decoder, ending: Ending, finish: Finish, time_s: float) -> Hypothesis:
         states = decoder.states(finish.token)
         frames = np.array(decoder.frames)
-        heard = fit_words(decoder.network, states, frames)
+        emissions = decoder.emissions(frames)
+        heard = fit_words(decoder.network, states, emissions)
         nodes = decoder.nodes(finish.token)
         meaning = self.graph.interpret(nodes)
         rival, margin = self._runner_up(decoder, meaning.command, meaning.slots, finish)
         start_s = time_s - (finish.age - 1) * self.frame_s
         end_s = start_s + heard[-1].end_frame * self.frame_s
         sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
-        lead = frames[: -finish.age][-round(LEAD_S / self.frame_s) :]
+        lead = emissions[: -finish.age][-round(LEAD_S / self.frame_s) :]
+        said = frames[-len(states) :]
         worst, *others = sorted(word.score for word in heard)
         evidence = {
             "worst_word": worst,
@@ -203,8 +213,9 @@ class Recognizer:
             "gain_per_sound": finish.score / sounds,
             "sounds": min(sounds, 40) / 10,
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
-            "uncertainty": uncertainty(frames[-len(states) :], self.calibration.blank_penalty),
+            "uncertainty": uncertainty(said[:, ~self.foreign]),
             "talk_before": self._talk.before(start_s, end_s),
+            "foreign": foreign_share(said[:, self.foreign]),
             "mandarin": float(decoder.network.pinyin[self.graph.label[nodes]].mean()),
         }
         sure = probability(evidence, self.calibration.weights)

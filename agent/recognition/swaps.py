@@ -22,8 +22,7 @@ def swap_gains(
     """Return by how many nats a sentence fits better with each change of each of its sounds.
 
     Args:
-        frames: shape [T, V + 1], log-probabilities with the blank penalty applied and resting last: the
-            sentence and a little before and after it.
+        frames: shape [T, V + 1], as `Decoder.emissions` returns: of the sentence and a little around it.
         sounds: shape [N], the sentence's sounds as tokens.
         firsts: shape [N], frame in which each begins on the best path.
         others: shape [K], tokens that may stand in a sound's place.

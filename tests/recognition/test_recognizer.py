@@ -14,7 +14,7 @@ from agent.grammar.graph import Word
 from agent.grammar.neighbours import Neighbours
 from agent.grammar.schema import Spelled
 from agent.grammar.slots import SpokenValues
-from agent.recognition.confidence import EVIDENCE, uncertainty
+from agent.recognition.confidence import EVIDENCE, foreign_share, uncertainty
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
 from tests.recognition.toy import TOKENS, chain_graph, speak
@@ -152,12 +152,19 @@ def test_a_command_in_the_middle_of_talk_is_a_part_of_it(
         assert heard[-1].probability > 0.9
 
 
-def test_uncertainty_is_the_entropy_of_the_answers_before_the_penalty() -> None:
-    even = np.full((3, 5), np.log(0.25), np.float32)
-    even[:, 0] -= 3.0  # blank's penalty; the last column is resting
-    assert uncertainty(even, 3.0) == pytest.approx(np.log(4))
-    sure = np.array([[0.0, -np.inf, -np.inf, -np.inf, 0.0]], np.float32)
-    assert uncertainty(sure, 0.0) == 0.0
+def test_uncertainty_is_the_entropy_of_what_may_be_heard() -> None:
+    even = np.full((3, 4), np.log(0.1), np.float32)  # the other 0.6 are of sounds that are left out
+    assert uncertainty(even) == pytest.approx(np.log(4))
+    sure = np.array([[0.0, -np.inf, -np.inf, -np.inf]], np.float32)
+    assert uncertainty(sure) == 0.0
+
+
+def test_foreign_sounds_count_by_their_mean_share_of_a_frame() -> None:
+    nothing = np.full((4, 3), -np.inf, np.float32)
+    assert foreign_share(nothing) == foreign_share(nothing[:, :0]) == -5.0
+    one_frame_in_four = nothing.copy()
+    one_frame_in_four[2] = np.log([0.1, 0.2, 0.1])
+    assert foreign_share(one_frame_in_four) == pytest.approx(-1.0, abs=1e-3)
 
 
 def test_a_sound_that_could_be_either_is_ambiguous() -> None:
