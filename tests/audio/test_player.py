@@ -39,10 +39,10 @@ def test_a_device_that_makes_no_sense_does_not_end_all_tones(audio: Audio) -> No
     audio.devices = lambda: [replace(SPEAKER, rate_hz=0)]
     player = TonePlayer()
     player.play(Tone.HEARD)
-    assert eventually(lambda: player.failure is not None, 5)
+    assert eventually(lambda: player.failure is not None)
     audio.devices = lambda: [SPEAKER]
     player.play(Tone.HEARD)
-    assert eventually(lambda: player.failure == "[Errno -9985] Device unavailable", 5)
+    assert eventually(lambda: player.failure == "[Errno -9985] Device unavailable")
     player.close()
 
 

@@ -112,7 +112,7 @@ def _agree(count: int) -> dict[str, Any]:
     draw = random.Random(count)
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker:
         stations = [_Station(f"s{number}", broker.port) for number in range(count)]
-        assert eventually(lambda: all(len(s._understand._peers) == count - 1 for s in stations), 20)
+        assert eventually(lambda: all(len(s._understand._peers) == count - 1 for s in stations))
         ends_s = [_speak(f"c{number % COMMANDS}", stations, draw) for number in range(SENTENCES)]
         time.sleep(2.0)
         for station in stations:

@@ -12,7 +12,8 @@ import pytest
 
 from agent.audio import microphone as microphone_module
 from tests.audio.blocks import follows
-from tests.integration.listening import listening, wait_for
+from tests.integration.brokers import eventually
+from tests.integration.listening import listening
 from tests.integration.pulse import require_pulseaudio, running_pulse
 
 _SECONDS = 10
@@ -39,7 +40,7 @@ def _measure(rate_hz: int, *, burners: int) -> dict[str, object]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(microphone_module, "_RATES_HZ", (rate_hz,))
             with listening() as listener:
-                wait_for(lambda: len(listener.frames) > 200, 20)
+                assert eventually(lambda: len(listener.frames) > 200)
                 first, cpu_s, start_s = len(listener.frames), time.process_time(), time.monotonic()
                 time.sleep(_SECONDS)
                 cpu_s, elapsed_s = time.process_time() - cpu_s, time.monotonic() - start_s

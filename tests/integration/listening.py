@@ -56,15 +56,6 @@ def listening(pattern: str = MICROPHONE) -> Iterator[Listener]:
         listener.stop()
 
 
-def wait_for(what: Callable[[], object], timeout_s: float) -> float:
-    """Seconds until `what` holds."""
-    start_s = time.monotonic()
-    while not what():
-        assert time.monotonic() - start_s < timeout_s, f"not within {timeout_s} s"
-        time.sleep(0.01)
-    return time.monotonic() - start_s
-
-
 def sweep(seconds: float = 2.0) -> NDArray[np.int16]:
     """300 Hz to 6 kHz, at half scale: sharp in correlation, unlike anything else."""
     time_s = np.arange(round(16_000 * seconds)) / 16_000

@@ -21,7 +21,7 @@ from agent.errors import AudioError
 from agent.messaging.contract import Inhibit, MachineState, Response, SelfTest, Talk
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
-from tests.integration.brokers import Mosquitto, Received, Scada, eventually, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Received, Scada, eventually, needs_mosquitto
 from tests.integration.engines import Dead, Spoiled, Stale
 
 require_bundle()
@@ -32,7 +32,6 @@ START_3 = "00-start-conveyor-three.opus"
 STOP_2 = "04-stop-conveyor-two.opus"
 SPEED_65 = "13-set-the-speed-of-conveyor-two-to-sixty-five-percent.opus"
 TALK = "49-i-think-peter-moved-the-pallets-after-lunch.opus"
-PATIENCE_S = 15.0
 SELF_TEST_PATIENCE_S = 90.0
 """One waits for pauses and for a machine that keeps up."""
 
@@ -71,7 +70,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def plant(stage: Stage) -> Iterator[Scada]:
     """Hears the station from now on; commands are free, the axis is homed."""
     with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as plant:
-        plant.wait_for("/health", timeout_s=PATIENCE_S)
+        plant.wait_for("/health")
         allow(plant)
         yield plant
 
@@ -90,7 +89,7 @@ def body(message: Received) -> dict[str, Any]:
 
 
 def events(plant: Scada, kind: str, count: int = 1) -> list[dict[str, Any]]:
-    return [body(message) for message in plant.wait_for(f"/event/{kind}", count, PATIENCE_S)]
+    return [body(message) for message in plant.wait_for(f"/event/{kind}", count)]
 
 
 def commands(plant: Scada) -> list[Received]:
@@ -113,12 +112,12 @@ def wait_for_fault(plant: Scada, fault: str, *, gone: bool = False) -> None:
         state = body(plant.on("/state")[-1])
         return state["status"] == "degraded" and fault in state["reason"].split(", ")
 
-    assert eventually(lambda: named() is not gone, PATIENCE_S), body(plant.on("/state")[-1])
+    assert eventually(lambda: named() is not gone), body(plant.on("/state")[-1])
 
 
 def test_a_spoken_command_is_published_accepted_and_delivered(stage: Stage, plant: Scada) -> None:
     stage.booth.say(START_3)
-    (command,) = plant.wait_for("/command/conveyor/start", timeout_s=PATIENCE_S)
+    (command,) = plant.wait_for("/command/conveyor/start")
     (accept,) = events(plant, "accept")
     (delivery,) = events(plant, "delivery")
     said = body(command)
@@ -152,19 +151,19 @@ def test_a_flood_does_not_wash_a_lockout_away(stage: Stage, plant: Scada) -> Non
                 flood._client.publish(topic, payload.model_dump_json(), 0)
             locked = Inhibit(time=now, active=number % 2 == 1, who="maintenance", why=f"no. {number}")
             flood._client.publish(NAMESPACE.topic(Inhibit), locked.model_dump_json(), 1, retain=True)
-        assert eventually(lambda: lockouts(plant)[-1:] == [(True, "no. 599")], PATIENCE_S)
+        assert eventually(lambda: lockouts(plant)[-1:] == [(True, "no. 599")])
     stage.booth.say(START_3)
     events(plant, "reject")
     assert not commands(plant)
     allow(plant)
-    assert eventually(lambda: lockouts(plant)[-1] == (False, "normal operation"), PATIENCE_S)
+    assert eventually(lambda: lockouts(plant)[-1] == (False, "normal operation"))
 
 
 def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:
     stage.booth.say(START_3)
     events(plant, "delivery")
     reports = len(plant.on("/health"))
-    plant.wait_for("/health", reports + 1, PATIENCE_S)
+    plant.wait_for("/health", reports + 1)
     with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as late:
         (state, *_) = late.wait_for("/state")
         (health, *_) = late.wait_for("/health")
@@ -213,7 +212,7 @@ def test_it_says_on_demand_that_it_hears_and_commands_nothing(plant: Scada) -> N
     assert not plant.on("/event/accept")
     assert not plant.on("/event/reject")
     reports = len(plant.on("/health"))
-    health = body(plant.wait_for("/health", reports + 1, PATIENCE_S)[-1])
+    health = body(plant.wait_for("/health", reports + 1)[-1])
     assert health["self_test"]["outcome"] == "passed"
     assert health["self_test"]["age_seconds"] < PATIENCE_S
 
@@ -236,7 +235,7 @@ def test_an_engine_that_fails_is_a_fault_until_it_answers_again(stage: Stage, pl
     wait_for_fault(plant, "engine_failing", gone=True)
     assert stage.app._vitals.engine_failures > failures
     stage.booth.say(STOP_2)
-    plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+    plant.wait_for("/command/conveyor/stop")
 
 
 def test_a_faulty_grammar_is_refused_and_the_old_one_stays(stage: Stage, plant: Scada) -> None:
@@ -245,7 +244,7 @@ def test_a_faulty_grammar_is_refused_and_the_old_one_stays(stage: Stage, plant: 
     assert (refused["event"], refused["grammar"]) == ("refused", str(stage.grammar))
     assert "konveyor" in refused["reason"]
     stage.booth.say(STOP_2)
-    plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+    plant.wait_for("/command/conveyor/stop")
 
 
 def test_a_new_grammar_takes_over_without_losing_sound(stage: Stage, plant: Scada) -> None:
@@ -255,11 +254,11 @@ def test_a_new_grammar_takes_over_without_losing_sound(stage: Stage, plant: Scad
     time.sleep(1.5)  # half of it
     text = GRAMMAR.read_text()
     stage.grammar.write_text(text.replace("topic: conveyor/speed", "topic: conveyor/pace"))
-    plant.wait_for("/command/conveyor/speed", timeout_s=PATIENCE_S)
+    plant.wait_for("/command/conveyor/speed")
     (loaded,) = events(plant, "grammar")
     assert loaded["event"] == "loaded"
     stage.booth.say(SPEED_65)
-    (command,) = plant.wait_for("/command/conveyor/pace", timeout_s=PATIENCE_S)
+    (command,) = plant.wait_for("/command/conveyor/pace")
     assert body(command)["value"]["speed"] == 65
     stage.app.reload()
     assert events(plant, "grammar", 2)[1]["grammar"] == loaded["grammar"]
@@ -269,22 +268,22 @@ def test_without_a_broker_it_hears_on_and_says_what_was_not_sent(stage: Stage) -
     stage.broker.kill()
     accepts = stage.app._vitals.accepts
     stage.booth.say(START_3)
-    assert eventually(lambda: stage.app._vitals.accepts > accepts, PATIENCE_S)
+    assert eventually(lambda: stage.app._vitals.accepts > accepts)
     time.sleep(0.5)
     stage.broker.start()
     with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as plant:
-        assert eventually(lambda: "not_sent" in fates(plant), PATIENCE_S), fates(plant)
-        plant.wait_for("/health", timeout_s=PATIENCE_S)
+        assert eventually(lambda: "not_sent" in fates(plant)), fates(plant)
+        plant.wait_for("/health")
         assert not commands(plant), "an old command came late"
         allow(plant)
         stage.booth.say(STOP_2)
-        plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+        plant.wait_for("/command/conveyor/stop")
 
 
 def test_the_end_of_sound_ends_the_agent(stage: Stage, plant: Scada) -> None:
     stage.booth.say(STOP_2)
     stage.booth.end()
-    plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+    plant.wait_for("/command/conveyor/stop")
     stage.running.join(PATIENCE_S)
     assert not stage.running.is_alive()
     state = body(plant.on("/state")[-1])

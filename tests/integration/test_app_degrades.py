@@ -24,7 +24,7 @@ from agent.audio.source import FRAME_S, FRAME_SAMPLES, AudioSource, Frame
 from agent.messaging.namespace import Namespace
 from agent.settings import Commands, Microphone
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
-from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, eventually, needs_mosquitto
 
 require_bundle()
 pytestmark = needs_mosquitto
@@ -32,7 +32,6 @@ pytestmark = needs_mosquitto
 BASE = Namespace.of(STATION).base
 START_3 = "00-start-conveyor-three.opus"
 FREE = Commands(inhibit_required=False, answer_within_s=0)
-PATIENCE_S = 60.0
 
 
 class Tap:
@@ -79,7 +78,7 @@ def running(folder: Path, source: AudioSource | None, **sections: Any) -> Iterat
         thread = threading.Thread(target=app.run, daemon=True)
         thread.start()
         try:
-            plant.wait_for("/health", timeout_s=PATIENCE_S)
+            plant.wait_for("/health")
             yield plant
             assert thread.is_alive(), "it died"
         finally:
@@ -96,7 +95,7 @@ def wait_for_fault(plant: Scada, fault: str, *, gone: bool = False) -> None:
     def named() -> bool:
         return fault in last_state(plant)["reason"].split(", ")
 
-    assert eventually(lambda: named() is not gone, PATIENCE_S), last_state(plant)
+    assert eventually(lambda: named() is not gone), last_state(plant)
     assert gone or last_state(plant)["status"] == "degraded"
 
 
@@ -131,7 +130,7 @@ def test_without_a_microphone_it_says_so_and_stays_reachable(tmp_path: Path) -> 
     with running(tmp_path, None, audio=Microphone(device="no such microphone")) as plant:
         wait_for_fault(plant, "no_audio")
         reports = len(plant.on("/health"))
-        report = json.loads(plant.wait_for("/health", reports + 2, PATIENCE_S)[-1].payload)
+        report = json.loads(plant.wait_for("/health", reports + 2)[-1].payload)
         assert report["audio"]["source"] == ""
 
 
@@ -144,10 +143,10 @@ def test_without_its_npu_it_hears_on_the_cpu_and_says_so(
     booth = Booth()
     with running(tmp_path, Playback(booth.blocks(), real_time=True)) as plant:
         wait_for_fault(plant, "engine_fallback")
-        engine = json.loads(plant.wait_for("/event/engine", timeout_s=PATIENCE_S)[0].payload)
+        engine = json.loads(plant.wait_for("/event/engine")[0].payload)
         assert (engine["engine"], engine["fallback"]) == ("onnx", True)
         booth.say(START_3)
-        assert eventually(lambda: "start conveyor three" in heard(plant), PATIENCE_S)
+        assert eventually(lambda: "start conveyor three" in heard(plant))
 
 
 def test_with_a_full_disk_commands_go_on_and_it_says_so(tmp_path: Path) -> None:
@@ -165,6 +164,6 @@ def test_with_a_full_disk_commands_go_on_and_it_says_so(tmp_path: Path) -> None:
                 fill(disk / "filler")
             wait_for_fault(plant, "disk_low")
             booth.say(START_3)
-            plant.wait_for("/command/conveyor/start", timeout_s=PATIENCE_S)
+            plant.wait_for("/command/conveyor/start")
     finally:
         subprocess.run(["umount", "-l", disk], check=True)

@@ -9,15 +9,12 @@ from agent.audio.file import read_audio
 from agent.messaging.namespace import Namespace
 from agent.settings import Commands, Microphone
 from tests.integration.booth import GOLDEN, STATION, require_bundle, station_settings
-from tests.integration.brokers import Mosquitto, Scada, needs_mosquitto
-from tests.integration.listening import wait_for
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, eventually, needs_mosquitto
 from tests.integration.pulse import MICROPHONE, require_pulseaudio, running_pulse
 
 require_pulseaudio()
 require_bundle()
 pytestmark = needs_mosquitto
-
-PATIENCE_S = 20.0
 
 
 def test_what_is_played_into_the_room_arrives_as_a_command(tmp_path: Path) -> None:
@@ -40,11 +37,11 @@ def test_what_is_played_into_the_room_arrives_as_a_command(tmp_path: Path) -> No
         running = threading.Thread(target=app.run, daemon=True)
         running.start()
         try:
-            plant.wait_for("/event/audio", timeout_s=PATIENCE_S)
+            plant.wait_for("/event/audio")
             assert MICROPHONE in json.loads(plant.on("/event/audio")[0].payload)["source"]
-            wait_for(lambda: app._hearing.frames_total > 50, PATIENCE_S)
+            assert eventually(lambda: app._hearing.frames_total > 50)
             pulse.play(read_audio(GOLDEN / "07-halt-belt-three.opus"))
-            (command,) = plant.wait_for("/command/conveyor/stop", timeout_s=PATIENCE_S)
+            (command,) = plant.wait_for("/command/conveyor/stop")
             assert json.loads(command.payload)["value"] == {"conveyor": 3}
         finally:
             app.stop()

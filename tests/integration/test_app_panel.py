@@ -16,7 +16,7 @@ from agent.panel.keys import KeyContact
 from agent.panel.lamp import SysLed
 from agent.settings import Commands, Key, Led, Panel
 from tests.integration.booth import STATION, Booth, require_bundle, station_settings
-from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, eventually, needs_mosquitto
 from tests.panel.test_keys import A, Device
 
 require_bundle()
@@ -24,7 +24,6 @@ pytestmark = needs_mosquitto
 
 BASE = Namespace.of(STATION).base
 START_3 = "00-start-conveyor-three.opus"
-PATIENCE_S = 20.0
 
 
 class Light(SysLed):
@@ -59,22 +58,20 @@ def test_push_to_talk_by_a_pedal_and_a_lamp_that_answers(tmp_path: Path, device:
         running = threading.Thread(target=app.run, daemon=True)
         running.start()
         try:
-            plant.wait_for("/health", timeout_s=PATIENCE_S)
+            plant.wait_for("/health")
             booth.say(START_3)
-            (reject,) = plant.wait_for("/event/reject", timeout_s=PATIENCE_S)
+            (reject,) = plant.wait_for("/event/reject")
             assert json.loads(reject.payload)["reason"] == "unarmed"
             assert Light.seen.strip(".") == ""
             device.send((1, A, 1))
-            assert eventually(lambda: json.loads(plant.on("/state")[-1].payload)["armed"], PATIENCE_S)
+            assert eventually(lambda: json.loads(plant.on("/state")[-1].payload)["armed"])
             booth.say(START_3)
-            plant.wait_for("/command/conveyor/start", timeout_s=PATIENCE_S)
+            plant.wait_for("/command/conveyor/start")
             device.send((1, A, 0))
-            assert eventually(lambda: not json.loads(plant.on("/state")[-1].payload)["armed"], PATIENCE_S)
-            assert eventually(lambda: Light.seen.endswith("#."), PATIENCE_S)
+            assert eventually(lambda: not json.loads(plant.on("/state")[-1].payload)["armed"])
+            assert eventually(lambda: Light.seen.endswith("#."))
             device.unplug()
-            assert eventually(
-                lambda: "no_button" in json.loads(plant.on("/state")[-1].payload)["reason"], PATIENCE_S
-            )
+            assert eventually(lambda: "no_button" in json.loads(plant.on("/state")[-1].payload)["reason"])
             booth.end()
             running.join(PATIENCE_S)
         finally:

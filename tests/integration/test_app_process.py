@@ -17,14 +17,13 @@ import pytest
 
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import BUNDLE, GRAMMAR, STATION, require_bundle
-from tests.integration.brokers import Mosquitto, Scada, mosquitto, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, mosquitto, needs_mosquitto
 
 require_bundle()
 __all__ = ["mosquitto"]
 pytestmark = needs_mosquitto
 
 BASE = Namespace.of(STATION).base
-PATIENCE_S = 20.0
 SETTINGS = """
 [station]
 enterprise = "acme"
@@ -92,10 +91,10 @@ def test_sighup_reads_the_grammar_and_sigterm_says_goodbye(
     tmp_path: Path, mosquitto: Mosquitto, plant: Scada
 ) -> None:
     with running(tmp_path, mosquitto.port) as agent:
-        plant.wait_for("/health", timeout_s=PATIENCE_S)
+        plant.wait_for("/health")
         assert last_state(plant)[0] in {"online", "degraded"}
         agent.send_signal(signal.SIGHUP)
-        (grammar,) = plant.wait_for("/event/grammar", timeout_s=PATIENCE_S)
+        (grammar,) = plant.wait_for("/event/grammar")
         assert json.loads(grammar.payload)["event"] == "loaded"
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
@@ -113,7 +112,7 @@ def test_systemd_is_told_what_the_station_lacks(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         with running(tmp_path, mosquitto.port):
             assert [systemd.recv(1000) for _ in range(2)] == [b"READY=1", b"STATUS=well"]
-            plant.wait_for("/health", timeout_s=PATIENCE_S)
+            plant.wait_for("/health")
             mosquitto.kill()
             while "no_link" not in (told := systemd.recv(1000).decode()):
                 pass
@@ -122,10 +121,10 @@ def test_systemd_is_told_what_the_station_lacks(
 
 def test_sigkill_leaves_the_last_will(tmp_path: Path, mosquitto: Mosquitto, plant: Scada) -> None:
     with running(tmp_path, mosquitto.port) as agent:
-        plant.wait_for("/health", timeout_s=PATIENCE_S)
+        plant.wait_for("/health")
         states = len(plant.on("/state"))
         agent.kill()
-        plant.wait_for("/state", states + 1, PATIENCE_S)
+        plant.wait_for("/state", states + 1)
     assert last_state(plant) == ("offline", "link_lost")
     assert plant.on("/state")[-1].retain
 

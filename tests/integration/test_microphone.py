@@ -15,7 +15,8 @@ from agent.audio import microphone as microphone_module
 from agent.audio.portaudio import portaudio
 from agent.audio.source import FRAME_S
 from tests.audio.blocks import follows
-from tests.integration.listening import best_match, listening, sweep, wait_for
+from tests.integration.brokers import eventually
+from tests.integration.listening import best_match, listening, sweep
 from tests.integration.pulse import MICROPHONE, Pulse, require_pulseaudio, running_pulse
 
 require_pulseaudio()
@@ -34,10 +35,10 @@ def test_what_is_played_comes_out(
     monkeypatch.setattr(microphone_module, "_RATES_HZ", rates)
     played = sweep()
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         pulse.play(played).wait(timeout=10)
         finished_s = time.monotonic()
-        wait_for(lambda: listener.frames[-1].time_s > finished_s + 0.2, 10)
+        assert eventually(lambda: listener.frames[-1].time_s > finished_s + 0.2)
         assert listener.microphone.state.rate_hz == rates[0]
         assert listener.microphone.state.reason is None
         assert MICROPHONE in str(listener.microphone.state.device)
@@ -51,15 +52,15 @@ def test_what_is_played_comes_out(
 
 def test_unplugged_is_reported_and_found_again_within_5_s(pulse: Pulse) -> None:
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         for round_number, attempts in enumerate((1, 2, 6), start=1):
             pulse.unplug()
-            wait_for(lambda: listener.microphone.state.device is None, 5)
+            assert eventually(lambda: listener.microphone.state.device is None)
             assert listener.microphone.state.reason
-            wait_for(listener.tried(attempts), 10)
+            assert eventually(listener.tried(attempts))
             before = len(listener.frames)
             pulse.plug()
-            wait_for(listener.heard_since(before), 5)
+            assert eventually(listener.heard_since(before))
             assert listener.microphone.state.reason is None
             assert listener.microphone.state.losses == round_number
             assert not follows(listener.frames[before], listener.frames[before - 1])
@@ -74,10 +75,10 @@ def test_it_may_be_absent_at_the_start(pulse: Pulse) -> None:
     pulse.unplug()
     try:
         with listening() as listener:
-            wait_for(lambda: listener.microphone.state.attempts >= 1, 5)
+            assert eventually(lambda: listener.microphone.state.attempts >= 1)
             assert "voxline_microphone" in str(listener.microphone.state.reason)
             pulse.plug()
-            wait_for(lambda: len(listener.frames) > 10, 5)
+            assert eventually(lambda: len(listener.frames) > 10)
     finally:
         if "cable" not in pulse.pactl("list", "short", "sinks"):
             pulse.plug()
@@ -85,19 +86,19 @@ def test_it_may_be_absent_at_the_start(pulse: Pulse) -> None:
 
 def test_a_sound_server_that_dies_and_comes_back(pulse: Pulse) -> None:
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         pulse.stop()
-        wait_for(lambda: listener.microphone.state.device is None, 5)
-        wait_for(listener.tried(3), 10)
+        assert eventually(lambda: listener.microphone.state.device is None)
+        assert eventually(listener.tried(3))
         before = len(listener.frames)
         pulse.start()
-        wait_for(listener.heard_since(before), 5)
+        assert eventually(listener.heard_since(before))
 
 
 @pytest.mark.usefixtures("pulse")
 def test_an_unknown_name_says_what_is_there() -> None:
     with listening("no such microphone") as listener:
-        wait_for(lambda: listener.microphone.state.attempts >= 1, 5)
+        assert eventually(lambda: listener.microphone.state.attempts >= 1)
         assert "no input device is named like 'no such microphone'" in str(listener.microphone.state.reason)
         assert MICROPHONE in str(listener.microphone.state.reason)
 
@@ -105,21 +106,21 @@ def test_an_unknown_name_says_what_is_there() -> None:
 def test_a_frozen_sound_server_is_noticed_and_survived(pulse: Pulse) -> None:
     """Streams neither end nor deliver while the server is stopped: only the missing sound shows it."""
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         pulse.freeze()
         try:
-            wait_for(lambda: listener.microphone.state.device is None, 5)
+            assert eventually(lambda: listener.microphone.state.device is None)
             assert "no sound" in str(listener.microphone.state.reason)
         finally:
             pulse.thaw()
         before = len(listener.frames)
-        wait_for(lambda: len(listener.frames) > before + 10, 10)
+        assert eventually(lambda: len(listener.frames) > before + 10)
 
 
 @pytest.mark.usefixtures("pulse")
 def test_a_slow_listener_loses_sound_and_it_is_counted() -> None:
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         listener.slow.set()
         time.sleep(4.0)
         listener.slow.clear()

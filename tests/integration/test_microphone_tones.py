@@ -14,7 +14,8 @@ from agent.audio.source import FRAME_S
 from agent.audio.speech import speak
 from agent.audio.tones import Tone, render
 from agent.errors import AudioError
-from tests.integration.listening import best_match, listening, wait_for
+from tests.integration.brokers import eventually
+from tests.integration.listening import best_match, listening
 from tests.integration.pulse import Pulse, require_pulseaudio, running_pulse
 
 require_pulseaudio()
@@ -48,11 +49,11 @@ def test_every_tone_is_heard_as_itself_and_the_microphone_misses_nothing(
     player: TonePlayer, tone: Tone
 ) -> None:
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         player.play(tone)
-        wait_for(lambda: player.played == 1, 5)
+        assert eventually(lambda: player.played == 1)
         finished_s = time.monotonic()
-        wait_for(lambda: listener.frames[-1].time_s > finished_s, 5)
+        assert eventually(lambda: listener.frames[-1].time_s > finished_s)
         heard = np.pad(listener.samples(), (0, 16_000))  # room for tones longer than the one that was played
         assert best_match(heard, expected(tone))[0] > 0.95
         assert max(Tone, key=lambda each: found(heard, each)) is tone
@@ -71,11 +72,11 @@ def test_a_line_is_read_aloud_after_its_tone_and_the_station_told_for_how_long(l
     player = TonePlayer(before=lambda seconds: deaf.append((time.monotonic(), seconds)))
     spoken = np.asarray(speak(QUESTION, language, 16_000))
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         player.play(Tone.CONFIRM, Line(QUESTION, language))
-        wait_for(lambda: player.played == 1, 20)
+        assert eventually(lambda: player.played == 1)
         finished_s = time.monotonic()
-        wait_for(lambda: listener.frames[-1].time_s > finished_s, 5)
+        assert eventually(lambda: listener.frames[-1].time_s > finished_s)
         heard = listener.samples()
         loud = [frame.time_s for frame in listener.frames if np.abs(frame.samples.astype(int)).max() > 1000]
     player.close()
@@ -99,9 +100,9 @@ def test_without_the_program_the_tone_sounds_all_the_same(
     with pytest.raises(AudioError, match="apt-get install espeak-ng"):
         speak(QUESTION, "en", 16_000)
     with listening() as listener:
-        wait_for(lambda: len(listener.frames) > 20, 10)
+        assert eventually(lambda: len(listener.frames) > 20)
         player.play(Tone.CONFIRM, Line(QUESTION, "en"))
-        wait_for(lambda: player.failure, 10)
+        assert eventually(lambda: player.failure)
         assert "espeak-ng is not installed" in str(player.failure)
         time.sleep(0.3)
         assert best_match(listener.samples(), expected(Tone.CONFIRM))[0] > 0.95
@@ -113,7 +114,7 @@ def test_a_missing_loudspeaker_is_said_and_holds_nobody_up() -> None:
     for _ in range(100):
         player.play(Tone.HEARD)
     assert time.monotonic() - start_s < 0.1
-    wait_for(lambda: player.failure, 5)
+    assert eventually(lambda: player.failure)
     assert "no output device is named like 'no such loudspeaker'" in str(player.failure)
     assert player.dropped > 80
     player.close()
@@ -122,10 +123,10 @@ def test_a_missing_loudspeaker_is_said_and_holds_nobody_up() -> None:
 def test_a_loudspeaker_that_comes_back_plays_again(pulse: Pulse, player: TonePlayer) -> None:
     pulse.unplug()
     player.play(Tone.FAILED)
-    wait_for(lambda: player.failure, 10)
+    assert eventually(lambda: player.failure)
     pulse.plug()
     player.play(Tone.DONE)
-    wait_for(lambda: player.played == 1, 10)
+    assert eventually(lambda: player.played == 1)
     assert player.failure is None
 
 
@@ -134,7 +135,7 @@ def test_a_tone_cut_short_by_a_rescan_is_reported(player: TonePlayer) -> None:
     player.play(Tone.FAILED)
     time.sleep(0.2)
     portaudio().rescan()
-    wait_for(lambda: player.failure or player.played, 5)
+    assert eventually(lambda: player.failure or player.played)
     assert "lost during the tone" in str(player.failure)
     player.play(Tone.HEARD)
-    wait_for(lambda: player.played == 1, 5)
+    assert eventually(lambda: player.played == 1)

@@ -93,7 +93,7 @@ def test_last_will_says_offline_when_the_process_is_killed(mosquitto: Mosquitto)
     )
     with Scada(mosquitto.port) as scada:
         station = subprocess.Popen([sys.executable, "-c", program, str(mosquitto.port)])
-        scada.wait_for("/state", timeout_s=20)
+        scada.wait_for("/state")
         os.kill(station.pid, signal.SIGKILL)
         station.wait()
         scada.wait_for("/state", 2)
@@ -148,11 +148,11 @@ def test_a_frozen_broker_is_noticed_within_one_keepalive(mosquitto: Mosquitto) -
         mosquitto.freeze()
         try:
             frozen_s = time.monotonic()
-            assert eventually(lambda: not link.health().connected, 10)
+            assert eventually(lambda: not link.health().connected)
             assert time.monotonic() - frozen_s <= 4.6  # the client looks twice a second
         finally:
             mosquitto.thaw()
-        assert eventually(lambda: link.health().connected, 10)
+        assert eventually(lambda: link.health().connected)
 
 
 def test_a_frozen_broker_does_not_hold_a_command_beyond_its_time(mosquitto: Mosquitto) -> None:
@@ -289,7 +289,7 @@ def test_a_command_caught_in_a_half_open_link_dies_there(mosquitto: Mosquitto) -
         assert eventually(lambda: not link.health().connected)
         time.sleep(0.5)
         proxy.stalled = False
-        assert eventually(lambda: link.health().connected, 10)
+        assert eventually(lambda: link.health().connected)
         assert_never_comes("x", link, scada)
 
 
@@ -495,7 +495,7 @@ def test_no_stale_command_over_random_outages(tmp_path: Path, seed: int) -> None
                 proxy.stalled = False
                 if draw.random() < 0.3:
                     proxy.reset()
-                eventually(lambda: link.health().connected, 5)
+                eventually(lambda: link.health().connected)
             time.sleep(0.6)
             for received in scada.on("/command/x"):
                 payload = json.loads(received.payload)

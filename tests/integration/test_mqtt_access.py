@@ -218,7 +218,7 @@ def test_a_renewed_certificate_is_taken_without_a_restart(
     certificate, key = Authority(tmp_path / "stranger", "stranger").issue("press-2", "station")
     tls = Tls(ca=authority.certificate, certificate=certificate, key=key)
     with running(NAMESPACE, tls_broker.port, tls=tls) as link:
-        assert eventually(lambda: "UNKNOWN_CA" in link.health().reason, 5), link.health().reason
+        assert eventually(lambda: "UNKNOWN_CA" in link.health().reason), link.health().reason
         renewed = authority.issue("press-2", "renewed")
         for new, old in zip(renewed, (certificate, key), strict=True):
             new.rename(old)

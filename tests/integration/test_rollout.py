@@ -184,9 +184,9 @@ def plant(fleet: Fleet) -> Iterator[Scada]:
 
 
 def test_an_operator_is_heard(stations: Fleet, plant: Scada) -> None:
-    assert eventually(lambda: online(plant, "press-1"), 30)
+    assert eventually(lambda: online(plant, "press-1"))
     stations.pulse.play(read_audio(GOLDEN / "07-halt-belt-three.opus"))
-    (command,) = plant.wait_for("/command/conveyor/stop", timeout_s=20)
+    (command,) = plant.wait_for("/command/conveyor/stop")
     assert json.loads(command.payload)["value"] == {"conveyor": 3}
 
 
@@ -220,7 +220,7 @@ def test_a_release_that_is_not_well_is_taken_back_and_goes_no_further(stations: 
     assert re.search(r"is not well: .*no_link.*Back at ", run.stdout), run.stdout
     assert stations.releases() == before
     assert before[1] == ""
-    assert eventually(lambda: online(plant, "press-1"), 30)
+    assert eventually(lambda: online(plant, "press-1"))
 
 
 def test_the_way_back(stations: Fleet) -> None:
@@ -235,11 +235,11 @@ def test_the_way_back(stations: Fleet) -> None:
 
 def test_a_controller_whose_power_fails_listens_again_by_itself(stations: Fleet, plant: Scada) -> None:
     station = stations.stations[0]
-    assert eventually(lambda: online(plant, station.name), 30)
+    assert eventually(lambda: online(plant, station.name))
     station.power_off()
-    assert eventually(lambda: not online(plant, station.name), 30)
+    assert eventually(lambda: not online(plant, station.name))
     station.boot()
-    assert eventually(lambda: online(plant, station.name), 60)
+    assert eventually(lambda: online(plant, station.name))
 
 
 def test_the_fleet_says_how_it_is(stations: Fleet) -> None:

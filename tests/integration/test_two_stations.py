@@ -16,12 +16,11 @@ from agent.audio.source import Frame
 from agent.messaging.contract import Inhibit
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
-from tests.integration.brokers import Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
 
 require_bundle()
 __all__ = ["mosquitto"]
 pytestmark = needs_mosquitto
-PATIENCE_S = 60.0
 START_3 = "00-start-conveyor-three.opus"
 STOP_2 = "04-stop-conveyor-two.opus"
 LIGHTS = "08-turn-on-the-hall-lights.opus"
@@ -98,8 +97,8 @@ def test_of_two_that_hear_a_sentence_one_acts(
         listening("press-2", room, mosquitto.port, tmp_path),
         listening("press-3", room, mosquitto.port, tmp_path),
     ):
-        plant.wait_for("press-2/health", timeout_s=PATIENCE_S)
-        plant.wait_for("press-3/health", timeout_s=PATIENCE_S)
+        plant.wait_for("press-2/health")
+        plant.wait_for("press-3/health")
         for count, file in enumerate((START_3, LIGHTS, STOP_2), 1):
             room.booth.say(file)
 
@@ -107,9 +106,9 @@ def test_of_two_that_hear_a_sentence_one_acts(
                 losers = [m for m in plant.on("/event/reject") if b'"other_station"' in m.payload]
                 return len(plant.on("/event/accept")) + len(losers) == 2 * count
 
-            assert eventually(decided, PATIENCE_S), [(m.topic, m.payload) for m in plant.received]
+            assert eventually(decided), [(m.topic, m.payload) for m in plant.received]
             assert len(plant.on("/event/accept")) == count
-        assert eventually(lambda: len(plant.on("/event/delivery")) == 3, PATIENCE_S)
+        assert eventually(lambda: len(plant.on("/event/delivery")) == 3)
         assert sum("/command/" in message.topic for message in plant.received) == 3
 
 
@@ -118,7 +117,7 @@ def test_the_one_that_is_left_acts_alone(
 ) -> None:
     with listening("press-2", room, mosquitto.port, tmp_path):
         with listening("press-3", room, mosquitto.port, tmp_path):
-            plant.wait_for("press-3/health", timeout_s=PATIENCE_S)
-            plant.wait_for("press-2/health", timeout_s=PATIENCE_S)
+            plant.wait_for("press-3/health")
+            plant.wait_for("press-2/health")
         room.booth.say(START_3)
-        plant.wait_for("press-2/command/conveyor/start", timeout_s=PATIENCE_S)
+        plant.wait_for("press-2/command/conveyor/start")

@@ -156,7 +156,7 @@ class Faults:
     def _sound(self, mode: Mode, draw: random.Random) -> float:
         """Let no sound, the same sound or silence come; gives when that began."""
         self._stage.speaker.mode = mode
-        eventually(lambda: self._stage.speaker.mode_since_s > 0, 30)
+        eventually(lambda: self._stage.speaker.mode_since_s > 0)
         began_s = self._stage.speaker.mode_since_s
         time.sleep(draw.uniform(6.0, 12.0))
         self._stage.speaker.mode = "speech"

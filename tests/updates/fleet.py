@@ -4,7 +4,6 @@ Real updaters, store, signatures and files; each station's recognizer is played:
 trial and then rejects half of what it hears.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,12 +60,8 @@ def hear(fleet: dict[Member, Updater], seconds: float) -> None:
         )
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    assert eventually(condition, 60)
-
-
 def settle(fleet: dict[Member, Updater], *phases: Phase) -> None:
-    wait_for(lambda: all(updater.state.phase in phases for updater in fleet.values()))
+    assert eventually(lambda: all(updater.state.phase in phases for updater in fleet.values()))
 
 
 def bad_canary(folder: Path) -> list[str]:
@@ -82,7 +77,7 @@ def bad_canary(folder: Path) -> list[str]:
     settle(fleet, Phase.PROBATION)
     hear(fleet, 90)
     settle(fleet, Phase.COMMITTED)
-    wait_for(lambda: all(member.diary[-1] == "committed" for member in fleet))
+    assert eventually(lambda: all(member.diary[-1] == "committed" for member in fleet))
     hear(fleet, 3600)
     canary = Wanted((Reference.parse(BAD),), rollout=Rollout(percent=PERCENT))
     for updater in fleet.values():

@@ -112,12 +112,12 @@ def test_a_stick_that_is_pulled_out_is_waited_for(
     repository.public.rename(stick)
     updater.start()
     updater.wish(wish(PRESS))
-    assert eventually(partial(has_ended, updater), 10)
+    assert eventually(partial(has_ended, updater))
     assert "a stick may be missing" in updater.state.reason
     stick.rmdir()
     pulled.rename(stick)
     pulled.mkdir()
-    assert eventually(partial(has_phase, updater, Phase.COMMITTED), 10)
+    assert eventually(partial(has_phase, updater, Phase.COMMITTED))
     updater.stop()
     assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
 
@@ -141,11 +141,11 @@ def test_objects_that_are_not_what_was_signed(tmp_path: Path, repository: Releas
         updater = make_updater(tmp_path / str(len(wrong)), repository, station, terms=Terms(0, 0))
         updater.start()
         updater.wish(wish(PRESS))
-        assert eventually(partial(has_ended, updater), 20)
+        assert eventually(partial(has_ended, updater))
         assert not station.swaps
         biggest.write_bytes(right)
         updater.wish(wish(PRESS))
-        assert eventually(partial(has_ended, updater, Phase.COMMITTED), 20)
+        assert eventually(partial(has_ended, updater, Phase.COMMITTED))
         updater.stop()
 
 
@@ -160,7 +160,7 @@ def test_a_part_that_was_spoilt_is_fetched_again_at_once(
     updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
     updater.start()
     updater.wish(wish(PRESS))
-    assert eventually(lambda: updater.state.phase is Phase.COMMITTED, 20)
+    assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
     updater.stop()
     assert [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED]
 
@@ -210,10 +210,10 @@ def test_somebody_fills_the_disk_while_a_bundle_arrives(
     updater = make_updater(disk / "station", repository, station, way, terms=Terms(0, 0))
     updater.start()
     updater.wish(wish("model/press/2.0.0"))
-    assert eventually(lambda: bool(hogs), 20)
+    assert eventually(lambda: bool(hogs))
     assert not eventually(lambda: bool(station.swaps), 0.5)
     hogs[0].unlink()
-    assert eventually(partial(has_ended, updater, Phase.COMMITTED), 20)
+    assert eventually(partial(has_ended, updater, Phase.COMMITTED))
     updater.stop()
 
 
@@ -232,13 +232,13 @@ def test_a_full_disk_does_not_keep_a_bad_bundle_in_use(
     updater = make_updater(disk / "station", repository, station, terms=Terms(60, 5))
     updater.start()
     updater.wish(wish(PRESS))
-    assert eventually(partial(has_phase, updater, Phase.PROBATION), 20)
+    assert eventually(partial(has_phase, updater, Phase.PROBATION))
     hog = fill(disk)
     updater.observe(Vitals(10, engine_errors=3))
-    assert eventually(lambda: len(station.swaps) == 2, 10)
+    assert eventually(lambda: len(station.swaps) == 2)
     assert updater.parts.model is None
     assert not station.outcomes  # nothing is said before it is written
     hog.unlink()
-    assert eventually(partial(has_phase, updater, Phase.ROLLED_BACK), 10)
-    assert eventually(lambda: bool(station.outcomes), 10)
+    assert eventually(partial(has_phase, updater, Phase.ROLLED_BACK))
+    assert eventually(lambda: bool(station.outcomes))
     updater.stop()

@@ -115,16 +115,16 @@ def test_the_way_back_is_a_newer_release_of_the_older_files(tmp_path: Path) -> N
     updater.start()
     for version in ("1.0.0", "2.0.0"):
         updater.wish(wish(f"model/press/{version}"))
-        assert eventually(partial(runs, updater, version), 20)
+        assert eventually(partial(runs, updater, version))
     updater.wish(wish("model/press/1.0.0"))  # by replay never
-    assert eventually(lambda: updater.state.phase is Phase.REFUSED, 20)
+    assert eventually(lambda: updater.state.phase is Phase.REFUSED)
     with pytest.raises(UpdateError, match="is not above"):
         repository.reissue(Reference.parse("model/press/1.0.0"), "1.5.0")
     repository.reissue(Reference.parse("model/press/1.0.0"), "2.0.1")
     repository.publish()
     way.objects.clear()
     updater.wish(wish("model/press/2.0.1"))
-    assert eventually(lambda: runs(updater, "2.0.1"), 20)
+    assert eventually(lambda: runs(updater, "2.0.1"))
     updater.stop()
     assert way.objects == []
     assert updater.parts.model
