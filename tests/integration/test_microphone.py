@@ -60,7 +60,7 @@ def test_unplugged_is_reported_and_found_again_within_5_s(pulse: Pulse) -> None:
             assert eventually(listener.tried(attempts))
             before = len(listener.frames)
             pulse.plug()
-            assert eventually(listener.heard_since(before))
+            assert eventually(listener.heard_since(before), 5)
             assert listener.microphone.state.reason is None
             assert listener.microphone.state.losses == round_number
             assert not follows(listener.frames[before], listener.frames[before - 1])
