@@ -17,7 +17,7 @@ from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
 from agent.updates.download import CancelledError
-from agent.updates.plant import Plant, open_updater, vitals_of, wish_of, with_parts
+from agent.updates.host import AgentHost, open_updater, record_of, wish_of, with_parts
 from agent.updates.updater import BusyError, Updater
 
 _POLL_S = 0.1
@@ -51,7 +51,7 @@ class Exchange:
         self._settings, self._post = settings, post
         self._stopping = threading.Event()
         self._hearing: Hearing | None = None
-        self._updater, self._fault = _open(settings, Plant(settings, self._swap, publish))
+        self._updater, self._fault = _open(settings, AgentHost(settings, self._swap, publish))
 
     def load(self) -> tuple[Ears, Vocabulary]:
         """Load what updates have put into use; where that is broken, what was in use before it.
@@ -95,7 +95,7 @@ class Exchange:
     def observe(self, snapshot: Snapshot) -> None:
         """Take note of how the station does, for probation."""
         if self._updater:
-            self._updater.observe(vitals_of(snapshot))
+            self._updater.observe(record_of(snapshot))
 
     def health(self) -> UpdatesHealth:
         """Say why nothing can be updated."""
@@ -139,11 +139,11 @@ class Exchange:
             raise faults[0]
 
 
-def _open(settings: Settings, plant: Plant) -> tuple[Updater | None, str]:
+def _open(settings: Settings, host: AgentHost) -> tuple[Updater | None, str]:
     """Take charge of updates, and say what is wrong with them: a station listens all the same."""
     updater = None
     try:
-        updater = open_updater(settings, plant)
+        updater = open_updater(settings, host)
         fault = updater.lacking if settings.updates.source else ""
     except BusyError:
         raise

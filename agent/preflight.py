@@ -16,7 +16,7 @@ from agent.messaging.tls import tls_context
 from agent.panel.panel import require_packages
 from agent.settings import Settings, Tls
 from agent.station import open_source
-from agent.updates.plant import open_repository
+from agent.updates.host import open_repository
 
 TLS_PORT = 8883
 """Registered for MQTT over TLS."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from agent.audio.tones import Tone
+from agent.commands.arbitration import LEASE_S, Arbiter
 from agent.commands.arming import Arming
 from agent.commands.decision import Decision, Objection, Reason, Verdict
 from agent.commands.dialogue import Question, Reply
@@ -37,7 +38,6 @@ from agent.commands.events import (
     Tick,
 )
 from agent.commands.feedback import addressed, refusal
-from agent.commands.floor import LEASE_S, Floor
 from agent.commands.followup import Followup
 from agent.commands.inhibit import Inhibit
 from agent.commands.machine import Machine
@@ -68,7 +68,7 @@ class Policy:
         self._inhibit = Inhibit(required=settings.inhibit_required, max_age_s=settings.inhibit_max_age_s)
         self._machine = Machine()
         self._repetition = Repetition(settings.burst_commands, settings.burst_window_s)
-        self._floor = Floor(station)
+        self._arbiter = Arbiter(station)
         self._followup = Followup(settings.answer_within_s)
         self._question: Question | None = None
         self._armed_until_s: float | None = None
@@ -87,7 +87,7 @@ class Policy:
     def _elapse(self, now_s: float) -> list[Effect]:
         """Conclude what ended by time alone."""
         effects = self._followup.tick(now_s, self._words)
-        for order in self._floor.expire(now_s):
+        for order in self._arbiter.expire(now_s):
             effects += self._refuse(order.heard, Objection(Reason.UNSETTLED), order)
         if self._question and now_s >= self._question.until_s:
             effects += self._withdraw(Objection(Reason.NOT_CONFIRMED))
@@ -112,17 +112,17 @@ class Policy:
             case Answered():
                 return self._followup.answered(event, now_s, self._words)
             case PeersChanged(stations):
-                self._floor.meet(stations)
+                self._arbiter.meet(stations)
                 return []
             case Claimed():
                 return self._claimed(event, now_s)
             case ClaimsLost():
-                return self._unsettle(self._floor.miss(now_s))
+                return self._unsettle(self._arbiter.miss(now_s))
             case Reconnected():
                 self._inhibit.reconnect()
                 self._machine.reconnect()
                 self._arming.release(now_s)  # nobody tells again that a button came up meanwhile
-                return self._unsettle(self._floor.reconnect(now_s))
+                return self._unsettle(self._arbiter.reconnect(now_s))
             case Loaded():
                 return self._replaced(event)
 
@@ -159,7 +159,7 @@ class Policy:
                 heard,
                 sure=self._settings.confirm_below,
                 plausible=self._settings.reject_below,
-                alone=self._floor.alone,
+                alone=self._arbiter.alone,
             )
             if reply is Reply.YES:
                 return self._confirm(self._question, heard, now_s)
@@ -196,21 +196,21 @@ class Policy:
             return self._refuse(heard, Objection(Reason.UNSURE))
         order = Order.make(self._new_id(), command, heard, self._origin)
         objection = self._objection(order, now_s)
-        if holder := self._floor.holder(order):
+        if holder := self._arbiter.holder(order):
             objection = Objection(Reason.OTHER_STATION, holder)
-        elif self._floor.unsettled(order):
+        elif self._arbiter.unsettled(order):
             objection = Objection(Reason.UNSETTLED)
         if objection:
             return self._refuse(heard, objection, order)
         self._repetition.use(heard)
-        return [Claim(order), *(self._act(order, now_s) if self._floor.enter(order, now_s) else [])]
+        return [Claim(order), *(self._act(order, now_s) if self._arbiter.enter(order, now_s) else [])]
 
     def _wake(self, heard: Hypothesis) -> list[Effect]:
         self._arming.wake(heard.end_s)
         return [self._decide(Verdict.WAKE, heard), Announce(self._words.armed(), Tone.ARMED)]
 
     def _act(self, order: Order, now_s: float) -> list[Effect]:
-        """Publish or ask: the floor is ours."""
+        """Publish or ask: it is ours to act."""
         if objection := self._objection(order, now_s):  # time has passed since it was heard
             return self._refuse(order.heard, objection, order)
         doubt = order.heard.probability < self._settings.confirm_below
@@ -292,7 +292,7 @@ class Policy:
 
     def _claimed(self, claim: Claimed, now_s: float) -> list[Effect]:
         effects: list[Effect] = []
-        for ruling in self._floor.hear(claim, now_s):
+        for ruling in self._arbiter.hear(claim, now_s):
             if ruling.winner is None:
                 effects += self._act(ruling.order, now_s)
             else:
@@ -313,7 +313,7 @@ class Policy:
 
     def _replaced(self, loaded: Loaded) -> list[Effect]:
         effects = self._withdraw(Objection(Reason.CHANGED))
-        for order in self._floor.clear():
+        for order in self._arbiter.clear():
             effects += self._refuse(order.heard, Objection(Reason.CHANGED), order)
         self._load(loaded)
         return effects

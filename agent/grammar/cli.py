@@ -12,7 +12,7 @@ from agent.acoustics.bundle import load_bundle
 from agent.grammar.compiler import accepted_sentences, audible_sentences, build_graph, sounds_of
 from agent.grammar.confusions import command_pairs, word_pairs
 from agent.grammar.fault import Severity
-from agent.grammar.inspect import Reading, counts, explain, sample
+from agent.grammar.inspect import Parse, counts, explain, sample
 from agent.grammar.lint import check_file
 from agent.grammar.load import load_grammar
 from agent.grammar.schema import Grammar
@@ -86,7 +86,7 @@ def explain_(
     found = explain(*audible_sentences(load_grammar(file)), text)
     if as_json:
         _print(asdict(found))
-    elif isinstance(found, Reading):
+    elif isinstance(found, Parse):
         for word, sounds in zip(found.words, found.sounds, strict=True):
             marks = f"[{word.opens}" if word.opens else ""
             marks += f"{word.closes}]" if word.closes and not word.opens else "]" if word.closes else ""
@@ -97,7 +97,7 @@ def explain_(
         wanted = ", ".join(f"`{word}`" for word in found.expected)
         parts = ["the sentence may end" if found.complete else "", f"expected {wanted}" if wanted else ""]
         typer.echo(f"not in the grammar: {after}, {' or '.join(filter(None, parts))}")
-    if not isinstance(found, Reading):
+    if not isinstance(found, Parse):
         raise typer.Exit(1)
 
 

@@ -15,7 +15,7 @@ _MAX_EXPECTED = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Parse:
     """One way to read a typed sentence."""
 
     words: tuple[Word, ...]
@@ -25,7 +25,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class NoParse:
     """A typed sentence that is not in the grammar."""
 
     read: str
@@ -85,7 +85,7 @@ def counts(sentences: Sentences) -> Mapping[str, int]:
     return {command.name: known[sentences.start].get(i, 0) for i, command in enumerate(sentences.commands)}
 
 
-def explain(sentences: Sentences, lexicon: Lexicon, text: str) -> Reading | Unread:
+def explain(sentences: Sentences, lexicon: Lexicon, text: str) -> Parse | NoParse:
     """Read a typed sentence. Case, punctuation and, in Chinese, spaces do not matter."""
     wanted = _plain(text)
     automata = sentences.automata
@@ -103,14 +103,14 @@ def explain(sentences: Sentences, lexicon: Lexicon, text: str) -> Reading | Unre
         if position == len(wanted) and automata.outcomes[state] >= 0:
             words = tuple(sentences.words[symbol] for symbol in symbols)
             sounds = tuple(lexicon[word.text].variants[0] for word in words)
-            return Reading(words, sounds, meaning(sentences, words, automata.outcomes[state]))
+            return Parse(words, sounds, meaning(sentences, words, automata.outcomes[state]))
         for symbol, target in automata.arcs[state]:
             piece = _plain(sentences.words[symbol].text)
             if wanted.startswith(piece, position):
                 stack.append((target, position + len(piece), (*symbols, symbol)))
     expected = sorted({sentences.words[symbol].text for symbol, _ in automata.arcs[best_state]})
     complete = automata.outcomes[best_state] >= 0
-    return Unread(wanted[:best].strip(), tuple(expected[:_MAX_EXPECTED]), complete)
+    return NoParse(wanted[:best].strip(), tuple(expected[:_MAX_EXPECTED]), complete)
 
 
 def _plain(text: str) -> str:

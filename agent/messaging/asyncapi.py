@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 from pydantic.json_schema import models_json_schema
 
-from agent.messaging.channel import CONTENT_TYPE, Ear
+from agent.messaging.channel import CONTENT_TYPE, Senders
 from agent.messaging.contract import KINDS, Command, Response
 from agent.messaging.payload import Payload
 
@@ -48,7 +48,7 @@ def document() -> dict[str, Any]:
             for kind in KINDS
             for verb, action, applies in (
                 ("publish", "send", kind.channel.spoken),
-                ("hear", "receive", kind.channel.heard is not Ear.NONE),
+                ("hear", "receive", kind.channel.heard is not Senders.NONE),
             )
             if applies
         },

@@ -19,7 +19,7 @@ class Place(StrEnum):
     """The machines' own."""
 
 
-class Ear(StrEnum):
+class Senders(StrEnum):
     """Whose messages of a kind a station hears."""
 
     NONE = "none"
@@ -54,7 +54,7 @@ class Channel:
     """More levels follow: the grammar's topic of a command, the name of a machine state."""
     spoken: bool = True
     """Stations publish it."""
-    heard: Ear = Ear.NONE
+    heard: Senders = Senders.NONE
     vital: bool = False
     """Heard: whoever may not hear it does not know what forbids a command, so it has no link at all."""
     expiry_s: int | None = None

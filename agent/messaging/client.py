@@ -23,14 +23,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Delivered, Fate
 from agent.health.snapshot import LinkHealth
-from agent.messaging.channel import Ear, Keep
+from agent.messaging.backoff import Backoff
+from agent.messaging.channel import Keep, Senders
 from agent.messaging.contract import KINDS, Command, MachineState, State, Status
 from agent.messaging.flat import FlatValues
 from agent.messaging.gate import Gate
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
-from agent.messaging.patience import Patience
 from agent.messaging.payload import Payload
 from agent.messaging.session import LinkDownError, Session
 from agent.messaging.underway import Sending, Underway
@@ -81,7 +81,7 @@ class Link:
         self._events: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._underway: dict[int, Underway] = {}
-        self._patience = Patience(settings.reconnect_spread_s)
+        self._backoff = Backoff(settings.reconnect_spread_s)
         self._connected = False
         self._changed_s = time.monotonic()
         self._reason = ""
@@ -192,7 +192,7 @@ class Link:
     def _run(self) -> None:
         supervised = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Exception),
-            wait=self._patience,
+            wait=self._backoff,
             before_sleep=self._report_loss,
             sleep=tenacity.sleep_using_event(self._stopping),
             stop=tenacity.stop_when_event_set(self._stopping),
@@ -221,7 +221,7 @@ class Link:
             acknowledge=self._settle,
             vital=[self._namespace.filter(kind) for kind in KINDS if kind.channel.vital],
         )
-        self._patience.reset()
+        self._backoff.reset()
         with self._lock:
             self._counts["connects"] += 1
             self._connected, self._changed_s = True, time.monotonic()
@@ -257,7 +257,7 @@ class Link:
 
     def _filters(self) -> list[str]:
         """List what every station hears, whatever its grammar."""
-        heard = [kind for kind in KINDS if kind.channel.heard is not Ear.NONE]
+        heard = [kind for kind in KINDS if kind.channel.heard is not Senders.NONE]
         return [self._namespace.filter(kind) for kind in heard if not kind.channel.suffixed]
 
     def _listen(self, session: Session) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue, model_validator
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
 from agent.health import snapshot
-from agent.messaging.channel import Channel, Ear, Keep, Place
+from agent.messaging.channel import Channel, Keep, Place, Senders
 from agent.messaging.payload import Hour, Part, Payload, Utc
 from agent.names import NAME, ReleaseName, Version
 
@@ -85,7 +85,7 @@ class Command(Payload):
 class Response(Payload):
     """The consumer's answer to a command, sent to its response topic."""
 
-    channel = Channel("response", spoken=False, heard=Ear.OWN, max_age_s=30.0)
+    channel = Channel("response", spoken=False, heard=Senders.OWN, max_age_s=30.0)
 
     command_id: UUID
     """Also the correlation data of the command."""
@@ -97,7 +97,7 @@ class Response(Payload):
 class Talk(Payload):
     """Push-to-talk: somebody pressed or released the button of the station."""
 
-    channel = Channel("talk", spoken=False, heard=Ear.OWN, max_age_s=5.0)
+    channel = Channel("talk", spoken=False, heard=Senders.OWN, max_age_s=5.0)
 
     pressed: bool
 
@@ -105,13 +105,13 @@ class Talk(Payload):
 class SelfTest(Payload):
     """Asks the station to hear a known utterance soon; `event/selftest` answers."""
 
-    channel = Channel("selftest", spoken=False, heard=Ear.OWN, max_age_s=5.0)
+    channel = Channel("selftest", spoken=False, heard=Senders.OWN, max_age_s=5.0)
 
 
 class Inhibit(Payload):
     """Lockout, maintenance: no command of the cell's stations may pass. Say it again before it is stale."""
 
-    channel = Channel("inhibit", retain=True, place=Place.VOICE, spoken=False, heard=Ear.OWN, vital=True)
+    channel = Channel("inhibit", retain=True, place=Place.VOICE, spoken=False, heard=Senders.OWN, vital=True)
 
     active: bool
     who: str = Field(max_length=100)
@@ -122,7 +122,7 @@ class Inhibit(Payload):
 class MachineState(Payload, extra="ignore", allow_inf_nan=False):
     """A value that a grammar's `requires` asks for. Anything but good quality counts as unknown."""
 
-    channel = Channel("state", retain=True, place=Place.CELL, suffixed=True, spoken=False, heard=Ear.OWN)
+    channel = Channel("state", retain=True, place=Place.CELL, suffixed=True, spoken=False, heard=Senders.OWN)
 
     value: Scalar
 
@@ -135,7 +135,7 @@ class Claim(Payload, extra="ignore"):
     """A station says that it heard a command, so that of two that heard the same only the first acts."""
 
     # However far its clock is off: to be passed over would be worse than to come late.
-    channel = Channel("claim", heard=Ear.ALL, vital=True, expiry_s=2)
+    channel = Channel("claim", heard=Senders.ALL, vital=True, expiry_s=2)
 
     command_id: UUID
     command: str
@@ -261,7 +261,7 @@ class Grammar(Payload):
 class State(Payload, extra="ignore"):
     """Whether one can speak to the station. Its last will says `offline`, with the time of the connection."""
 
-    channel = Channel("state", retain=True, heard=Ear.ALL, vital=True)
+    channel = Channel("state", retain=True, heard=Senders.ALL, vital=True)
 
     status: Status
     reason: str = ""
@@ -320,7 +320,7 @@ class Desired(Payload):
     what has proven itself here.
     """
 
-    channel = Channel("update/desired", retain=True, spoken=False, heard=Ear.OWN)
+    channel = Channel("update/desired", retain=True, spoken=False, heard=Senders.OWN)
 
     model: Release | None = None
     grammar: Release | None = None

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from agent.commands.decision import Detail
-from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
+from agent.messaging.channel import MAX_INBOUND_BYTES, Senders
 from agent.messaging.contract import KINDS, Inhibit, MachineState, Talk
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload, Quality
@@ -114,9 +114,9 @@ def _recognize(topic: str, namespace: Namespace) -> tuple[type[Payload], str, st
 def _patterns(namespace: Namespace) -> list[tuple[type[Payload], re.Pattern[str]]]:
     patterns = []
     for kind in KINDS:
-        if kind.channel.heard is Ear.NONE:
+        if kind.channel.heard is Senders.NONE:
             continue
-        station = r"(?P<station>[^/]+)" if kind.channel.heard is Ear.ALL else re.escape(namespace.station)
+        station = r"(?P<station>[^/]+)" if kind.channel.heard is Senders.ALL else re.escape(namespace.station)
         address = kind.channel.address.format(
             cell=re.escape(namespace.cell), station=station, topic=r"(?P<topic>.+)"
         )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.messaging.channel import Ear, Keep, Place
+from agent.messaging.channel import Keep, Place, Senders
 from agent.messaging.contract import Command, Response, State, Status
 from agent.messaging.payload import Payload
 from agent.settings import Station
@@ -48,7 +48,7 @@ class Namespace:
 
     def filter(self, kind: type[Payload], suffix: str = "") -> str:
         """Name what to subscribe to in order to hear a kind of payload."""
-        station = "+" if kind.channel.heard is Ear.ALL else self.station
+        station = "+" if kind.channel.heard is Senders.ALL else self.station
         return kind.channel.address.format(cell=self.cell, station=station, topic=suffix)
 
     def message(self, payload: Payload, suffix: str = "") -> Message:

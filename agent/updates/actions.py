@@ -69,7 +69,7 @@ class Parts:
 NOTHING_UPDATED = Parts(None, None)
 
 
-class Station(Protocol):
+class Host(Protocol):
     """What updates want of the rest of the agent. Called in the updates' thread, which each may block."""
 
     def swap(self, parts: Parts) -> None:
@@ -97,7 +97,7 @@ class Actions:
 
     Args:
         store: the station's bundles.
-        station: the rest of the agent.
+        host: the rest of the agent.
         repository: or why there is none.
         interrupted: whether a long action should make way.
         on_bytes: called with the size of each chunk that arrives.
@@ -106,12 +106,12 @@ class Actions:
     def __init__(
         self,
         store: Store,
-        station: Station,
+        host: Host,
         repository: Trust | str,
         interrupted: Callable[[], bool],
         on_bytes: Callable[[int], None],
     ) -> None:
-        self._store, self._station, self._repository = store, station, repository
+        self._store, self._host, self._repository = store, host, repository
         self._interrupted, self._on_bytes = interrupted, on_bytes
         if isinstance(repository, Trust):
             repository.transport.interrupted = interrupted
@@ -220,7 +220,7 @@ class Actions:
         active = self._store.releases(self._store.active())
         documents = self._store.releases(candidate.slot)
         new = decode_all({kind: raw for kind, raw in documents.items() if raw != active.get(kind)})
-        fault = self._station.try_out(self.parts(candidate.slot), new, self._interrupted)
+        fault = self._host.try_out(self.parts(candidate.slot), new, self._interrupted)
         if fault is None:
             return None
         return Failed(candidate.slot, fault) if fault else Passed(candidate.slot)
@@ -228,7 +228,7 @@ class Actions:
     def _activate(self, slot: str) -> Event:
         try:
             self._store.activate(slot)
-            self._station.swap(self.parts(slot))
+            self._host.swap(self.parts(slot))
         except VoxlineError as error:
             return Failed(slot, str(error))
         return Swapped(slot)
@@ -236,7 +236,7 @@ class Actions:
     def _revert(self, slot: str | None) -> Event:
         active = self.point_back(slot)
         try:
-            self._station.swap(self.parts(active))
+            self._host.swap(self.parts(active))
         except VoxlineError as error:
             # The link is right, so the next start is; there is nothing better to fall back to.
             log.critical("update_rollback_needs_restart", reason=str(error))

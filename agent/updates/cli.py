@@ -15,10 +15,10 @@ import typer
 from agent.errors import UpdateError
 from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
-from agent.updates import memory
+from agent.updates import state_file
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
-from agent.updates.plant import Plant, describe, open_repository, open_updater
+from agent.updates.host import AgentHost, describe, open_repository, open_updater
 from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
@@ -33,7 +33,7 @@ _LEFT = "left for the agent that runs here; `voxline update status` shows what c
 def status(config: ConfigPath = None, as_json: Json = False) -> None:
     """Say what runs, and how the last update went."""
     settings = load(config)
-    state = memory.load(settings.storage.updates / "state.json")
+    state = state_file.load(settings.storage.updates / "state.json")
     if as_json:
         typer.echo(describe(state, 0, datetime.now(UTC)).model_dump_json(indent=1))
     else:
@@ -45,7 +45,7 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
     """Ask the repository whether it can be trusted now and what it has for this station; changes nothing."""
     settings = load(config)
     folder = settings.storage.updates
-    state = memory.load(folder / "state.json")
+    state = state_file.load(folder / "state.json")
     with TemporaryDirectory() as copy:
         if (folder / "trust").is_dir():
             shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
@@ -113,9 +113,9 @@ def _steer(settings: Settings, request: Request) -> None:
     """Let the agent that runs do it, or do it here if none runs."""
     folder = settings.storage.updates
     _require_owner(settings.storage.state)
-    plant = Plant(settings, _nobody_listens, None)
+    host = AgentHost(settings, _nobody_listens, None)
     try:
-        updater = open_updater(settings, plant)
+        updater = open_updater(settings, host)
     except BusyError:
         leave_request(folder / "requests", request)
         typer.echo(_LEFT)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.updates.probation import Vitals
+from agent.updates.probation import Record
 from agent.updates.release import Reference
 from agent.updates.rollout import Rollout
 
@@ -82,7 +82,7 @@ class State:
     history: tuple[str | None, ...] = ()
     """The slots before it, the latest last: the way back."""
     candidate: Candidate | None = None
-    before: Vitals | None = None
+    before: Record | None = None
     """How the bundle before the candidate did, for its probation."""
     starts: int = 0
     """Of the process since this trial or probation began, unless it was stopped on purpose."""
@@ -166,7 +166,7 @@ class Passed:
 class Go:
     """Now is a good time."""
 
-    before: Vitals | None
+    before: Record | None
     """How the bundle in use has done."""
 
 

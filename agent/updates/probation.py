@@ -17,7 +17,7 @@ PUT_UP_WITH = {"engine_errors": 0, "self_test_failures": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Record:
     """How a bundle does: counts over some time, and how things stand at its end."""
 
     seconds: float
@@ -35,7 +35,7 @@ class Vitals:
     offline_s: float = 0.0
     """Since the link to the broker was lost; 0 while there is one."""
 
-    def since(self, start: "Vitals") -> "Vitals":
+    def since(self, start: "Record") -> "Record":
         """Return what came after `start`, which was counted from the same moment."""
         return replace(
             self,
@@ -59,14 +59,14 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Finding:
     """What was found, and why."""
 
     worse: bool
     evidence: str
 
 
-def judge(before: Vitals | None, now: Vitals, terms: Terms) -> Verdict | None:
+def judge(before: Record | None, now: Record, terms: Terms) -> Finding | None:
     """Compare a bundle with the one before it.
 
     Args:
@@ -77,21 +77,21 @@ def judge(before: Vitals | None, now: Vitals, terms: Terms) -> Verdict | None:
     Returns:
         None while it is too early to say.
     """
-    if worse := _worse(before or Vitals(0.0), now):
-        return Verdict(worse=True, evidence=worse)
+    if worse := _worse(before or Record(0.0), now):
+        return Finding(worse=True, evidence=worse)
     tested = now.self_tests or not (before and before.self_tests)
     enough = (now.utterances >= terms.utterances and tested) or now.seconds >= terms.max_seconds
     if now.seconds < terms.seconds or not enough or now.offline_s:
         return None
     latency = "" if now.latency_s is None else f", latency {now.latency_s * 1000:.0f} ms"
-    return Verdict(
+    return Finding(
         worse=False,
         evidence=f"{now.seconds:.0f} s, {now.utterances} utterances, {now.rejects} rejected, "
         f"{now.self_tests} self tests passed{latency}",
     )
 
 
-def _worse(before: Vitals, now: Vitals) -> str:
+def _worse(before: Record, now: Record) -> str:
     for name, put_up_with in PUT_UP_WITH.items():
         were, are = getattr(before, name), getattr(now, name)
         rate = were / before.seconds if before.seconds else 0.0
@@ -113,7 +113,7 @@ def _worse(before: Vitals, now: Vitals) -> str:
     return ""
 
 
-def _rejects_more(before: Vitals, now: Vitals) -> bool:
+def _rejects_more(before: Record, now: Record) -> bool:
     """Test two shares against each other: Fisher's exact test, one-sided."""
     if now.rejects / now.utterances - before.rejects / before.utterances <= WORSE_REJECT_SHARE:
         return False

@@ -17,8 +17,8 @@ import structlog
 
 from agent import durable
 from agent.errors import UpdateError
-from agent.updates import memory
-from agent.updates.actions import Actions, Parts, Station
+from agent.updates import state_file
+from agent.updates.actions import Actions, Host, Parts
 from agent.updates.course import (
     RESTING,
     Check,
@@ -41,7 +41,7 @@ from agent.updates.course import (
     Withdraw,
 )
 from agent.updates.machine import AT_WORK, advance, awaited
-from agent.updates.probation import Terms, Vitals, judge
+from agent.updates.probation import Record, Terms, judge
 from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
 from agent.updates.trust import Trust
@@ -73,7 +73,7 @@ class Updater:
     Args:
         folder: of everything that updates keep. One process at a time holds it.
         name: of the station, for rollouts by share.
-        station: the rest of the agent.
+        host: the rest of the agent.
         repository: or why there is none; then what is here can still be rolled back.
         reserve_bytes: of the disk, left free.
         terms: of probation.
@@ -88,7 +88,7 @@ class Updater:
         self,
         folder: Path,
         name: str,
-        station: Station,
+        host: Host,
         repository: Trust | str,
         *,
         reserve_bytes: int = 0,
@@ -98,12 +98,12 @@ class Updater:
         self.lacking = repository if isinstance(repository, str) else ""
         """Why there is no repository; empty if there is one."""
         self._file, self._requests = folder / "state.json", folder / "requests"
-        self._name, self._station = name, station
+        self._name, self._host = name, host
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
         self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
-        self._totals = self._mark = Vitals(0.0)
+        self._totals = self._mark = Record(0.0)
         self._next_check_s = 0.0
         self._bytes_done = 0
         self._reported: tuple[State, int] | None = None
@@ -112,8 +112,8 @@ class Updater:
         self._lock = lock(folder)
         try:
             self._store = Store(folder / "store", reserve_bytes)
-            self._actions = Actions(self._store, station, repository, self._interrupted, self._arrived)
-            self.state = memory.load(self._file)
+            self._actions = Actions(self._store, host, repository, self._interrupted, self._arrived)
+            self.state = state_file.load(self._file)
             self._owed = self._begin()
         except Exception:  # somebody else may have more luck
             os.close(self._lock)
@@ -173,7 +173,7 @@ class Updater:
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
         self._tell(wish if chosen else Withdraw())
 
-    def observe(self, totals: Vitals) -> None:
+    def observe(self, totals: Record) -> None:
         """Take note of how the station does, counted since it started. From one thread."""
         self._totals = totals
 
@@ -255,7 +255,7 @@ class Updater:
         if isinstance(event, Swapped | Reverted):
             self._mark = self._totals  # before anybody can see the new phase, and count for it
         if after != before:
-            memory.save(self._file, after)
+            state_file.save(self._file, after)
             self.state = after
         if after.phase is not before.phase:
             log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
@@ -289,20 +289,20 @@ class Updater:
         """Say what time has brought."""
         if request := next(take_requests(self._requests), None):
             return request
-        state, vitals = self.state, self._totals.since(self._mark)
+        state, record = self.state, self._totals.since(self._mark)
         wanted, candidate = state.wanted, state.candidate
         if state.later and state.phase not in AT_WORK:
             return state.later
         if effect := awaited(state):  # it was interrupted, or the disk refused
             return self._carry_out(effect)
         if candidate and state.phase is Phase.PROBATION:
-            verdict = judge(state.before, vitals, self._terms)
-            if verdict is None:
+            finding = judge(state.before, record, self._terms)
+            if finding is None:
                 return None
-            return (Failed if verdict.worse else Healthy)(candidate.slot, verdict.evidence)
+            return (Failed if finding.worse else Healthy)(candidate.slot, finding.evidence)
         if wanted and state.phase is Phase.STAGED:
             opens = wanted.rollout.opens(datetime.now().astimezone(), self._actions.past())
-            return Go(vitals) if opens else None
+            return Go(record) if opens else None
         if wanted and state.phase in RESTING and time.monotonic() >= self._next_check_s:
             self._next_check_s = time.monotonic() + self._check_interval_s
             missing = set(wanted.releases) - set(state.running)
@@ -311,7 +311,7 @@ class Updater:
 
     def _hand_over(self) -> None:
         for outcome in self.state.outcomes:
-            if self._station.conclude(outcome):
+            if self._host.conclude(outcome):
                 self._surely(Delivered(outcome.id))
 
     def _arrived(self, size_bytes: int) -> None:
@@ -323,7 +323,7 @@ class Updater:
         news = (self.state, self._bytes_done)
         if news != self._reported:
             self._reported = news
-            self._station.report(*news)
+            self._host.report(*news)
 
 
 def lock(folder: Path) -> int:

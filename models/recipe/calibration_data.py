@@ -19,7 +19,7 @@ from agent.evaluation.rejects import find_audio
 from agent.grammar import compile_grammar, load_grammar
 from agent.grammar.compiler import audible_sentences
 from agent.grammar.graph import Graph
-from agent.grammar.inspect import Reading, explain
+from agent.grammar.inspect import Parse, explain
 from models.recipe.calibrate import Negative, Positive
 from models.recipe.corpus import rows
 from models.recipe.noise import HELD_OUT_BEDS, HELD_OUT_FAMILIES, synthesize
@@ -83,7 +83,7 @@ class Listening:
         graph = self.graph(grammar)
         listed = [row for row in rows(self.speech / "manifest.tsv") if row["path"].startswith("dev/an4/")]
         read = [(row["path"], explain(sentences, lexicon, row["text"])) for row in listed]
-        said = [(path, reading.meaning) for path, reading in read if isinstance(reading, Reading)]
+        said = [(path, reading.meaning) for path, reading in read if isinstance(reading, Parse)]
         beds = unseen_noise(self.speech)
         for snr_db in snrs_db:
             for index, (path, meaning) in enumerate(said):

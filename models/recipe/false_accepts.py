@@ -37,7 +37,7 @@ POINT_NAMES = ("low", "normal", "high")
 
 
 @dataclass(frozen=True)
-class Reading:
+class Understood:
     """A sentence that was understood at `low`, refused ones included."""
 
     text: str
@@ -62,7 +62,7 @@ class Figures:
     """By the operating point `low`."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of each recording."""
-    heard: dict[str, dict[str, list[Reading]]] = field(default_factory=dict)
+    heard: dict[str, dict[str, list[Understood]]] = field(default_factory=dict)
     """Readings by grammar and recording."""
 
 
@@ -104,7 +104,7 @@ def hear_recordings(
         figures.seconds[file.name] = len(recording.samples) / SAMPLE_RATE_HZ
         for name in missing:
             figures.heard[name][file.name] = [
-                Reading(h.text, h.start_s, dict(h.evidence), h.probability, h.margin, h.reject is not None)
+                Understood(h.text, h.start_s, dict(h.evidence), h.probability, h.margin, h.reject is not None)
                 for h in recording.hear(graphs[name], low, unasked(graphs[name]))
                 if h.command
             ]
@@ -151,7 +151,9 @@ def said(folder: Path) -> dict[str, list[Said]]:
     return texts
 
 
-def _passing(by_recording: Mapping[str, Sequence[Reading]], point: Calibration) -> list[tuple[str, Reading]]:
+def _passing(
+    by_recording: Mapping[str, Sequence[Understood]], point: Calibration
+) -> list[tuple[str, Understood]]:
     return [(name, one) for name, found in by_recording.items() for one in found if one.passes(point)]
 
 

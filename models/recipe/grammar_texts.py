@@ -7,7 +7,7 @@ from random import Random
 
 from agent.grammar.compiler import accepted_sentences
 from agent.grammar.graph import Word
-from agent.grammar.inspect import Unread, explain, sample
+from agent.grammar.inspect import NoParse, explain, sample
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import load_grammar
 from models.recipe.texts import Text, near_miss
@@ -32,7 +32,7 @@ def grammar_texts(files: list[Path], seed: int, near_share: float) -> Iterator[T
                 text = " ".join(map(_written, words))
                 if rng.random() < near_share:
                     near = near_miss(text, rng)
-                    if near and isinstance(explain(sentences, lexicon, near), Unread):
+                    if near and isinstance(explain(sentences, lexicon, near), NoParse):
                         yield Text("en", f"near/{grammar.name}", near)
                     continue
             label = json.dumps({"command": meaning.command, "slots": dict(meaning.slots)}, ensure_ascii=False)

@@ -18,7 +18,7 @@ from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import VoxlineError
 from agent.evaluation.commands import Label
 from agent.grammar.compiler import accepted_sentences
-from agent.grammar.inspect import Unread, explain
+from agent.grammar.inspect import NoParse, explain
 from agent.grammar.lexicon import HAN, Lexicon
 from agent.grammar.schema import Grammar
 from models.recipe.corpus import MAX_SECONDS
@@ -131,7 +131,7 @@ def _sentences(grammar: Grammar) -> _Read:
 
     def read(text: str) -> tuple[list[list[list[int]]], Label]:
         reading = explain(sentences, lexicon, text)
-        if isinstance(reading, Unread):
+        if isinstance(reading, NoParse):
             expected = ", ".join(reading.expected) or "nothing more"
             raise ValueError(  # noqa: TRY004 (of the sentence, not of a type)
                 f"{text!r} is no sentence of {grammar.name}: after {reading.read!r} it expects {expected}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.grammar.compiler import accepted_sentences
-from agent.grammar.inspect import Reading, explain
+from agent.grammar.inspect import Parse, explain
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import load_grammar
 from models.recipe.places import SPEECH
@@ -38,7 +38,7 @@ def test_coffee_orders_are_in_the_grammar_in_any_order_of_words() -> None:
                 ending = f" with {' and '.join(extra)}" if extra else ""
                 text = f"I'd like a {' '.join(order)} {slots['coffeeDrink']}{ending}"
                 found = explain(sentences, lexicon, text)
-                assert isinstance(found, Reading), text
+                assert isinstance(found, Parse), text
                 assert (found.meaning.command, dict(found.meaning.slots)) == (label["command"], slots)
 
 
@@ -52,7 +52,7 @@ def test_an4_digit_and_letter_strings_are_in_the_grammar() -> None:
     for words in (row[6].split() for row in rows if row[0].startswith("dev/an4/")):
         if digits.issuperset(words) or (len(words) > 1 and all(len(word) == 1 for word in words)):
             found = explain(sentences, lexicon, " ".join(words))
-            assert isinstance(found, Reading), words
+            assert isinstance(found, Parse), words
             kind = "digits" if digits.issuperset(words) else "letters"
             assert found.meaning.command == kind
             assert len(str(found.meaning.slots[kind])) == len(words)

@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 
 from agent.grammar.compiler import accepted_sentences
-from agent.grammar.inspect import Reading, Unread, counts, explain, sample
+from agent.grammar.inspect import NoParse, Parse, counts, explain, sample
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import load_grammar
 
 ROOT = Path(__file__).parents[2]
 
 
-def read(name: str, text: str) -> Reading | Unread:
+def read(name: str, text: str) -> Parse | NoParse:
     grammar = load_grammar(ROOT / "grammars" / f"{name}.yaml")
     return explain(accepted_sentences(grammar), Lexicon(grammar.pronounce), text)
 
@@ -40,19 +40,19 @@ def read(name: str, text: str) -> Reading | Unread:
 )
 def test_explain(grammar: str, text: str, command: str, slots: dict[str, object]) -> None:
     found = read(grammar, text)
-    assert isinstance(found, Reading)
+    assert isinstance(found, Parse)
     assert (found.meaning.command, dict(found.meaning.slots)) == (command, slots)
     assert all(found.sounds)
 
 
 def test_explain_says_how_far_it_goes() -> None:
     found = read("demo", "turn off the ceiling lights")
-    assert isinstance(found, Unread)
+    assert isinstance(found, NoParse)
     assert found.read == "turn off the"
     assert set(found.expected) == {"hall", "work", "machine", "warning", "beacon"}
     assert not found.complete
     longer = read("demo", "cancel that")
-    assert isinstance(longer, Unread)
+    assert isinstance(longer, NoParse)
     assert (longer.read, longer.complete) == ("cancel", True)
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from agent.commands.events import Fate
-from agent.messaging.channel import Ear
+from agent.messaging.channel import Senders
 from agent.messaging.client import Link
 from agent.messaging.contract import (
     KINDS,
@@ -131,7 +131,7 @@ def test_a_station_may_hear_all_that_the_contract_lets_it_hear(guarded: Mosquitt
         for topic, payload in plant:
             scada.publish(topic, payload.model_dump_json())
         rollout.publish(NAMESPACE.topic(Desired), Desired(time=now, follow="stable").model_dump_json())
-        audible = {kind for kind in KINDS if kind.channel.heard is not Ear.NONE}
+        audible = {kind for kind in KINDS if kind.channel.heard is not Senders.NONE}
         assert eventually(lambda: {type(message.payload) for message in heard} == audible), heard
     link.stop()
 

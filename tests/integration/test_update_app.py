@@ -24,8 +24,8 @@ from agent.settings import Updates
 from agent.station import Ears
 from agent.updates import probation
 from agent.updates.actions import Parts
+from agent.updates.host import AgentHost, with_parts
 from agent.updates.pack import pack_grammar, pack_model
-from agent.updates.plant import Plant, with_parts
 from agent.updates.repository import ReleaseRepository
 from tests.integration.booth import BUNDLE, GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
@@ -164,7 +164,7 @@ def test_a_model_that_only_its_self_test_finds_out_goes_back_by_itself(
     teach_canary(deaf)
     repository.add(*pack_model(deaf))
     repository.publish()
-    monkeypatch.setattr(Plant, "try_out", lambda *_: "")  # a trial would find it out, too
+    monkeypatch.setattr(AgentHost, "try_out", lambda *_: "")  # a trial would find it out, too
     with Scada(broker.port) as plant, Stage(tmp_path, broker, repository) as stage:
         assert eventually(lambda: self_tests(plant)["passed"] > 0, PATIENCE_S)
         wish(plant, model=Release(name=NAME, version="9.1.0"))

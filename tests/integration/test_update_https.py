@@ -22,13 +22,13 @@ from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.transports import https
 from agent.updates.transports.https import Https
-from agent.updates.transports.transport import Patience, UnreachableError
+from agent.updates.transports.transport import Timeouts, UnreachableError
 from tests.integration.brokers import HOST, eventually, free_port
 from tests.updates.house import Obedient, make_repository, make_updater, release, wish
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-BRISK = Patience(silence_s=1, grace_s=0.5, min_bytes_per_s=2000, tries=3, max_pause_s=0.1)
+BRISK = Timeouts(silence_s=1, grace_s=0.5, min_bytes_per_s=2000, tries=3, max_pause_s=0.1)
 CONTENT = bytes(range(256)) * 4000
 
 
@@ -113,7 +113,7 @@ def test_5xx_is_tried_again_within_bounds_and_4xx_ends(
     nginx: tuple[str, Path], tmp_path: Path, path: str, final: bool, requests: int
 ) -> None:
     with pytest.raises(UnreachableError) as caught:
-        download(Https(nginx[0], patience=BRISK), path, 10, tmp_path / "part")
+        download(Https(nginx[0], timeouts=BRISK), path, 10, tmp_path / "part")
     assert caught.value.final is final
     assert eventually(lambda: len(nginx[1].read_text().splitlines()) == requests)
 
@@ -123,7 +123,7 @@ def test_slow_drip(repository: ReleaseRepository, nginx: tuple[str, Path], tmp_p
     start_s = time.monotonic()
     with pytest.raises(UnreachableError, match="slow"):
         download(
-            Https(nginx[0] + "slow/", patience=BRISK), object_of(repository), len(CONTENT), tmp_path / "p"
+            Https(nginx[0] + "slow/", timeouts=BRISK), object_of(repository), len(CONTENT), tmp_path / "p"
         )
     assert time.monotonic() - start_s < 15
 
@@ -182,7 +182,7 @@ def ranged(offset: int, body: bytes, length: int | None = None) -> bytes:
 
 def fetch(server: Mischief, target: Path) -> bytes:
     with server:
-        download(Https(server.url, patience=BRISK), "objects/x", len(CONTENT), target)
+        download(Https(server.url, timeouts=BRISK), "objects/x", len(CONTENT), target)
     return target.read_bytes()
 
 
@@ -229,7 +229,7 @@ def test_a_portal_that_redirects(tmp_path: Path) -> None:
 def test_a_portal_instead_of_the_repository(repository: ReleaseRepository, tmp_path: Path) -> None:
     with Mischief(lambda *_: respond("200 OK", b"<html>Please log in</html>")) as server:
         station = Obedient()
-        way = Https(server.url, patience=BRISK)
+        way = Https(server.url, timeouts=BRISK)
         updater = make_updater(tmp_path / "station", repository, station, way)
         updater.start()
         updater.wish(wish("model/press/1.0.0"))
@@ -266,7 +266,7 @@ def test_an_answer_in_chunks_or_packed_is_not_unpacked(tmp_path: Path) -> None:
 
 
 def test_who_waits_for_a_server_can_be_called_away(tmp_path: Path) -> None:
-    way = Https(f"http://{HOST}:{free_port()}/", patience=Patience(max_pause_s=60))
+    way = Https(f"http://{HOST}:{free_port()}/", timeouts=Timeouts(max_pause_s=60))
     way.interrupted = lambda: True
     with pytest.raises(UnreachableError) as caught:
         download(way, "x", 10, tmp_path / "p")
@@ -322,8 +322,8 @@ def test_garbage_and_silence(tmp_path: Path) -> None:
         with pytest.raises(UnreachableError):
             fetch(Mischief(lambda *_, answer=answer: answer), tmp_path / "part")
     with socket.create_server((HOST, 0)) as silent:
-        patience = Patience(silence_s=0.3, tries=2, max_pause_s=0.1)
-        way = Https(f"http://{HOST}:{silent.getsockname()[1]}/", patience=patience)
+        timeouts = Timeouts(silence_s=0.3, tries=2, max_pause_s=0.1)
+        way = Https(f"http://{HOST}:{silent.getsockname()[1]}/", timeouts=timeouts)
         with pytest.raises(UnreachableError, match="no answer"):
             download(way, "x", 10, tmp_path / "p")
 

@@ -22,7 +22,7 @@ from agent.updates.download import download
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.mqtt import MAX_WAITING, PIECE_BYTES, Broker, Server
-from agent.updates.transports.transport import Patience
+from agent.updates.transports.transport import Timeouts
 from tests.integration.brokers import (
     HOST,
     Mosquitto,
@@ -40,7 +40,7 @@ pytestmark = needs_mosquitto
 ACL = Path(__file__).parents[2] / "docs" / "mqtt" / "mosquitto.acl"
 BASE = "acme/lyon/assembly/l3/c7/voice/press-2"
 CONTENT = bytes(range(256)) * 1500
-BRISK = Patience(silence_s=2, tries=8, max_pause_s=0.2)
+BRISK = Timeouts(silence_s=2, tries=8, max_pause_s=0.2)
 
 
 @pytest.fixture
@@ -115,8 +115,8 @@ def test_a_whole_update_within_the_access_list_that_we_ship(
         updater.wish(wish("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
         updater.stop()
-        patience = Patience(silence_s=1)
-        others = Broker(mqtt(broker.port, username="press-3", password=SecretStr("pw")), BASE, patience)
+        timeouts = Timeouts(silence_s=1)
+        others = Broker(mqtt(broker.port, username="press-3", password=SecretStr("pw")), BASE, timeouts)
         with pytest.raises(SlowRetrievalError, match="may this station"):
             list(others.read("metadata/timestamp.json"))
         others.close()
@@ -162,7 +162,7 @@ def test_what_is_not_there_and_what_must_not_be_read(
 
 
 def test_nobody_serves(mosquitto: Mosquitto) -> None:
-    way = Broker(mqtt(mosquitto.port), BASE, Patience(silence_s=0.5))
+    way = Broker(mqtt(mosquitto.port), BASE, Timeouts(silence_s=0.5))
     with pytest.raises(SlowRetrievalError, match=f"serve.*read {BASE}/update/piece"):
         list(way.read("metadata/timestamp.json"))
     way.close()
@@ -170,7 +170,7 @@ def test_nobody_serves(mosquitto: Mosquitto) -> None:
 
 def test_no_broker(mosquitto: Mosquitto) -> None:
     mosquitto.kill()
-    way = Broker(mqtt(mosquitto.port), BASE, Patience(silence_s=0.3))
+    way = Broker(mqtt(mosquitto.port), BASE, Timeouts(silence_s=0.3))
     with pytest.raises(DownloadError, match="no connection"):
         list(way.read("metadata/timestamp.json"))
     way.close()

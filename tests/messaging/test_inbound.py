@@ -16,7 +16,7 @@ from agent.commands.events import (
     PeersChanged,
     StateReported,
 )
-from agent.messaging.channel import MAX_INBOUND_BYTES, Ear
+from agent.messaging.channel import MAX_INBOUND_BYTES, Senders
 from agent.messaging.contract import (
     KINDS,
     Claim,
@@ -191,7 +191,7 @@ topics = st.sampled_from(
     [
         NAMESPACE.filter(kind, "x/y").replace("+", "other")
         for kind in KINDS
-        if kind.channel.heard is not Ear.NONE
+        if kind.channel.heard is not Senders.NONE
     ]
 )
 

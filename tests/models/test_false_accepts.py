@@ -74,7 +74,7 @@ def test_figures_of_another_shape_are_not_added_to(tmp_path: Path) -> None:
 def test_a_reading_passes_where_it_is_sure_and_alone_enough() -> None:
     normal = POINTS["normal"]
     evidence = dict.fromkeys(EVIDENCE, 0.0) | {"gain_per_sound": 3.0}
-    sure = false_accepts.Reading("start", 0.0, evidence, normal.min_probability, None, refused=False)
+    sure = false_accepts.Understood("start", 0.0, evidence, normal.min_probability, None, refused=False)
     assert sure.passes(normal)
     assert not sure.passes(POINTS["high"])
     assert not replace(sure, margin=normal.min_margin - 0.1).passes(normal)

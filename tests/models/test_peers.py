@@ -13,7 +13,7 @@ from agent.acoustics.bundle import load_bundle
 from agent.evaluation.commands import Label
 from agent.grammar import load_grammar
 from agent.grammar.compiler import accepted_sentences
-from agent.grammar.inspect import Reading, explain, sample
+from agent.grammar.inspect import Parse, explain, sample
 from agent.grammar.lexicon import Lexicon
 from models.recipe.calibration_data import Order, orders
 from models.recipe.figures import write
@@ -58,7 +58,7 @@ def test_pocketsphinx_is_given_exactly_the_sentences_of_the_grammar(file: Path) 
             *chooser.choice(([], [said[at]] * 2, [chooser.choice(vocabulary)])),
             *said[at + 1 :],
         ]
-        inside = isinstance(explain(sentences, lexicon, " ".join(changed)), Reading)
+        inside = isinstance(explain(sentences, lexicon, " ".join(changed)), Parse)
         assert automaton.accept(" ".join(changed)) == inside, changed
         strangers += not inside
     assert strangers > 30

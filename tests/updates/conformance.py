@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import UpdateError
 from agent.updates.transports.https import Https
-from agent.updates.transports.transport import Patience
+from agent.updates.transports.transport import Timeouts
 from agent.updates.trust import Trust
 
 
@@ -37,7 +37,7 @@ def main() -> int:
         given.metadata_dir,
         given.target_dir or state / "documents",
         state / "floor.json",
-        Https("", patience=Patience(silence_s=5, tries=2, max_pause_s=0.1)),
+        Https("", timeouts=Timeouts(silence_s=5, tries=2, max_pause_s=0.1)),
         metadata=given.metadata_url,
         targets=given.target_base_url or "",
     )

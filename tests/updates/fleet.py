@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.updates import updater as updater_module
 from agent.updates.course import Phase, State, Wanted, Wish
-from agent.updates.probation import Terms, Vitals
+from agent.updates.probation import Record, Terms
 from agent.updates.release import Reference
 from agent.updates.repository import ReleaseRepository
 from agent.updates.rollout import Rollout
@@ -51,7 +51,7 @@ def hear(fleet: dict[Member, Updater], seconds: float) -> None:
         totals = updater._totals
         utterances = round(seconds * 40 / 60)
         updater.observe(
-            Vitals(
+            Record(
                 seconds=totals.seconds + seconds,
                 utterances=totals.utterances + utterances,
                 rejects=totals.rejects + round(utterances * (0.5 if bad else 0.05)),

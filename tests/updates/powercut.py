@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.updates import memory
+from agent.updates import state_file
 from agent.updates.course import Phase
 from agent.updates.repository import ReleaseRepository
 from tests.updates.faults import in_child, update
@@ -85,12 +85,12 @@ def cut_once(
         os.waitpid(child, 0)
     with mounted(cut, work / "after") as disk:
         found = digest_in_use(disk / "station") if (disk / "station" / "store").exists() else None
-        state = memory.load(disk / "station" / "state.json")
+        state = state_file.load(disk / "station" / "state.json")
         if state.phase in (Phase.COMMITTED, Phase.IDLE):
             assert state.active == found, "it lies about what runs"
         assert in_child(lambda: _finish(disk, repository, wanted), work / "log") == 0
         new = digest_in_use(disk / "station")
-        state = memory.load(disk / "station" / "state.json")
+        state = state_file.load(disk / "station" / "state.json")
         assert set(map(str, state.running)) == set(wanted), (work / "log").read_text()[-2000:]
         assert state.active == new
         assert found in (old, new), "neither the old nor the new bundle"

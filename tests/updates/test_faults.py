@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.updates import memory
+from agent.updates import state_file
 from agent.updates.course import Phase
 from agent.updates.release import Kind, Release, decode, slot_digest
 from agent.updates.repository import ReleaseRepository
@@ -58,7 +58,7 @@ def check_after(folder: Path, repository: ReleaseRepository, old: str, new: str,
     """What holds after a fault, before and after the station starts again."""
     in_use = digest_in_use(folder)
     assert in_use in (old, new), "neither the old nor the new bundle"
-    state = memory.load(folder / "state.json")
+    state = state_file.load(folder / "state.json")
     if state.phase in (Phase.COMMITTED, Phase.IDLE):
         assert state.active == in_use, "it lies about what runs"
     after = update(folder, repository, NEW, diary)

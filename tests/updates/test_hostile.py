@@ -14,7 +14,7 @@ from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.course import Phase
 from agent.updates.floor import UntrustedError
-from agent.updates.probation import Terms, Vitals
+from agent.updates.probation import Record, Terms
 from agent.updates.release import Release, decode
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
@@ -234,7 +234,7 @@ def test_a_full_disk_does_not_keep_a_bad_bundle_in_use(
     updater.wish(wish(PRESS))
     assert eventually(partial(has_phase, updater, Phase.PROBATION))
     hog = fill(disk)
-    updater.observe(Vitals(10, engine_errors=3))
+    updater.observe(Record(10, engine_errors=3))
     assert eventually(lambda: len(station.swaps) == 2)
     assert updater.parts.model is None
     assert not station.outcomes  # nothing is said before it is written

@@ -5,73 +5,73 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.updates.probation import Terms, Vitals, judge
+from agent.updates.probation import Record, Terms, judge
 from agent.updates.rollout import Rollout
 
-BEFORE = Vitals(7200, utterances=400, rejects=40, self_tests=2, latency_s=0.06)
+BEFORE = Record(7200, utterances=400, rejects=40, self_tests=2, latency_s=0.06)
 TERMS = Terms(600, 10)
 
 
 @pytest.mark.parametrize(
     ("now", "evidence"),
     [
-        (Vitals(30, engine_errors=2), "2 engine errors"),
-        (Vitals(30, self_test_failures=2), "2 self test failures"),
-        (Vitals(30, latency_s=0.12), "latency 120 ms, 60 ms before"),
-        (Vitals(300, utterances=20, rejects=10), "10 of 20 utterances rejected, 40 of 400 before"),
-        (Vitals(1300, utterances=50, offline_s=901), "no link to the broker for 901 s"),
-        (Vitals(60, utterances=4, rejects=4), "4 of 4"),
+        (Record(30, engine_errors=2), "2 engine errors"),
+        (Record(30, self_test_failures=2), "2 self test failures"),
+        (Record(30, latency_s=0.12), "latency 120 ms, 60 ms before"),
+        (Record(300, utterances=20, rejects=10), "10 of 20 utterances rejected, 40 of 400 before"),
+        (Record(1300, utterances=50, offline_s=901), "no link to the broker for 901 s"),
+        (Record(60, utterances=4, rejects=4), "4 of 4"),
     ],
 )
-def test_worse_than_before(now: Vitals, evidence: str) -> None:
-    verdict = judge(BEFORE, now, TERMS)
-    assert verdict
-    assert verdict.worse
-    assert evidence in verdict.evidence
+def test_worse_than_before(now: Record, evidence: str) -> None:
+    finding = judge(BEFORE, now, TERMS)
+    assert finding
+    assert finding.worse
+    assert evidence in finding.evidence
 
 
 @pytest.mark.parametrize(
     "now",
     [
-        Vitals(599, utterances=50),  # too short
-        Vitals(700, utterances=50, latency_s=0.06),  # its self-test is still to come
-        Vitals(700, utterances=9, self_tests=1),  # too little was said
-        Vitals(
+        Record(599, utterances=50),  # too short
+        Record(700, utterances=50, latency_s=0.06),  # its self-test is still to come
+        Record(700, utterances=9, self_tests=1),  # too little was said
+        Record(
             700, utterances=50, self_tests=1, offline_s=20
         ),  # a while without a link is no proof of anything
-        Vitals(30, utterances=1, rejects=1),  # somebody coughed
-        Vitals(30, utterances=2, rejects=2),
-        Vitals(30, self_test_failures=1),  # it was busy
-        Vitals(3, utterances=1, latency_s=0.5),  # an engine's first runs are slow
+        Record(30, utterances=1, rejects=1),  # somebody coughed
+        Record(30, utterances=2, rejects=2),
+        Record(30, self_test_failures=1),  # it was busy
+        Record(3, utterances=1, latency_s=0.5),  # an engine's first runs are slow
     ],
 )
-def test_too_early_to_say(now: Vitals) -> None:
+def test_too_early_to_say(now: Record) -> None:
     assert judge(BEFORE, now, TERMS) is None
 
 
 def test_good_enough() -> None:
     for now in (
-        Vitals(601, utterances=10, rejects=1, self_tests=1, latency_s=0.07),
-        Vitals(90_000, utterances=0),
+        Record(601, utterances=10, rejects=1, self_tests=1, latency_s=0.07),
+        Record(90_000, utterances=0),
     ):
-        verdict = judge(BEFORE, now, TERMS)
-        assert verdict
-        assert not verdict.worse
+        finding = judge(BEFORE, now, TERMS)
+        assert finding
+        assert not finding.worse
 
 
 def test_what_was_as_bad_before_is_not_held_against_it() -> None:
-    before = Vitals(3600, utterances=100, rejects=60, engine_errors=60, latency_s=0.2, offline_s=3600)
-    now = Vitals(700, utterances=50, rejects=33, engine_errors=12, latency_s=0.22)
-    verdict = judge(before, now, TERMS)
-    assert verdict
-    assert not verdict.worse
+    before = Record(3600, utterances=100, rejects=60, engine_errors=60, latency_s=0.2, offline_s=3600)
+    now = Record(700, utterances=50, rejects=33, engine_errors=12, latency_s=0.22)
+    finding = judge(before, now, TERMS)
+    assert finding
+    assert not finding.worse
 
 
 @given(st.integers(1, 500), st.integers(0, 500))
 def test_equal_is_never_worse(utterances: int, rejects: int) -> None:
-    vitals = Vitals(700, utterances=utterances, rejects=min(utterances, rejects), latency_s=0.05)
-    verdict = judge(vitals, vitals, TERMS)
-    assert verdict is None or not verdict.worse
+    record = Record(700, utterances=utterances, rejects=min(utterances, rejects), latency_s=0.05)
+    finding = judge(record, record, TERMS)
+    assert finding is None or not finding.worse
 
 
 def test_chance_alone_sends_few_back_and_a_bad_bundle_does_not_stay() -> None:
@@ -89,25 +89,25 @@ def _is_sent_back(rng: random.Random, share: float, utterances: int) -> bool:
     rejects = 0
     for count in range(1, utterances + 1):
         rejects += rng.random() < share
-        verdict = judge(BEFORE, Vitals(60, utterances=count, rejects=rejects), TERMS)
-        if verdict and verdict.worse:
+        finding = judge(BEFORE, Record(60, utterances=count, rejects=rejects), TERMS)
+        if finding and finding.worse:
             return True
     return False
 
 
 def test_a_year_of_speech_is_compared_at_once() -> None:
-    before = Vitals(3e7, utterances=2_000_000, rejects=200_000)
-    verdict = judge(before, Vitals(700, utterances=10_000, rejects=5000), TERMS)
-    assert verdict
-    assert verdict.worse
-    same = judge(before, Vitals(700, utterances=10_000, rejects=1000), TERMS)
+    before = Record(3e7, utterances=2_000_000, rejects=200_000)
+    finding = judge(before, Record(700, utterances=10_000, rejects=5000), TERMS)
+    assert finding
+    assert finding.worse
+    same = judge(before, Record(700, utterances=10_000, rejects=1000), TERMS)
     assert same
     assert not same.worse
 
 
 def test_counts_since_a_moment() -> None:
-    later = Vitals(100, utterances=9, rejects=3, engine_errors=2, latency_s=0.1)
-    assert later.since(Vitals(40, utterances=4, rejects=3)) == Vitals(
+    later = Record(100, utterances=9, rejects=3, engine_errors=2, latency_s=0.1)
+    assert later.since(Record(40, utterances=4, rejects=3)) == Record(
         60, utterances=5, rejects=0, engine_errors=2, latency_s=0.1
     )
 

@@ -20,7 +20,7 @@ from agent.updates.floor import UntrustedError
 from agent.updates.keys import make_key
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
-from agent.updates.transports.transport import Patience, UnreachableError
+from agent.updates.transports.transport import Timeouts, UnreachableError
 from agent.updates.trust import Trust
 from tests.updates.house import make_repository, make_trust, release, root_of
 
@@ -197,7 +197,7 @@ def test_slow_retrieval(repository: ReleaseRepository, tmp_path: Path) -> None:
                     time.sleep(0.02)
                     yield chunk[index : index + 1]
 
-    drip = Drip(repository.public, Patience(grace_s=0.2, min_bytes_per_s=1000, tries=1))
+    drip = Drip(repository.public, Timeouts(grace_s=0.2, min_bytes_per_s=1000, tries=1))
     start_s = time.monotonic()
     with pytest.raises(UnreachableError, match="too slow"):
         make_trust(tmp_path / "trust", repository, drip).refresh()

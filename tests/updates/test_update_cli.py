@@ -57,7 +57,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rele
     (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path))
     monkeypatch.setenv("VOXLINE_CONFIG", str(tmp_path / "config.toml"))
     # Trials have tests of their own, with a real bundle.
-    monkeypatch.setattr("agent.updates.plant.run_apart", lambda *_: Evidence())
+    monkeypatch.setattr("agent.updates.host.run_apart", lambda *_: Evidence())
     monkeypatch.setattr(updater_module, "TICK_S", 0.01)
     # The runner's standard error is gone when a thread still has something to say.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

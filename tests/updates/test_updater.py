@@ -9,13 +9,13 @@ from structlog.testing import capture_logs
 
 from agent import durable
 from agent.messaging.contract import Desired
-from agent.updates import memory
+from agent.updates import state_file
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.course import Phase, Rollback, State
 from agent.updates.download import CancelledError
-from agent.updates.plant import wish_of
-from agent.updates.probation import Terms, Vitals
+from agent.updates.host import wish_of
+from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.updater import Updater
@@ -42,9 +42,9 @@ def test_a_model_arrives_proves_itself_and_is_committed(tmp_path: Path) -> None:
     assert model
     assert (model / "model.onnx").read_bytes() == b"weights" * 1000
     assert station.swaps == [updater.parts]
-    updater.observe(Vitals(61, utterances=2))
+    updater.observe(Record(61, utterances=2))
     assert not eventually(lambda: updater.state.phase is Phase.COMMITTED, 0.2)
-    updater.observe(Vitals(62, utterances=3))
+    updater.observe(Record(62, utterances=3))
     assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
     assert eventually(lambda: [outcome.phase for outcome in station.outcomes] == [Phase.COMMITTED])
     updater.stop()
@@ -182,14 +182,14 @@ def test_a_disk_that_refuses_the_way_back_is_asked_again_but_not_all_the_time(
 
 def test_a_state_that_the_disk_does_not_give_back_is_none(tmp_path: Path) -> None:
     (tmp_path / "state.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
-    assert memory.load(tmp_path / "state.json") == State()
+    assert state_file.load(tmp_path / "state.json") == State()
 
 
 def test_a_state_that_may_not_be_read_now_is_not_forgotten(tmp_path: Path) -> None:
     """Who is pinned and what failed here: to begin anew would overwrite it."""
     (tmp_path / "state.json").mkdir()
     with pytest.raises(IsADirectoryError):
-        memory.load(tmp_path / "state.json")
+        state_file.load(tmp_path / "state.json")
 
 
 def test_a_swap_that_the_end_of_the_agent_cuts_short_is_no_fault_of_the_disk(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 
-from agent.updates.transports.transport import NOT_FOUND, Patience, Transport
+from agent.updates.transports.transport import NOT_FOUND, Timeouts, Transport
 
 _CHUNK_BYTES = 2**18
 
@@ -15,11 +15,11 @@ class Folder(Transport):
 
     Args:
         folder: what `voxline release publish` writes.
-        patience: what a slow disk is allowed.
+        timeouts: what a slow disk is allowed.
     """
 
-    def __init__(self, folder: Path, patience: Patience | None = None) -> None:
-        super().__init__(patience or Patience(tries=1))
+    def __init__(self, folder: Path, timeouts: Timeouts | None = None) -> None:
+        super().__init__(timeouts or Timeouts(tries=1))
         self._folder = folder
 
     def read(self, path: str, offset: int = 0) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalEr
 from urllib3.response import BaseHTTPResponse
 
 from agent.settings import Tls
-from agent.updates.transports.transport import Patience, Transport
+from agent.updates.transports.transport import Timeouts, Transport
 
 _CHUNK_BYTES = 2**16
 _HEAD_LIMIT_S = 30.0
@@ -52,15 +52,15 @@ class Https(Transport):
     Args:
         base: URL of the repository's folder, ending in `/`.
         tls: None trusts the system's authorities.
-        patience: how slow the server may be.
+        timeouts: how slow the server may be.
     """
 
-    def __init__(self, base: str, tls: Tls | None = None, patience: Patience | None = None) -> None:
-        super().__init__(patience or Patience())
+    def __init__(self, base: str, tls: Tls | None = None, timeouts: Timeouts | None = None) -> None:
+        super().__init__(timeouts or Timeouts())
         self._base = base
         self._pool = urllib3.PoolManager(
             maxsize=1,
-            timeout=urllib3.Timeout(self.patience.silence_s),
+            timeout=urllib3.Timeout(self.timeouts.silence_s),
             ca_certs=str(tls.ca) if tls and tls.ca else None,
             cert_file=str(tls.certificate) if tls and tls.certificate else None,
             key_file=str(tls.key) if tls and tls.key else None,
@@ -91,7 +91,7 @@ class Https(Transport):
             finally:
                 response.close()
         except urllib3.exceptions.TimeoutError as error:
-            raise SlowRetrievalError(f"{url}: no answer within {self.patience.silence_s} s") from error
+            raise SlowRetrievalError(f"{url}: no answer within {self.timeouts.silence_s} s") from error
         except urllib3.exceptions.HTTPError as error:
             raise DownloadError(f"{url}: {error}") from error
 

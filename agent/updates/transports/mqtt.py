@@ -26,7 +26,7 @@ from agent.messaging.tls import tls_context
 from agent.messaging.tolerant import TolerantClient
 from agent.settings import Mqtt
 from agent.updates.transports.folder import open_within
-from agent.updates.transports.transport import NOT_FOUND, Patience, Transport
+from agent.updates.transports.transport import NOT_FOUND, Timeouts, Transport
 
 PIECE_BYTES = 65_536
 _FOLDERS = ("metadata/", "targets/", "objects/")
@@ -45,11 +45,11 @@ class Broker(Transport):
     Args:
         settings: the broker.
         base: the station's topic.
-        patience: how slow the other side may be.
+        timeouts: how slow the other side may be.
     """
 
-    def __init__(self, settings: Mqtt, base: str, patience: Patience | None = None) -> None:
-        super().__init__(patience or Patience())
+    def __init__(self, settings: Mqtt, base: str, timeouts: Timeouts | None = None) -> None:
+        super().__init__(timeouts or Timeouts())
         self._settings, self._topic = settings, f"{base}/{PIECE_TOPIC}"
         # The agent and a command that somebody types may ask at the same time.
         self._client_id = f"{base.replace('/', ':')}:updates:{os.urandom(4).hex()}"
@@ -82,7 +82,7 @@ class Broker(Transport):
             client.on_subscribe = lambda *_: self._ready.set()
             client.on_message = self._receive
             client.loop_start()
-        if not self._ready.wait(self.patience.silence_s):
+        if not self._ready.wait(self.timeouts.silence_s):
             raise DownloadError(f"no connection to the broker {self._settings.host} for updates")
         return self._client
 
@@ -99,7 +99,7 @@ class Broker(Transport):
         properties.ResponseTopic, properties.CorrelationData = self._topic, token
         properties.MessageExpiryInterval = _EXPIRY_S
         client.publish(PIECE_REQUEST_TOPIC, request.model_dump_json(), qos=1, properties=properties)
-        deadline_s = time.monotonic() + self.patience.silence_s
+        deadline_s = time.monotonic() + self.timeouts.silence_s
         while (remaining_s := deadline_s - time.monotonic()) > 0:
             try:
                 correlation, status, piece = self._pieces.get(timeout=remaining_s)

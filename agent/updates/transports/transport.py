@@ -26,7 +26,7 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a transport waits."""
 
     silence_s: float = 20.0
@@ -55,8 +55,8 @@ class UnreachableError(UpdateError):
 class Transport(FetcherInterface, abc.ABC):
     """Reads files of a repository; python-tuf fetches metadata through it, too."""
 
-    def __init__(self, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, timeouts: Timeouts) -> None:
+        self.timeouts = timeouts
         self.interrupted: Callable[[], bool] = lambda: False
         """Asked between tries: whoever waits may have better things to do."""
 
@@ -92,15 +92,15 @@ class Transport(FetcherInterface, abc.ABC):
             yield chunk
             total += len(chunk)
             elapsed_s = time.monotonic() - start_s
-            if elapsed_s > self.patience.grace_s and total < elapsed_s * self.patience.min_bytes_per_s:
+            if elapsed_s > self.timeouts.grace_s and total < elapsed_s * self.timeouts.min_bytes_per_s:
                 raise SlowRetrievalError(f"{path}: {total} bytes in {elapsed_s:.0f} s is too slow")
 
     def retrying(self) -> tenacity.Retrying:
         """Return what calls a function again while its failure may pass."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(may_pass),
-            stop=lambda state: state.attempt_number >= self.patience.tries or self.interrupted(),
-            wait=tenacity.wait_random_exponential(max=self.patience.max_pause_s),
+            stop=lambda state: state.attempt_number >= self.timeouts.tries or self.interrupted(),
+            wait=tenacity.wait_random_exponential(max=self.timeouts.max_pause_s),
             sleep=self._pause,
             reraise=True,
         )

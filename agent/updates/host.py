@@ -14,10 +14,10 @@ from agent.messaging.contract import Desired, Update, Updated
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload
 from agent.settings import Settings
-from agent.updates.actions import Parts, Station
+from agent.updates.actions import Host, Parts
 from agent.updates.course import Outcome, Phase, State, Wanted, Wish
 from agent.updates.floor import UntrustedError
-from agent.updates.probation import Terms, Vitals
+from agent.updates.probation import Record, Terms
 from agent.updates.release import Kind, Reference, Release
 from agent.updates.rollout import Rollout
 from agent.updates.transports.folder import Folder
@@ -73,7 +73,7 @@ def open_repository(settings: Settings, folder: Path) -> Trust:
     return Trust(root, folder / "metadata", folder / "documents", folder / "floor.json", transport)
 
 
-def open_updater(settings: Settings, station: Station) -> Updater:
+def open_updater(settings: Settings, host: Host) -> Updater:
     """Take charge of a station's updates; counts a start, so do it before a bundle is loaded.
 
     Raises:
@@ -89,7 +89,7 @@ def open_updater(settings: Settings, station: Station) -> Updater:
     return Updater(
         settings.storage.updates,
         Namespace.of(settings.station).base,
-        station,
+        host,
         repository,
         reserve_bytes=updates.reserve_bytes,
         terms=Terms(updates.probation_s, updates.probation_utterances),
@@ -106,10 +106,10 @@ def with_parts(settings: Settings, parts: Parts) -> Settings:
     return settings.model_copy(update={"recognition": recognition})
 
 
-def vitals_of(snapshot: Snapshot) -> Vitals:
+def record_of(snapshot: Snapshot) -> Record:
     """Read how the station does out of its health."""
     rejects = sum(snapshot.recognizer.rejects_total.values())
-    return Vitals(
+    return Record(
         seconds=snapshot.uptime_seconds,
         utterances=snapshot.recognizer.accepts_total + rejects,
         rejects=rejects,
@@ -135,8 +135,8 @@ def wish_of(desired: Desired) -> Wish:
     return Wish(wanted, str(desired.id) if "id" in desired.model_fields_set else desired.time.isoformat())
 
 
-class Plant:
-    """The rest of the agent as updates see it; see `Station`.
+class AgentHost:
+    """The rest of the agent as updates see it; see `Host`.
 
     Args:
         settings: of this station.

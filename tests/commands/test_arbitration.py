@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.commands.arbitration import LEASE_S, MAX_CLAIMS
 from agent.commands.effects import Ask, Claim, Effect, Publish
 from agent.commands.events import Claimed, ClaimsLost, Heard, Loaded, PeersChanged, Reconnected
-from agent.commands.floor import LEASE_S, MAX_CLAIMS
 from tests.commands.station import GRAMMAR, Station, all_of, decisions, outcome, tones, utterance
 
 
@@ -171,7 +171,7 @@ def test_a_flood_of_claims_takes_no_memory_and_lets_nobody_act_twice() -> None:
     station.tell(Claimed("press-3", UUID(int=77), "lamp"))
     for number in range(MAX_CLAIMS):
         station.tell(Claimed("press-3", UUID(int=100 + number), f"noise {number}"), after_s=1e-4)
-    assert len(station.policy._floor._taken) <= MAX_CLAIMS
+    assert len(station.policy._arbiter._taken) <= MAX_CLAIMS
     assert outcome(station.say("lamp", after_s=0.2)) == "unsettled"
     assert all_of(Claim, station.say("lamp", after_s=3))
 

@@ -3,7 +3,7 @@ from unittest.mock import Mock
 import pytest
 import tenacity
 
-from agent.messaging.patience import Patience
+from agent.messaging.backoff import Backoff
 from agent.messaging.session import LinkDownError
 
 
@@ -18,24 +18,24 @@ def failed(by_broker: bool) -> tenacity.RetryCallState:
 def test_pauses_grow_to_the_spread_and_are_drawn_from_all_of_it(failures: int, ceiling_s: float) -> None:
     pauses = []
     for _ in range(300):
-        patience = Patience(60)
+        backoff = Backoff(60)
         for _ in range(failures):
-            patience(failed(by_broker=False))
-        pauses.append(patience(failed(by_broker=False)))
+            backoff(failed(by_broker=False))
+        pauses.append(backoff(failed(by_broker=False)))
     assert max(pauses) <= ceiling_s
     assert max(pauses) > 0.9 * ceiling_s
     assert min(pauses) < 0.1 * ceiling_s
 
 
 def test_a_lost_broker_spreads_its_stations_at_once() -> None:
-    pauses = [Patience(60)(failed(by_broker=True)) for _ in range(300)]
+    pauses = [Backoff(60)(failed(by_broker=True)) for _ in range(300)]
     assert max(pauses) > 50
     assert sum(pause < 1 for pause in pauses) < 20
 
 
 def test_a_link_that_came_up_begins_anew() -> None:
-    patience = Patience(60)
+    backoff = Backoff(60)
     for _ in range(10):
-        patience(failed(by_broker=True))
-    patience.reset()
-    assert all(Patience.__call__(patience, failed(by_broker=False)) <= 2**n for n in range(6))
+        backoff(failed(by_broker=True))
+    backoff.reset()
+    assert all(Backoff.__call__(backoff, failed(by_broker=False)) <= 2**n for n in range(6))

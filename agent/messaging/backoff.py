@@ -7,7 +7,7 @@ from agent.messaging.session import LinkDownError
 FIRST_PAUSE_S = 1.0
 
 
-class Patience(tenacity.wait.wait_base):
+class Backoff(tenacity.wait.wait_base):
     """Full jitter: a random time of up to 1 s, 2 s, 4 s ..., at most `spread_s`.
 
     Where the broker ended a standing connection all stations lost theirs at the same moment: then the whole

@@ -23,7 +23,7 @@ _FORGET_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What became of an order that waited for the floor."""
+    """What became of an order that waited to know who acts."""
 
     order: Order
     winner: str | None = None
@@ -42,7 +42,7 @@ class _Taken:
         return self.command == order.command and abs(self.ended_s - order.heard.end_s) <= LEASE_S
 
 
-class Floor:
+class Arbiter:
     """Who may act on what was just heard."""
 
     def __init__(self, station: str) -> None:
