@@ -118,6 +118,26 @@ def test_a_sentence_tells_how_much_of_it_is_mandarin(tokens: list[str], share: f
     assert heard.evidence["mandarin"] == share
 
 
+def test_a_sentence_is_found_without_foreign_sounds_and_tells_how_much_of_them_was_heard() -> None:
+    graph = replace(chain_graph(SENTENCES), tokens=(*TOKENS, "zh"))
+
+    def heard_with(share: float) -> Hypothesis:
+        native = speak("ABC AD") + np.log1p(-share)
+        among = np.column_stack([native, np.full(len(native), np.log(max(share, 1e-9)))])
+        recognizer = Recognizer(graph, CALIBRATION, FRAME_S)
+        [heard] = [
+            one for emission in emissions(among.astype(np.float32)) for one in recognizer.push(emission)
+        ]
+        return heard
+
+    none, some = heard_with(0.0), heard_with(0.3)
+    assert none.evidence["foreign"] == pytest.approx(-5.0, abs=1e-3)
+    assert some.evidence["foreign"] == pytest.approx(np.log10(0.3), abs=1e-3)
+    assert some.text == none.text == "abc on"
+    for name in EVIDENCE - {"foreign"}:
+        assert some.evidence[name] == pytest.approx(none.evidence[name], abs=1e-3), name
+
+
 @pytest.mark.parametrize(("murk", "reject"), [(0.1, None), (0.4, Reject.BACKGROUND)])
 def test_where_the_model_knows_little_even_the_likeliest_sentence_is_refused(
     murk: float, reject: Reject | None
