@@ -5,7 +5,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tests.soak.judge import NETWORK, Run, minutes, settled
+from tests.soak.judge import NETWORK
+from tests.soak.observed import Run
+from tests.soak.resources import minutes, settled
 
 
 def draw(run: Run, report: dict[str, Any], path: Path) -> None:

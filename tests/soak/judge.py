@@ -1,17 +1,14 @@
 """What a soak showed: counts of commands, gaps and resources, and whether any of them is a failure. Pure."""
 
-import json
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from tests.soak.faults import Fault
+from tests.soak.observed import Arrival, Run
+from tests.soak.resources import resources
 from tests.soak.sound import Utterance
 
 KEEPALIVE_S = 4.0
@@ -31,90 +28,9 @@ SETTLE_S = 2.0
 """A lockout may take this long to reach the station."""
 BROKER_S = 1.0
 """What a broker has taken this shortly before it is killed, it may take along."""
-WARM_UP = 0.5
-"""Of the time, not judged for leaks, and at least 2 minutes: pools and caches fill for half an hour."""
 BESIDE_S = 10.0
 """Faults that ended so shortly before a failure are named with it."""
 NETWORK = {"broker_killed", "broker_frozen", "half_open", "reset", "slow_drip", "delay", "flipped_bits"}
-_MIB = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the agent's log, when it was read."""
-
-    at_s: float
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The agent's process at one moment."""
-
-    at_s: float
-    resident_bytes: int
-    unique_bytes: int
-    """Of the resident ones, those that no other process shares."""
-    threads: int
-    descriptors: int
-    cpu_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message that the plant received. All times are monotonic."""
-
-    topic: str
-    at_s: float
-    body: Mapping[str, Any]
-    """Empty: no JSON."""
-    said_s: float
-    expires_s: float | None
-
-    @classmethod
-    def of(cls, topic: str, payload: bytes, at_s: float, wall_s: float) -> Self:
-        """Read a message; `wall_s` is UTC minus monotonic."""
-        try:
-            body = json.loads(payload)
-            said_s = datetime.fromisoformat(body["time"]).timestamp() - wall_s
-            expires = body.get("expires")
-            expires_s = datetime.fromisoformat(expires).timestamp() - wall_s if expires else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return cls(topic, at_s, {}, at_s, None)
-        return cls(topic, at_s, body, said_s, expires_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """All that was recorded."""
-
-    seed: int
-    started_s: float
-    ended_s: float
-    exit_status: int
-    ended_by_itself: bool
-    spoken: Sequence[Utterance]
-    blocks_lost: int
-    faults: Sequence[Fault]
-    arrivals: Sequence[Arrival]
-    lines: Sequence[Line]
-    samples: Sequence[Sample]
-    audit: Sequence[Mapping[str, Any]]
-    """Entries with `at_s`."""
-    audit_faults: Sequence[str]
-
-    def on(self, part: str) -> list[Arrival]:
-        """What came on topics that hold `part`."""
-        return [arrival for arrival in self.arrivals if part in arrival.topic and arrival.body]
-
-    def decided(self, verdict: str) -> list[Mapping[str, Any]]:
-        """What the agent's log says of decisions of a kind: it goes on while the disk is full."""
-        lines = (line.fields for line in self.lines if line.fields.get("event") == "decided")
-        return [fields for fields in lines if fields.get("verdict") == verdict]
-
-    def broken(self, *kinds: str) -> list[Fault]:
-        """Give the faults of these kinds."""
-        return [fault for fault in self.faults if fault.kind in kinds]
 
 
 def examine(run: Run) -> dict[str, Any]:
@@ -122,7 +38,7 @@ def examine(run: Run) -> dict[str, Any]:
     commands, command_failures = _commands(run)
     gaps, gap_failures = _gaps(run)
     traces, trace_failures = _traces(run)
-    resources, resource_failures = _resources(run)
+    taken, resource_failures = resources(run)
     ending = []
     if run.ended_by_itself or run.exit_status:
         ending.append(f"the agent ended with {run.exit_status}, by itself: {run.ended_by_itself}")
@@ -134,7 +50,7 @@ def examine(run: Run) -> dict[str, Any]:
         "commands": commands,
         "gaps": gaps,
         "records": traces,
-        "resources": resources,
+        "resources": taken,
         "agent_log": dict(Counter(str(line.fields.get("event")) for line in run.lines)),
         "failures": ending + command_failures + gap_failures + trace_failures + resource_failures,
     }
@@ -359,71 +275,3 @@ def _lost_events(run: Run) -> tuple[int, int]:
 
 def _within(moment_s: float, faults: Iterable[Fault], before_s: float, after_s: float) -> bool:
     return any(fault.start_s - before_s <= moment_s <= fault.end_s + after_s for fault in faults)
-
-
-# --- resources
-
-
-@dataclass(frozen=True, slots=True)
-class Slope:
-    """How fast something grows, per hour, with its 95 % interval."""
-
-    per_hour: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, hours: Sequence[float], values: Sequence[float]) -> Self:
-        """Fit a line by least squares; needs 4 points.
-
-        Neighbours in time are alike, so that each tells less than one point's worth: the interval is widened
-        by the correlation of the residuals with themselves one step later.
-        """
-        fit = scipy.stats.linregress(hours, values)
-        residuals = np.asarray(values) - fit.intercept - fit.slope * np.asarray(hours)
-        square = float(residuals @ residuals)
-        alike = max(0.0, float(residuals[1:] @ residuals[:-1]) / square) if square else 0.0
-        worth = max(3.0, len(values) * (1 - alike) / (1 + alike))
-        error = float(fit.stderr) * ((len(values) - 2) / (worth - 2)) ** 0.5
-        half = float(scipy.stats.t.ppf(0.975, worth - 2)) * error
-        return cls(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half)
-
-
-def minutes(run: Run) -> list[tuple[float, float]]:
-    """Give the resident memory (MiB) of each minute (in hours since the start), its mean."""
-    bins: dict[int, list[float]] = {}
-    for sample in run.samples:
-        if sample.at_s >= run.started_s:
-            minute = int((sample.at_s - run.started_s) / 60)
-            bins.setdefault(minute, []).append(sample.resident_bytes / _MIB)
-    return [((minute + 0.5) / 60, statistics.fmean(values)) for minute, values in sorted(bins.items())]
-
-
-def settled(run: Run) -> list[tuple[float, float]]:
-    """Give the minutes after warming up."""
-    warm_h = max(WARM_UP * (run.ended_s - run.started_s) / 3600, 2 / 60)
-    return [point for point in minutes(run) if point[0] > warm_h]
-
-
-def _resources(run: Run) -> tuple[dict[str, Any], list[str]]:
-    points = settled(run)
-    failures = []
-    slope = Slope.of(*zip(*points, strict=True)) if len(points) >= 4 else None
-    if slope and slope.low > 0:
-        failures.append(f"memory grows by {slope.per_hour:.2f} MiB/h ({slope.low:.2f} to {slope.high:.2f})")
-    found: dict[str, Any] = {
-        "resident_mib_by_minute": [round(value, 2) for _, value in minutes(run)],
-        "memory_slope_mib_per_hour": slope and {key: round(value, 3) for key, value in asdict(slope).items()},
-    }
-    later = [sample for sample in run.samples if sample.at_s > run.started_s]
-    if later:
-        tenth = max(1, len(later) // 10)
-        for name in ("threads", "descriptors"):
-            counts = [getattr(sample, name) for sample in later]
-            first, last = statistics.median(counts[:tenth]), statistics.median(counts[-tenth:])
-            found[name] = {"first": first, "last": last, "most": max(counts)}
-            if last > first:
-                failures.append(f"{name}: {first:.0f} at first, {last:.0f} at the end")
-        took_s = later[-1].at_s - later[0].at_s
-        found["cpu_ratio"] = round((later[-1].cpu_s - later[0].cpu_s) / max(took_s, 1.0), 3)
-    return found, failures

@@ -25,7 +25,8 @@ from tests.integration.brokers import Mosquitto, eventually
 from tests.integration.chaos import ChaosProxy
 from tests.soak.draw import draw
 from tests.soak.faults import Faults, Stage
-from tests.soak.judge import Arrival, Line, Run, Sample, examine
+from tests.soak.judge import examine
+from tests.soak.observed import Arrival, Line, Run, Sample
 from tests.soak.plant import Plant
 from tests.soak.report import summary
 from tests.soak.sound import Speaker

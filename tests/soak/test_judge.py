@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from tests.soak.faults import Fault
-from tests.soak.judge import Arrival, Line, Run, Sample, Slope, examine
+from tests.soak.judge import examine
+from tests.soak.observed import Arrival, Line, Run, Sample
 from tests.soak.report import summary
+from tests.soak.resources import Slope
 from tests.soak.sound import Utterance
 
 BASE = "acme/lyon/assembly/l3/c7/voice/press-2"
