@@ -18,7 +18,7 @@ from agent.recognition.confidence import (
     EVIDENCE,
     WordFit,
     fit_words,
-    foreign_share,
+    foreign,
     objection,
     probability,
     uncertainty,
@@ -215,7 +215,7 @@ class Recognizer:
             "lead": float((lead[:, :-1].argmax(axis=1) > 1).mean()) if len(lead) else 0.0,
             "uncertainty": uncertainty(said[:, ~self.foreign]),
             "talk_before": self._talk.before(start_s, end_s),
-            "foreign": foreign_share(said[:, self.foreign]),
+            "foreign": foreign(said[:, self.foreign]),
             "mandarin": float(decoder.network.pinyin[self.graph.label[nodes]].mean()),
         }
         sure = probability(evidence, self.calibration.weights)

@@ -87,8 +87,9 @@ WEIGHED = ("doubt", "gain_per_sound", "lead", "next_worst_word", "other_word", "
 """Evidence that gets its weight here; for Mandarin see `shift`, the rest has limits."""
 DOUBTED = 0.015
 """Share of the orders heard right, clean to 6 dB, that shall be less likely right than wrong."""
-LIMITS = {"min_clarity": 1.1, "max_talk_before": 0.06}
-"""They cost no real order, and keep out what is said under a roar or in talk (models/EXPERIMENTS.md)."""
+LIMITS = {"min_clarity": 0.8, "max_talk_before": 0.06}
+"""They cost no real order, and keep out what is said under a roar, in talk or in another language
+(models/EXPERIMENTS.md)."""
 POINT_LIMITS = {
     "low": {"min_probability": 0.3, "min_margin": 0.3, **LIMITS},
     "normal": {"min_probability": 0.5, "min_margin": 0.5, **LIMITS},

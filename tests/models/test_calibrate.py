@@ -47,7 +47,9 @@ def test_few_anchors_get_less_than_one_half() -> None:
     assert weights["other_word"] > 0
 
 
-@pytest.mark.parametrize("disturbed", [{"talk_before": 0.5}, {"uncertainty": 2.0}])
+@pytest.mark.parametrize(
+    "disturbed", [{"talk_before": 0.5}, {"uncertainty": 2.0}, {"foreign": 4.0, "gain_per_sound": 2.0}]
+)
 def test_what_is_refused_anyway_teaches_nothing(disturbed: dict[str, float]) -> None:
     worthless = [_example(-1.0, right=False, **disturbed) for _ in range(500)]
     assert calibrate.fit_weights([*examples(), *worthless]) == calibrate.fit_weights(examples())

@@ -14,7 +14,7 @@ from agent.grammar.graph import Word
 from agent.grammar.neighbours import Neighbours
 from agent.grammar.schema import Spelled
 from agent.grammar.slots import SpokenValues
-from agent.recognition.confidence import EVIDENCE, foreign_share, uncertainty
+from agent.recognition.confidence import EVIDENCE, clarity, foreign, uncertainty
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.recognizer import Recognizer
 from tests.recognition.toy import TOKENS, chain_graph, speak
@@ -121,21 +121,25 @@ def test_a_sentence_tells_how_much_of_it_is_mandarin(tokens: list[str], share: f
 def test_a_sentence_is_found_without_foreign_sounds_and_tells_how_much_of_them_was_heard() -> None:
     graph = replace(chain_graph(SENTENCES), tokens=(*TOKENS, "zh"))
 
-    def heard_with(share: float) -> Hypothesis:
+    def heard_with(share: float, least: float = -1000.0) -> Hypothesis:
         native = speak("ABC AD") + np.log1p(-share)
         among = np.column_stack([native, np.full(len(native), np.log(max(share, 1e-9)))])
-        recognizer = Recognizer(graph, CALIBRATION, FRAME_S)
+        strict = CALIBRATION.model_copy(update={"min_clarity": least})
+        recognizer = Recognizer(graph, strict, FRAME_S)
         [heard] = [
             one for emission in emissions(among.astype(np.float32)) for one in recognizer.push(emission)
         ]
         return heard
 
     none, some = heard_with(0.0), heard_with(0.3)
-    assert none.evidence["foreign"] == pytest.approx(-5.0, abs=1e-3)
-    assert some.evidence["foreign"] == pytest.approx(np.log10(0.3), abs=1e-3)
+    assert none.evidence["foreign"] == pytest.approx(0, abs=1e-3)
+    assert some.evidence["foreign"] == pytest.approx(np.log10(0.3e5), abs=1e-3)
     assert some.text == none.text == "abc on"
     for name in EVIDENCE - {"foreign"}:
         assert some.evidence[name] == pytest.approx(none.evidence[name], abs=1e-3), name
+    between = (clarity(none.evidence) + clarity(some.evidence)) / 2
+    assert heard_with(0.0, between).reject is None
+    assert heard_with(0.3, between).reject is Reject.BACKGROUND
 
 
 @pytest.mark.parametrize(("murk", "reject"), [(0.1, None), (0.4, Reject.BACKGROUND)])
@@ -181,10 +185,10 @@ def test_uncertainty_is_the_entropy_of_what_may_be_heard() -> None:
 
 def test_foreign_sounds_count_by_their_mean_share_of_a_frame() -> None:
     nothing = np.full((4, 3), -np.inf, np.float32)
-    assert foreign_share(nothing) == foreign_share(nothing[:, :0]) == -5.0
+    assert foreign(nothing) == foreign(nothing[:, :0]) == 0
     one_frame_in_four = nothing.copy()
     one_frame_in_four[2] = np.log([0.1, 0.2, 0.1])
-    assert foreign_share(one_frame_in_four) == pytest.approx(-1.0, abs=1e-3)
+    assert foreign(one_frame_in_four) == pytest.approx(4.0, abs=1e-3)
 
 
 def test_a_sound_that_could_be_either_is_ambiguous() -> None:
