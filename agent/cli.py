@@ -1,6 +1,7 @@
 """The commands a person types; each calls one function elsewhere."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,21 @@ for name, commands in {
     "update": update,
 }.items():
     app.add_typer(commands, name=name)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"voxline {version('voxline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of all commands."""
 
 
 @app.command()

@@ -13,8 +13,9 @@ from agent.grammar.fault import refuse_errors
 from agent.grammar.lint import check
 from agent.grammar.load import load_grammar
 from agent.messaging.tls import tls_context
+from agent.panel.lamp import LEDS
 from agent.panel.panel import require_packages
-from agent.settings import Settings, Tls
+from agent.settings import GpioLine, Led, Settings, Tls
 from agent.station import open_source
 from agent.updates.host import open_repository
 
@@ -72,6 +73,19 @@ def hints(settings: Settings) -> list[str]:
             f'[mqtt] username = "{mqtt.username}" has neither password nor certificate: '
             "put the secret file mqtt__password in place, or leave username out"
         )
+    if settings.commands.arming == "open":
+        with contextlib.suppress(VoxlineError, OSError):  # a refusal names what is wrong with it
+            if load_grammar(settings.recognition.grammar).wake:
+                found.append(
+                    '[commands] arming = "open" obeys every sentence, also without the wake phrase: '
+                    'set arming = "wake" unless that is meant'
+                )
+    for what, part in {"button": settings.panel.button, "lamp": settings.panel.lamp}.items():
+        if isinstance(part, GpioLine) and not part.chip.exists():
+            found.append(f'[panel.{what}] chip = "{part.chip}" is not there: `gpiodetect` lists what is')
+        if isinstance(part, Led) and not (LEDS / part.name).exists():
+            there = ", ".join(sorted(led.name for led in LEDS.glob("*"))) or "none"
+            found.append(f'[panel.{what}] name = "{part.name}" is not in {LEDS}; there: {there}')
     return found
 
 
@@ -81,7 +95,10 @@ def _noted(faults: list[str], setting: str = "") -> Iterator[None]:
     try:
         yield
     except (VoxlineError, OSError) as error:
-        faults += [f"{setting}: {line}" if setting else line for line in str(error).splitlines()]
+        told = str(error)
+        if isinstance(error, OSError) and error.filename:
+            told = f"{error.filename}: {error.strerror}"
+        faults += [f"{setting}: {line}" if setting else line for line in told.splitlines()]
 
 
 def _require_readable(*paths: Path | None) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def test_all_rooms_are_there() -> None:
     assert {"run", "demo", "audio", "audit", "config", "contract", "evaluate", "grammar", "model"} <= {
         path[0] for path in COMMANDS if path
     }
+
+
+def test_it_tells_its_version() -> None:
+    result = CliRunner().invoke(cli.app, ["--version"])
+    assert (result.exit_code, result.output) == (0, f"voxline {version('voxline')}\n")
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -37,6 +37,14 @@ def checked(file: Path) -> list[str]:
     return list(report["faults"])
 
 
+def hinted(file: Path) -> list[str]:
+    """The hints of `config check`, which has nothing else to say."""
+    result = CliRunner().invoke(app, ["check", "-c", str(file), "--json"])
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["ok"], report
+    return list(report["hints"])
+
+
 def test_check_finds_nothing_where_there_is_nothing(file: Path, tmp_path: Path) -> None:
     file.write_text(of_a_station(tmp_path))
     assert checked(file) == []
@@ -154,8 +162,33 @@ def test_secrets_that_this_user_may_not_read_are_a_fault(open_folder: Path, mode
     assert re.fullmatch(f"{folder}.*: Permission denied; let this user read the secret files, .*", said)
 
 
+def test_check_hints_at_wake_phrases_that_nobody_needs_to_say(file: Path, tmp_path: Path) -> None:
+    file.write_text(of_a_station(tmp_path).replace('username = "press-2"', ""))
+    (hint,) = hinted(file)
+    assert hint.startswith('[commands] arming = "open" obeys every sentence')
+    file.write_text(file.read_text().replace('arming = "open"', 'arming = "wake"'))
+    assert hinted(file) == []
+
+
+@pytest.mark.parametrize(
+    ("panel", "said"),
+    [
+        ('button = {type = "gpio", chip = "/nope", line = 5}', '[panel.button] chip = "/nope" is not there'),
+        ('lamp = {type = "gpio", chip = "/nope", line = 5}', '[panel.lamp] chip = "/nope" is not there'),
+        ('lamp = {type = "led", name = "nope"}', '[panel.lamp] name = "nope" is not in /sys/class/leds'),
+    ],
+)
+def test_check_hints_at_parts_of_the_panel_that_are_not_there(
+    file: Path, tmp_path: Path, panel: str, said: str
+) -> None:
+    text = of_a_station(tmp_path).replace('username = "press-2"', "").replace('"open"', '"wake"')
+    file.write_text(re.sub(r"(\[panel\][^\n]*\n)", rf"\1{panel}\n", text))
+    (hint,) = hinted(file)
+    assert hint.startswith(said)
+
+
 def test_check_hints_at_a_broker_that_will_not_answer(file: Path, tmp_path: Path) -> None:
-    text = of_a_station(tmp_path)
+    text = of_a_station(tmp_path).replace('arming = "open"', 'arming = "wake"')
     for changed, said in (
         (text.replace('username = "press-2"', "").replace("1883", "8883"), "port = 8883"),
         (text, 'username = "press-2" has neither password nor certificate'),

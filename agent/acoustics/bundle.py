@@ -81,6 +81,8 @@ def load_bundle(folder: Path) -> Bundle:
             message names the file and the field.
     """
     path = folder / MANIFEST_FILE
+    if not path.exists():
+        raise BundleError(f"{folder}: holds no {MANIFEST_FILE}; give the folder of a bundle")
     raw = _read_regular(path, MAX_MANIFEST_BYTES)
     manifest = _parse(path, raw)
     found = set(_walk(folder))

@@ -54,11 +54,14 @@ def levels(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show level, noise and SNR live, and say what to change (JSON: one object a second)."""
+    """Show level, noise and SNR live, and say what to change, until ^C or for --seconds.
+
+    JSON is one object a second; text that no terminal shows is a line a second.
+    """
     source = Playback(read_blocks(file), real_time=True) if file else Microphone(device)
     monitor = _Monitor(source)
     end_s = time.monotonic() + seconds if seconds else float("inf")
-    period_s = _REPORT_S if as_json else _REFRESH_S
+    period_s = _REFRESH_S if sys.stdout.isatty() and not as_json else _REPORT_S
     try:
         while monitor.listening and time.monotonic() < end_s:
             monitor.wait(min(period_s, end_s - time.monotonic()))

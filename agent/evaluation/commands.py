@@ -20,6 +20,7 @@ from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.graph import Graph
 from agent.grammar.schema import Scalar
+from agent.grammar.slots import may_be
 from agent.grammar.source import nearest
 from agent.recognition.hypothesis import Hypothesis
 
@@ -107,18 +108,25 @@ def read_labels(path: Path) -> dict[str, Label]:
 def require_known(labels: Mapping[str, Label], graph: Graph, path: Path) -> None:
     """Check that the labels read from `path` name what `graph` can hear: others would count as wrong orders.
 
+    None at all are refused, too.
+
     Raises:
         LabelsError: names the clip and the field.
     """
+    if not labels:
+        raise LabelsError(f"{path}: names no recording")
     names = sorted(command.name for command in graph.commands)
     for file, label in labels.items():
         if label.command not in names:
             advice = nearest(label.command, names)
             raise LabelsError(f"{path}: {file}.command: the grammar has no `{label.command}`. {advice}")
         slots = sorted(slot for command, slot in graph.slot_values if command == label.command)
-        for slot in label.slots:
+        for slot, value in label.slots.items():
             if slot not in slots:
                 message = f"`{label.command}` has no slot `{slot}`. {nearest(slot, slots)}"
+                raise LabelsError(f"{path}: {file}.slots.{slot}: {message}")
+            if not may_be(graph.slot_values[label.command, slot], value):
+                message = f"`{slot}` is never {json.dumps(value)}: `voxline grammar sample` shows values"
                 raise LabelsError(f"{path}: {file}.slots.{slot}: {message}")
 
 

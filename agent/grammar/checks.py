@@ -94,7 +94,7 @@ def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
             (("commands", name, "sentences", index), text) for index, text in enumerate(command.sentences)
         )
     yield from ((("rules", name), text) for name, text in grammar.rules.items())
-    for path, entry in _lists(grammar):
+    for path, entry in lists(grammar):
         if isinstance(entry, NamedValues):
             inner = _inner(grammar, path)
             yield from (((*inner, index, "in"), named.spoken) for index, named in enumerate(entry.values))
@@ -102,7 +102,8 @@ def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
             yield (*path, "unit"), entry.unit
 
 
-def _lists(grammar: Grammar) -> Iterator[tuple[Path, SlotList]]:
+def lists(grammar: Grammar) -> Iterator[tuple[Path, SlotList]]:
+    """Yield every list, with its path in the file."""
     yield from ((("lists", name), entry) for name, entry in grammar.lists.items())
     for command in grammar.commands.values():
         yield from (
@@ -136,7 +137,7 @@ def _names(command: Command) -> Iterator[tuple[Path, str]]:
 
 def _values(grammar: Grammar) -> Iterator[tuple[Path, str]]:
     """What slots put into payloads: the `out` of every list's values."""
-    for path, entry in _lists(grammar):
+    for path, entry in lists(grammar):
         if isinstance(entry, NamedValues):
             inner = _inner(grammar, path)
             for index, named in enumerate(entry.values):
@@ -172,6 +173,7 @@ def _pronunciations(grammar: Grammar) -> Iterator[Fault]:
         for text in [texts_] if isinstance(texts_, str) else texts_:
             for sound in text.split():
                 if sound not in inventory():
-                    advice = nearest(sound, sorted(inventory()))
+                    own = [known for known in inventory() if known.isupper() == (grammar.language == "en")]
+                    advice = nearest(sound.upper() if sound.upper() in own else sound, own)
                     path = ("pronounce", word)
                     yield grammar.source.fault(path, "unknown_sound", f"`{sound}` is no sound", advice)

@@ -16,6 +16,7 @@ from agent.grammar.inspect import Parse, counts, explain, sample
 from agent.grammar.lint import check_file
 from agent.grammar.load import load_grammar
 from agent.grammar.schema import Grammar
+from agent.grammar.source import listed
 from agent.options import Json
 
 app = typer.Typer(help="What can be said: check it, sample it, explain it.", no_args_is_help=True)
@@ -94,9 +95,12 @@ def explain_(
         typer.echo(f"-> {found.meaning.command} {_json(dict(found.meaning.slots))}")
     else:
         after = f"after `{found.read}`" if found.read else "at the beginning"
-        wanted = ", ".join(f"`{word}`" for word in found.expected)
-        parts = ["the sentence may end" if found.complete else "", f"expected {wanted}" if wanted else ""]
-        typer.echo(f"not in the grammar: {after}, {' or '.join(filter(None, parts))}")
+        refused = f" `{found.refused}` does not fit:" if found.refused else ""
+        wanted = f"expected {listed(found.expected, 12)}" if found.expected else ""
+        parts = ["the sentence may end" if found.complete else "", wanted]
+        typer.echo(f"not in the grammar: {after}{refused or ','} {' or '.join(filter(None, parts))}")
+        if any(character.isdigit() for character in found.refused):
+            typer.echo("numbers are written as they are said: `twelve hundred`, `一千二百`")
     if not isinstance(found, Parse):
         raise typer.Exit(1)
 

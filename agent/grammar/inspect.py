@@ -4,14 +4,13 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from agent.grammar.graph import Interpretation, Word
 from agent.grammar.lexicon import HAN, Lexicon
 from agent.grammar.schema import Scalar
 from agent.grammar.sentences import Sentences
 from agent.grammar.words import IGNORED
-
-_MAX_EXPECTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,10 @@ class NoParse:
 
     read: str
     """How far it goes."""
+    refused: str
+    """The word that does not fit there; empty where more should have come."""
     expected: tuple[str, ...]
-    """Words that may come next; empty where the sentence should have ended."""
+    """Words that may come next, those most like `refused` first; empty where it should have ended."""
     complete: bool
     """What was read is a whole sentence."""
 
@@ -108,9 +109,11 @@ def explain(sentences: Sentences, lexicon: Lexicon, text: str) -> Parse | NoPars
             piece = _plain(sentences.words[symbol].text)
             if wanted.startswith(piece, position):
                 stack.append((target, position + len(piece), (*symbols, symbol)))
+    refused = wanted[best:].partition(" ")[0]
     expected = sorted({sentences.words[symbol].text for symbol, _ in automata.arcs[best_state]})
-    complete = automata.outcomes[best_state] >= 0
-    return NoParse(wanted[:best].strip(), tuple(expected[:_MAX_EXPECTED]), complete)
+    close = get_close_matches(refused, expected)
+    rest = [word for word in expected if word not in close]
+    return NoParse(wanted[:best].strip(), refused, (*close, *rest), automata.outcomes[best_state] >= 0)
 
 
 def _plain(text: str) -> str:

@@ -1,21 +1,23 @@
 """`voxline grammar check`: every fault of a grammar file."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path as File
 
 from agent.errors import GrammarError
+from agent.grammar.checks import lists as lists_of
 from agent.grammar.checks import place_of_word, refused, silent_words, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
 from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
 from agent.grammar.graph import Graph
 from agent.grammar.homophones import homophones
-from agent.grammar.lexicon import Lexicon, Origin
+from agent.grammar.lexicon import Lexicon, Origin, normal
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
 from agent.grammar.resolve import Templates, parse_templates
-from agent.grammar.schema import Grammar, Risk
+from agent.grammar.schema import Grammar, NumberRange, Risk
 from agent.grammar.sentences import Sentences, build_sentences
 from agent.grammar.source import Path
 
@@ -44,7 +46,7 @@ def check_file(path: File, tokens: Sequence[str] | None = None) -> list[Fault]:
 def check(grammar: Grammar, tokens: Sequence[str] | None = None) -> list[Fault]:
     """All faults of `grammar`, in the order of the file."""
     templates = parse_templates(grammar)
-    faults = [*refused(templates), *_unpublished(templates)]
+    faults = [*refused(templates), *_unpublished(templates), *_unreached(grammar)]
     if not templates.broken:  # a list may be used where the text cannot be read
         faults += _unused(templates)
     sound = templates.sound()
@@ -81,6 +83,35 @@ def _unused(templates: Templates) -> Iterator[Fault]:
         yield grammar.source.fault(path, f"unused_{kind}", message, advice, Severity.WARNING, key=True)
 
 
+def _unreached(grammar: Grammar) -> Iterator[Fault]:
+    """Ranges whose steps do not lead to their end."""
+    for path, entry in lists_of(grammar):
+        if isinstance(entry, NumberRange) and entry.last != entry.maximum:
+            message = f"`maximum` {entry.maximum} is not reached: the last value is {entry.last}"
+            advice = f"Set `maximum: {entry.last}`, or choose another step"
+            place = (*path, "maximum")
+            yield grammar.source.fault(place, "unreached_maximum", message, advice, Severity.WARNING)
+
+
+def _pronunciations(grammar: Grammar, words: set[str]) -> Iterator[Fault]:
+    """Pronunciations that change nothing, or are of another language than the grammar's."""
+    for word, texts in grammar.pronounce.items():
+        path = ("pronounce", word)
+        if normal(word) not in words:
+            close = get_close_matches(normal(word), words, n=1)
+            advice = f"Did you mean `{close[0]}`?" if close else "Use it in a sentence, or remove it"
+            message = f"`{word}` is in no sentence"
+            yield grammar.source.fault(
+                path, "unused_pronunciation", message, advice, Severity.WARNING, key=True
+            )
+        sounds = " ".join([texts] if isinstance(texts, str) else texts).split()
+        small = [sound for sound in sounds if sound.islower()]
+        if small and grammar.language == "en":
+            message = f"`{small[0]}` is a sound of Mandarin"
+            advice = "English sounds are capitals, as in `SH IY`; see docs/grammar.md"
+            yield grammar.source.fault(path, "foreign_sound", message, advice, Severity.WARNING)
+
+
 def _unpublished(templates: Templates) -> Iterator[Fault]:
     """Slots that are heard but not published."""
     for command in templates.grammar.commands.values():
@@ -114,7 +145,9 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
     """Faults of words and sounds."""
     yield from spoken_claims(grammar, sentences)
     lexicon = Lexicon(grammar.pronounce)
-    for text in sorted({word.text for word in sentences.words}):
+    words = {word.text for word in sentences.words}
+    yield from _pronunciations(grammar, {normal(text) for text in words})
+    for text in sorted(words):
         pronunciation = lexicon[text]
         if pronunciation.origin is Origin.GUESS:
             path, offset = place_of_word(grammar, text)

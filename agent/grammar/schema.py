@@ -152,6 +152,11 @@ class NumberRange(Strict):
         return self
 
     @property
+    def last(self) -> Decimal:
+        """The largest value: `maximum`, where the steps lead to it."""
+        return self.maximum - (self.maximum - self.minimum) % self.step
+
+    @property
     def decimals(self) -> int:
         """How many digits may follow the point."""
         return max(_decimals(self.minimum), _decimals(self.maximum), _decimals(self.step))
@@ -221,21 +226,24 @@ class Condition(Strict):
                 "condition",
                 "a condition needs exactly one test|Give `equals`, `one_of`, or `minimum` and `maximum`",
             )
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise PydanticCustomError("condition", "`minimum` is above `maximum`|Swap them")
         return self
 
     def holds(self, value: object) -> bool:
         """Whether `value`, as the machine reported it, meets the condition; one of another type does not."""
         if self.equals is not None:
-            return _same(value, self.equals)
+            return same(value, self.equals)
         if self.one_of is not None:
-            return any(_same(value, allowed) for allowed in self.one_of)
+            return any(same(value, allowed) for allowed in self.one_of)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         above = self.minimum is None or value >= self.minimum
         return above and (self.maximum is None or value <= self.maximum)
 
 
-def _same(value: object, wanted: Scalar) -> bool:
+def same(value: object, wanted: Scalar) -> bool:
+    """Whether two values are one: `true` is not 1, but 1 is 1.0."""
     return isinstance(value, bool) == isinstance(wanted, bool) and value == wanted
 
 

@@ -10,7 +10,7 @@ from agent.errors import GrammarError
 from agent.grammar.automaton import NOTHING
 from agent.grammar.graph import Graph
 from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, parse, spelled_digit, split
-from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, Spelled
+from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, Spelled, same
 from agent.grammar.spelling import ICAO, LETTERS
 from agent.grammar.template import parse as parse_template
 from agent.grammar.words import TemplateStates, WordStates
@@ -62,6 +62,18 @@ def chained(lists: list[Mapping[str, Scalar]]) -> Mapping[str, Scalar]:
     return lists[0] if len(lists) == 1 else ChainMap(*lists)  # type: ignore[arg-type]
 
 
+def may_be(held: Mapping[str, Scalar], value: Scalar) -> bool:
+    """Tell whether a slot, whose lists `chained` was given, may have a value."""
+    for each in unchained(held):
+        if isinstance(each, SpokenValues):
+            found = each.may_be(value)
+        else:
+            found = any(same(value, one) for one in each.values())
+        if found:
+            return True
+    return False
+
+
 def unchained(held: Mapping[str, Scalar]) -> list[Mapping[str, Scalar]]:
     """Return the lists that `chained` was given."""
     return list(held.maps) if isinstance(held, ChainMap) else [held]
@@ -93,6 +105,20 @@ class SpokenValues(Mapping[str, Scalar]):
             )
         except (ValueError, ArithmeticError):
             raise KeyError(spoken) from None
+
+    def may_be(self, value: Scalar) -> bool:
+        """Tell whether somebody could say a value."""
+        definition = self.definition
+        if isinstance(definition, Spelled):
+            digits = "0123456789"
+            allowed = {"digits": digits, "letters": {*LETTERS}, "icao": {*LETTERS, *digits}}[definition.spell]
+            fits = isinstance(value, str) and set(value) <= set(allowed)
+            return fits and definition.min_length <= len(str(value)) <= definition.max_length
+        if isinstance(value, bool | str):
+            return False
+        number = Decimal(str(value))
+        between = (number - definition.minimum) % definition.step
+        return definition.minimum <= number <= definition.maximum and not between
 
     def __iter__(self) -> Iterator[str]:
         store, start = self._automaton

@@ -180,4 +180,10 @@ def nearest(name: str, names: Sequence[str]) -> str:
     close = get_close_matches(name, names, n=1)
     if close:
         return f"Did you mean `{close[0]}`?"
-    return f"Valid: {', '.join(f'`{known}`' for known in sorted(names)[:20])}" if names else "None is defined"
+    return f"Valid: {listed(sorted(names), 40)}" if names else "None is defined"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Write names in a row, and how many more there are."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*(f"`{name}`" for name in names[:most]), *more])

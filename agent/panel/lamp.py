@@ -9,6 +9,7 @@ import structlog
 from agent.audio.tones import Tone
 from agent.settings import Led
 
+LEDS = Path("/sys/class/leds")
 STEP_S = 0.1
 """Of a rhythm."""
 _RETRY_S = 5.0
@@ -42,7 +43,7 @@ class Light(Protocol):
 class SysLed:
     """A lamp that the kernel knows by name. Raises `OSError` if it is not there or may not be written."""
 
-    def __init__(self, settings: Led, leds: Path = Path("/sys/class/leds")) -> None:
+    def __init__(self, settings: Led, leds: Path = LEDS) -> None:
         folder = leds / settings.name
         self._brightness = folder / "brightness"
         self._full = int((folder / "max_brightness").read_text())

@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
@@ -35,7 +35,10 @@ def status(config: ConfigPath = None, as_json: Json = False) -> None:
     settings = load(config)
     state = state_file.load(settings.storage.updates / "state.json")
     if as_json:
-        typer.echo(describe(state, 0, datetime.now(UTC)).model_dump_json(indent=1))
+        told = describe(state, 0, datetime.now(UTC)).model_dump(mode="json")
+        asked = {"wanted": state.wanted, "later": state.later and state.later.wanted}
+        told |= {name: wanted and _asked(wanted) for name, wanted in asked.items()}
+        typer.echo(json.dumps(told | {"source": settings.updates.source}, indent=1))
     else:
         typer.echo(_text(state, settings))
 
@@ -155,6 +158,10 @@ def _settled(updater: Updater) -> bool:
 
 def _nobody_listens(_parts: Parts) -> None:
     """There is no running recognizer to swap: the agent starts with what the link names."""
+
+
+def _asked(wanted: Wanted) -> dict[str, Any]:
+    return {"releases": list(map(str, wanted.releases)), "follow": wanted.follow}
 
 
 def _text(state: State, settings: Settings) -> str:

@@ -53,6 +53,8 @@ def public_key(uri: str) -> SSlibKey:
     try:
         if public:
             return SSlibKey.from_crypto(load_pem_public_key(Path(public).read_bytes()))
+        if ":" not in private:
+            raise UpdateError(f"{uri}: names no kind of key; a PEM file is named {FILE}{uri}")
         if not private.startswith(FILE):
             raise UpdateError(f"{uri}: give its public key, too: {uri},PUBLIC.pem")
         key = load_pem_private_key(Path(private.removeprefix(FILE)).read_bytes(), None)

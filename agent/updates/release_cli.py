@@ -118,8 +118,15 @@ def delegate(folder: Folder, role: str, paths: list[str], keys: Keys, threshold:
 
 
 @app.command()
-def rotate(folder: Folder, role: str, keys: Keys, threshold: Threshold = 1) -> None:
-    """Give root, targets, snapshot or timestamp new keys; the old ones count no more."""
+def rotate(
+    folder: Folder,
+    role: Annotated[
+        str, typer.Argument(help="root, targets, snapshot or timestamp; the online key signs the last two.")
+    ],
+    keys: Keys,
+    threshold: Threshold = 1,
+) -> None:
+    """Give a role new keys; the old ones count no more."""
     with ReleaseRepository(folder).alone() as repository:
         repository.rotate(role, keys, threshold)
     typer.echo(f"{role}: new keys staged; the old and the new root keys must sign root")

@@ -138,7 +138,10 @@ class SignedRepository(Repository):
             UpdateError: there is no such role, or a key cannot be read.
         """
         if role not in VALID_DAYS:
-            raise UpdateError(f"{role!r}: no top-level role; `delegate` gives others new keys")
+            raise UpdateError(
+                f"{role!r}: no top-level role; there are root, targets, and snapshot and timestamp, "
+                "which the online key signs; `delegate` gives others new keys"
+            )
         keys = [self.learn(uri) for uri in uris]
         with self.edit_root() as root:
             for keyid in list(root.roles[role].keyids):

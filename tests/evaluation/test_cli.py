@@ -74,6 +74,31 @@ def test_false_accepts_are_counted_by_the_hour(folder: Path) -> None:
     assert picture.read_text().startswith("<?xml")
 
 
+def test_what_was_not_exact_is_named(folder: Path) -> None:
+    labels = folder / "labels.json"
+    labels.write_text(json.dumps({COMMAND: {"command": "conveyor_start", "slots": {"conveyor": 2}}}))
+    arguments = ["--labels", str(labels), "--audio", str(folder)]
+    result = CliRunner().invoke(app, ["commands", *SETUP[:-1], *arguments], catch_exceptions=False)
+    assert f"{COMMAND}, clean: wrong: start conveyor three (accepted)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({COMMAND: {"command": "conveyor_start", "slots": {"conveyor": "3"}}}, '`conveyor` is never "3"'),
+        ({COMMAND: {"command": "conveyor_start", "slots": {"conveyor": 99}}}, "`conveyor` is never 99"),
+        ({}, "names no recording"),
+    ],
+    ids=["type", "range", "none"],
+)
+def test_labels_of_what_nobody_can_say_are_refused(folder: Path, labels: object, said: str) -> None:
+    file = folder / "labels.json"
+    file.write_text(json.dumps(labels))
+    arguments = ["--labels", str(file), "--audio", str(folder)]
+    with pytest.raises(LabelsError, match=said):
+        CliRunner().invoke(app, ["commands", *SETUP, *arguments], catch_exceptions=False)
+
+
 @pytest.mark.parametrize("what", ["commands", "rejects"])
 def test_labels_that_the_grammar_lacks_are_refused(folder: Path, what: str) -> None:
     labels = folder / "labels.json"

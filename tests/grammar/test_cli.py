@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,12 @@ def test_count() -> None:
 
 def test_explain() -> None:
     assert '-> conveyor_start {"conveyor": 2}' in run("explain", DEMO, "start belt two")
-    assert "expected `belt`, `conveyor`" in run("explain", DEMO, "start engine two", status=1)
+    assert "`engine` does not fit: expected `belt`, `conveyor`" in run(
+        "explain", DEMO, "start engine two", status=1
+    )
+    told = run("explain", DEMO, "set the speed of conveyor two to 65 percent", status=1)
+    assert re.search(r"`65` does not fit: expected .*, and \d+ more\n", told)
+    assert "numbers are written as they are said" in told
     found = json.loads(run("explain", DEMO, "start belt two", "--json"))
     assert found["sounds"][1] == ["B", "EH", "L", "T"]
 

@@ -49,11 +49,22 @@ def test_explain_says_how_far_it_goes() -> None:
     found = read("demo", "turn off the ceiling lights")
     assert isinstance(found, NoParse)
     assert found.read == "turn off the"
-    assert set(found.expected) == {"hall", "work", "machine", "warning", "beacon"}
+    assert (found.refused, set(found.expected)) == (
+        "ceiling",
+        {"hall", "work", "machine", "warning", "beacon"},
+    )
     assert not found.complete
     longer = read("demo", "cancel that")
     assert isinstance(longer, NoParse)
-    assert (longer.read, longer.complete) == ("cancel", True)
+    assert (longer.read, longer.refused, longer.complete) == ("cancel", "that", True)
+
+
+def test_explain_expects_what_is_nearest_first_and_leaves_nothing_out() -> None:
+    found = read("demo", "set the speed of conveyor two to sixti percent")
+    assert isinstance(found, NoParse)
+    assert found.refused == "sixti"
+    assert found.expected[0] == "sixty"
+    assert {"one", "twenty", "ninety"} < set(found.expected)
 
 
 def test_samples_are_seeded_and_reach_every_command() -> None:

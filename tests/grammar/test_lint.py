@@ -49,6 +49,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "    requires: [{state: x}]\n", ("schema", 7, 16)),
         (HEAD.replace("topic: pump", "topic: pump/#"), ("schema", 4, 12)),
         (HEAD + "lists:\n  n: {minimum: 9, maximum: 1}\n", ("schema", 8, 6)),
+        (HEAD + "    requires: [{state: x, minimum: 5, maximum: 2}]\n", ("schema", 7, 16)),
         (HEAD + "lists:\n  n: {minimum: 0, maximum: 1, stepp: 2}\n", ("unknown_key", 8, 31)),
         (HEAD + "lists:\n  n: [a, {in: b, out: 1, unit: x}]\n", ("unknown_key", 8, 26)),
         ("name: a\ncommands: {}\n", ("schema", 2, 11)),
@@ -76,6 +77,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pump]\n", ("same_sentence", 9, 17)),
         (HEAD + "    payload: {speed: '{speed}'}\n", ("unknown_slot", 7, 23)),
         (HEAD + "      - move {n}\nlists: {n: [up, down]}\n", ("unpublished_slot", 3, 3)),
+        (HEAD + "lists:\n  n: {minimum: 0, maximum: 100, step: 30}\n", ("unreached_maximum", 8, 28)),
         (HEAD + "lists: {n: [up, down]}\n", ("unused_list", 7, 9)),
         (HEAD + "    slots: {n: [up, down]}\n", ("unused_list", 7, 13)),
         (HEAD + "rules: {r: up}\n", ("unused_rule", 7, 9)),
@@ -86,6 +88,8 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
         (HEAD + "      - go\n", ("short_phrase", 6, 9)),
         (HEAD + "pronounce: {pump: P AH MM P}\n", ("unknown_sound", 7, 19)),
+        (HEAD + "pronounce: {pomp: P AH M P}\n", ("unused_pronunciation", 7, 13)),
+        (HEAD + "pronounce: {pump: p ang}\n", ("foreign_sound", 7, 19)),
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pumps]\n", ("alike", 9, 16)),
         (
             HEAD + "  b:\n    topic: b\n    sentences: [read the pump]\n"

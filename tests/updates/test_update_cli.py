@@ -85,6 +85,8 @@ def test_apply_pin_and_rollback_without_an_agent(repository: ReleaseRepository, 
     assert result.exit_code == 0, result.output
     assert "probation" in result.output
     assert status()["running"] == ["model/press/1.0.0"]
+    assert status()["wanted"] == {"releases": ["model/press/1.0.0"], "follow": ""}
+    assert (status()["later"], status()["source"]) == (None, str(repository.public))
     assert "nothing new" in voxline("check").output
     assert (tmp_path / "state/updates/store/current/model/model.onnx").read_bytes() == b"weights"
     assert voxline("rollback").exit_code == 0
