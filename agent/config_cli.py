@@ -7,7 +7,7 @@ import typer
 
 from agent.errors import SettingsError
 from agent.options import ConfigPath, Json
-from agent.settings import load
+from agent.settings import load, read_origin
 
 app = typer.Typer(help="Check and show the settings of this station.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
     doubts: list[str] = []
     try:
         settings = load(config)
-        faults, doubts = refusals(settings), hints(settings)
+        faults, doubts = refusals(settings, read_origin(config)), hints(settings)
     except SettingsError as error:
         faults = str(error).splitlines()
     if as_json:

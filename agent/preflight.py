@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from agent.acoustics.bundle import load_bundle
@@ -16,6 +17,7 @@ from agent.messaging.tls import tls_context
 from agent.panel.lamp import LEDS
 from agent.panel.panel import require_packages
 from agent.settings import GpioLine, Led, Settings, Tls
+from agent.settings_faults import Origin, name_of
 from agent.station import open_source
 from agent.updates.host import open_repository
 
@@ -23,39 +25,44 @@ TLS_PORT = 8883
 """Registered for MQTT over TLS."""
 
 
-def refusals(settings: Settings) -> list[str]:
+def refusals(settings: Settings, origin: Origin) -> list[str]:
     """Say what the agent could not start or work with, found by the functions that it starts with itself.
 
     Nothing stays written, no port is taken and no lock, so that the agent may run meanwhile.
+
+    Args:
+        settings: of this station.
+        origin: what they were made of; each fault names its place there.
     """
     faults: list[str] = []
+    noted = partial(_noted, faults, origin)
     recognition, tokens = settings.recognition, None
-    with _noted(faults, "[recognition] bundle"):
+    with noted("recognition", "bundle"):
         bundle = load_bundle(recognition.bundle)
         tokens = bundle.manifest.tokens
-        with _noted(faults, "[recognition] engine"):
+        with noted("recognition", "engine"):
             ChosenEngine(bundle, recognition.engine).close()
-    with _noted(faults, "[recognition] grammar"):
+    with noted("recognition", "grammar"):
         grammar = load_grammar(recognition.grammar)
         refuse_errors(check(grammar, tokens))
         require_fit(settings.commands, grammar)
-    with _noted(faults, "[audio]"):
+    with noted("audio"):
         open_source(settings).close()
-    with _noted(faults):
+    with noted("panel"):
         require_packages(settings.panel)
-    with _noted(faults, "[storage] state"):
+    with noted("storage", "state"):
         for folder in (settings.storage.state, settings.storage.audit):
             _require_writable(folder)
     for section, tls in {"mqtt": settings.mqtt.tls, "updates": settings.updates.tls}.items():
         if tls:
-            with _noted(faults, f"[{section}.tls] ca"):
+            with noted(section, "tls", "ca"):
                 _require_readable(tls.ca)
                 tls_context(Tls(ca=tls.ca))
-            with _noted(faults, f"[{section}.tls] certificate, key"):
+            with noted(section, "tls", "certificate"):
                 _require_readable(tls.certificate, tls.key)
                 tls_context(Tls(certificate=tls.certificate, key=tls.key))
     if settings.updates.source:
-        with _noted(faults, "[updates] root"):
+        with noted("updates", "root"):
             open_repository(settings, settings.storage.updates).transport.close()
     return faults
 
@@ -90,15 +97,15 @@ def hints(settings: Settings) -> list[str]:
 
 
 @contextlib.contextmanager
-def _noted(faults: list[str], setting: str = "") -> Iterator[None]:
-    """Add what is refused within to `faults`, a line for each, with the setting unless it names that."""
+def _noted(faults: list[str], origin: Origin, *keys: str) -> Iterator[None]:
+    """Add what is refused within to `faults`, a line for each, with the place and name of the setting."""
     try:
         yield
     except (VoxlineError, OSError) as error:
         told = str(error)
         if isinstance(error, OSError) and error.filename:
             told = f"{error.filename}: {error.strerror}"
-        faults += [f"{setting}: {line}" if setting else line for line in told.splitlines()]
+        faults += [f"{origin.place(keys)}: {name_of(keys)}: {line}" for line in told.splitlines()]
 
 
 def _require_readable(*paths: Path | None) -> None:

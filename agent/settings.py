@@ -359,7 +359,7 @@ def load(path: Path | None = None) -> Settings:
     Raises:
         SettingsError: names every fault with its file and line, and what would be valid.
     """
-    origin = _read(path)
+    origin = read_origin(path)
     return _build(Settings, origin.data, origin)
 
 
@@ -369,7 +369,7 @@ def load_account(path: Path | None = None) -> Account:
     Raises:
         SettingsError: as `load`.
     """
-    origin = _read(path)
+    origin = read_origin(path)
     own = {
         name: section
         for name, section in origin.data.items()
@@ -378,7 +378,12 @@ def load_account(path: Path | None = None) -> Account:
     return _build(Account, own, origin)
 
 
-def _read(path: Path | None) -> Origin:
+def read_origin(path: Path | None = None) -> Origin:
+    """Read what `load` builds settings of.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
     path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
     text, data = read_toml(path)
     return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)

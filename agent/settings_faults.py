@@ -124,7 +124,7 @@ def _split(dotted: str) -> list[str]:
 def _describe(root: type[BaseModel], fault: ErrorDetails, origin: Origin) -> str:
     keys, parent = _walk(root, fault["loc"])
     place = origin.place(keys)
-    name = _name(keys)
+    name = name_of(keys)
     match fault["type"]:
         case "extra_forbidden":
             return f"{place}: no setting {name}{_tag_note(parent)}; {_advice(keys[-1], parent, root)}"
@@ -185,7 +185,8 @@ def _is_secret(keys: Sequence[str], parent: type[BaseModel]) -> bool:
     return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
 
 
-def _name(keys: Sequence[str]) -> str:
+def name_of(keys: Sequence[str]) -> str:
+    """Write a setting as people do: `[mqtt.tls] ca`; a section alone as `[audio]`."""
     if len(keys) < 2:
         return f"[{'.'.join(keys)}]"
     return f"[{'.'.join(keys[:-1])}] {keys[-1]}"
