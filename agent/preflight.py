@@ -8,15 +8,16 @@ from pathlib import Path
 
 from agent.acoustics.bundle import load_bundle
 from agent.acoustics.engines.choose import ChosenEngine
+from agent.audio.portaudio import choose, portaudio
 from agent.commands.fit import require_fit
-from agent.errors import SettingsError, VoxlineError
+from agent.errors import AudioError, SettingsError, VoxlineError
 from agent.grammar.fault import refuse_errors
 from agent.grammar.lint import check
 from agent.grammar.load import load_grammar
 from agent.messaging.tls import tls_context
 from agent.panel.lamp import LEDS
 from agent.panel.panel import require_packages
-from agent.settings import GpioLine, Led, Settings, Tls
+from agent.settings import AudioFile, GpioLine, Led, Microphone, Mqtt, Panel, Settings, Stdin, Tls
 from agent.settings_faults import Origin, name_of
 from agent.station import open_source
 from agent.updates.host import open_repository
@@ -69,31 +70,56 @@ def refusals(settings: Settings, origin: Origin) -> list[str]:
 
 def hints(settings: Settings) -> list[str]:
     """Say what the agent would start with, but what is hardly meant."""
-    mqtt, found = settings.mqtt, []
+    return [
+        *_hints_at_link(settings.mqtt),
+        *_hints_at_arming(settings),
+        *_hints_at_microphone(settings.audio),
+        *_hints_at_panel(settings.panel),
+    ]
+
+
+def _hints_at_link(mqtt: Mqtt) -> Iterator[str]:
     if mqtt.port == TLS_PORT and not mqtt.tls:
-        found.append(
+        yield (
             f"[mqtt] port = {TLS_PORT} is for encrypted links, but there is no [mqtt.tls]: "
             "add the table, or set port = 1883"
         )
     if mqtt.username and not (mqtt.password or (mqtt.tls and mqtt.tls.certificate)):
-        found.append(
+        yield (
             f'[mqtt] username = "{mqtt.username}" has neither password nor certificate: '
             "put the secret file mqtt__password in place, or leave username out"
         )
-    if settings.commands.arming == "open":
-        with contextlib.suppress(VoxlineError, OSError):  # a refusal names what is wrong with it
-            if load_grammar(settings.recognition.grammar).wake:
-                found.append(
-                    '[commands] arming = "open" obeys every sentence, also without the wake phrase: '
-                    'set arming = "wake" unless that is meant'
-                )
-    for what, part in {"button": settings.panel.button, "lamp": settings.panel.lamp}.items():
+
+
+def _hints_at_arming(settings: Settings) -> Iterator[str]:
+    with contextlib.suppress(VoxlineError, OSError):  # a refusal names what is wrong with it
+        if settings.commands.arming == "open" and load_grammar(settings.recognition.grammar).wake:
+            yield (
+                '[commands] arming = "open" obeys every sentence, also without the wake phrase: '
+                'set arming = "wake" unless that is meant'
+            )
+
+
+def _hints_at_microphone(audio: Microphone | AudioFile | Stdin) -> Iterator[str]:
+    if not isinstance(audio, Microphone):
+        return
+    try:
+        devices = portaudio().devices()
+    except AudioError:  # a missing library, which is refused
+        return
+    try:
+        choose(devices, audio.device)
+    except AudioError as error:
+        yield f"[audio] device: {error}"
+
+
+def _hints_at_panel(panel: Panel) -> Iterator[str]:
+    for what, part in {"button": panel.button, "lamp": panel.lamp}.items():
         if isinstance(part, GpioLine) and not part.chip.exists():
-            found.append(f'[panel.{what}] chip = "{part.chip}" is not there: `gpiodetect` lists what is')
+            yield f'[panel.{what}] chip = "{part.chip}" is not there: `gpiodetect` lists what is'
         if isinstance(part, Led) and not (LEDS / part.name).exists():
             there = ", ".join(sorted(led.name for led in LEDS.glob("*"))) or "none"
-            found.append(f'[panel.{what}] name = "{part.name}" is not in {LEDS}; there: {there}')
-    return found
+            yield f'[panel.{what}] name = "{part.name}" is not in {LEDS}; there: {there}'
 
 
 @contextlib.contextmanager

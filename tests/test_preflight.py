@@ -170,6 +170,13 @@ def test_check_hints_at_wake_phrases_that_nobody_needs_to_say(file: Path, tmp_pa
     assert hinted(file) == []
 
 
+def test_check_hints_at_a_microphone_that_is_not_there(file: Path, tmp_path: Path) -> None:
+    text = of_a_station(tmp_path).replace('username = "press-2"', "").replace('"open"', '"wake"')
+    file.write_text(text.replace('type = "stdin"', 'type = "microphone"\ndevice = "*nope*"'))
+    (hint,) = hinted(file)
+    assert hint.startswith("[audio] device: no input device is named like '*nope*'; there are: ")
+
+
 @pytest.mark.parametrize(
     ("panel", "said"),
     [
