@@ -1,5 +1,6 @@
 """What machines report about themselves, and what may be said because of it."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -48,7 +49,8 @@ class Machine:
             if reading is None:
                 return Objection(Reason.REQUIREMENT, f"{condition.state}?")
             if not condition.holds(reading.value):
-                shown = str(reading.value)[:LONGEST_SHOWN]
+                value = reading.value
+                shown = (value if isinstance(value, str) else json.dumps(value))[:LONGEST_SHOWN]
                 return Objection(Reason.REQUIREMENT, f"{condition.state} = {shown}")
         return None
 

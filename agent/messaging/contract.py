@@ -16,7 +16,7 @@ from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
 from agent.health import snapshot
 from agent.messaging.channel import Channel, Keep, Place, Senders
-from agent.messaging.payload import Hour, Part, Payload, Utc
+from agent.messaging.payload import Hour, Line, Part, Payload, Utc
 from agent.names import NAME, ReleaseName, Version
 
 
@@ -90,8 +90,8 @@ class Response(Payload):
     command_id: UUID
     """Also the correlation data of the command."""
     outcome: Literal["accepted", "refused", "done"]
-    reason: str = Field(default="", max_length=200)
-    """Shown to the operator."""
+    reason: Line = ""
+    """Shown to the operator; cut where it is longer."""
 
 
 class Talk(Payload):
@@ -109,7 +109,10 @@ class SelfTest(Payload):
 
 
 class Inhibit(Payload):
-    """Lockout, maintenance: no command of the cell's stations may pass. Say it again before it is stale."""
+    """Lockout, maintenance: no command of the cell's stations may pass. Say it again before it is stale.
+
+    A "free" whose quality is not good counts as a lockout.
+    """
 
     channel = Channel("inhibit", retain=True, place=Place.VOICE, spoken=False, heard=Senders.OWN, vital=True)
 
@@ -266,7 +269,7 @@ class State(Payload, extra="ignore"):
     status: Status
     reason: str = ""
     armed: bool = False
-    """Who speaks now may command."""
+    """A window is open, by the wake phrase or the button; false where none is needed (`arming = "open"`)."""
     text: str = ""
     """One line for an operator panel: what was last understood, asked or refused."""
 

@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 import structlog
 
 from agent.messaging.contract import MachineState
-from agent.messaging.inbound import Admitted, Arrival, Refusal, feared, judge
+from agent.messaging.inbound import Admitted, Arrival, Refusal, fault, feared, judge
 from agent.messaging.namespace import Namespace
+
+_TOPICS = 100
+"""Of so many it is remembered how often they were refused."""
 
 log = structlog.get_logger()
 
@@ -26,6 +29,7 @@ class Gate:
         self._namespace, self._on_inbound = namespace, on_inbound
         self.refused: Counter[str] = Counter()
         """By reason."""
+        self._told: Counter[tuple[Refusal, str]] = Counter()
         self.watched: frozenset[str] = frozenset()
         """Machine states that are asked for; a faulty broker could invent others without end."""
 
@@ -55,6 +59,12 @@ class Gate:
             return Refusal.MALFORMED
 
     def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
-        count = self.refused[reason.value] = self.refused[reason.value] + 1
+        self.refused[reason.value] += 1
+        if len(self._told) >= _TOPICS:
+            self._told.clear()
+        count = self._told[reason, arrival.topic] = self._told[reason, arrival.topic] + 1
         if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
-            log.warning("message_refused", reason=reason.value, topic=arrival.topic[:200], count=count)
+            detail = {"fault": fault(arrival, self._namespace)} if reason is Refusal.MALFORMED else {}
+            log.warning(
+                "message_refused", reason=reason.value, topic=arrival.topic[:200], count=count, **detail
+            )

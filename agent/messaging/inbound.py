@@ -9,6 +9,7 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from agent.commands.decision import Detail
+from agent.errors import first_fault
 from agent.messaging.channel import MAX_INBOUND_BYTES, Senders
 from agent.messaging.contract import KINDS, Inhibit, MachineState, Talk
 from agent.messaging.namespace import Namespace
@@ -26,6 +27,8 @@ class Refusal(StrEnum):
     """Its time to live is over, or its time is too far from the station's clock."""
     MALFORMED = "malformed"
     """Not MQTT, not JSON, or not what the contract says."""
+    DOUBTFUL = "doubtful"
+    """It frees commands, and says itself that it cannot be relied on."""
     FLOOD = "flood"
     """Too many messages wait already."""
 
@@ -69,13 +72,32 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | R
     if arrival.expiry_s == 0:
         return Refusal.EXPIRED
     try:
-        payload = kind.model_validate_json(arrival.payload)
+        payload = _read(kind, arrival)
     except ValidationError:
         return Refusal.MALFORMED
+    if isinstance(payload, Inhibit) and not payload.active and payload.quality is not Quality.GOOD:
+        return Refusal.DOUBTFUL
     max_age_s = kind.channel.max_age_s
     if max_age_s is not None and abs((now - payload.time).total_seconds()) > max_age_s:
         return Refusal.EXPIRED
     return Admitted(payload, station, name)
+
+
+def fault(arrival: Arrival, namespace: Namespace) -> str:
+    """Say what is wrong with a message that is malformed, for people."""
+    address = _recognize(arrival.topic, namespace)
+    if address is None or arrival.malformed:
+        return "its packet cannot be read"
+    try:
+        _read(address[0], arrival)
+    except ValidationError as error:
+        return first_fault(error)
+    return ""
+
+
+def _read(kind: type[Payload], arrival: Arrival) -> Payload:
+    # Strictly: "no" and 0 are not `false`, they free nothing.
+    return kind.model_validate_json(arrival.payload, strict=True)
 
 
 def feared(arrival: Arrival, refusal: Refusal, namespace: Namespace, now: datetime) -> Admitted | None:
@@ -89,7 +111,7 @@ def feared(arrival: Arrival, refusal: Refusal, namespace: Namespace, now: dateti
     if address is None:
         return None
     kind, station, name = address
-    unreadable = refusal in (Refusal.MALFORMED, Refusal.TOO_LARGE)
+    unreadable = refusal in (Refusal.MALFORMED, Refusal.TOO_LARGE, Refusal.DOUBTFUL)
     if kind is Talk and (unreadable or refusal is Refusal.EXPIRED):
         return Admitted(Talk(time=now, pressed=False), station)
     if not unreadable:

@@ -5,7 +5,15 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 from uuid_utils.compat import uuid7
 
 from agent.messaging.channel import Channel
@@ -28,6 +36,14 @@ def _utc(moment: datetime) -> datetime:
 
 
 Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+Line = Annotated[
+    str,
+    BeforeValidator(lambda text: text[:200] if isinstance(text, str) else text),
+    Field(max_length=200),
+]
+"""A line of text that is cut where it is longer: what comes with it counts all the same."""
 
 
 def _by_local_clock(hour: time) -> time:

@@ -21,7 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.messaging.channel import CONTENT_TYPE, MAX_INBOUND_BYTES
+from agent.messaging.channel import CONTENT_TYPE
 from agent.messaging.inbound import Arrival
 from agent.messaging.namespace import Message
 from agent.messaging.tls import tls_context
@@ -30,8 +30,8 @@ from agent.settings import Mqtt
 
 CONNECT_TIMEOUT_S = 5.0
 _KEEP_ALIVE_TIMEOUT = 0x8D
-_PACKET_OVERHEAD_BYTES = 4096
-"""For topic and properties, beside the payload."""
+_PACKET_BYTES = 2**20
+"""What is longer the broker keeps back without a word, so this is far beyond what any lockout takes."""
 _FRAME_BYTES = 9
 """Of a publication: type, its own length at its longest, the topic's length, id."""
 
@@ -165,7 +165,7 @@ class Session:
 
     def _open(self, settings: Mqtt, subscriptions: Sequence[str]) -> None:
         wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        wanted.MaximumPacketSize = MAX_INBOUND_BYTES + _PACKET_OVERHEAD_BYTES
+        wanted.MaximumPacketSize = _PACKET_BYTES
         try:
             if settings.tls:
                 # Built anew each time: a certificate that was renewed on disk is taken without a restart.

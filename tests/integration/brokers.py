@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -146,13 +146,20 @@ class Scada:
         )
 
     def publish(
-        self, topic: str, payload: bytes | str, retain: bool = False, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes | str,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        user: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Talk; returns when the broker has it."""
         assert eventually(self._client.is_connected)
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
+        if user:
+            properties.UserProperty = list(user)
         self._client.publish(topic, payload, 1, retain, properties).wait_for_publish(PATIENCE_S)
 
     def on(self, topic_end: str) -> list[Received]:

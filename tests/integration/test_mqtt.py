@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
+from agent.commands.decision import Detail
 from agent.commands.events import Fate
 from agent.messaging.client import Link
-from agent.messaging.contract import Claim, MachineState, Reject, Response, State, Status
+from agent.messaging.contract import Claim, Inhibit, MachineState, Reject, Response, State, Status
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from tests.integration.brokers import (
@@ -160,10 +161,25 @@ def test_dangerous_messages_are_refused_and_named(mosquitto: Mosquitto) -> None:
                 "too_large": 1,
                 "expired": 1,
             }
-            scada.publish(topic, "x" * 100_000)  # the broker keeps this one back
-            scada.publish(topic, response())
+            scada.publish(topic, "x" * 2_000_000)  # the broker keeps this one back
+            scada.publish(topic, response(reason="the guard is open " * 100))  # cut, but it is an answer
             assert eventually(lambda: answers(heard) == 2)
             assert link.health().connects_total == 1
+
+
+def test_a_lockout_with_much_around_it_locks_out(mosquitto: Mosquitto) -> None:
+    """A gateway may add properties, and a person may write at length."""
+    heard: list[Admitted] = []
+    lockout = Inhibit(time=datetime.now(UTC), active=True, who="Ada", why="die change").model_dump_json()
+
+    def reasons() -> list[str]:
+        said = [message.payload for message in heard]
+        return [one.why for one in said if isinstance(one, Inhibit) and one.active]
+
+    with Scada(mosquitto.port) as scada, running(mosquitto.port, on_inbound=heard.append):
+        scada.publish(NAMESPACE.topic(Inhibit), lockout.replace("die change", "die change " * 10_000))
+        scada.publish(NAMESPACE.topic(Inhibit), lockout, user=[("origin", "x" * 9_000)] * 3)
+        assert eventually(lambda: reasons() == [Detail.UNREADABLE, "die change"])
 
 
 def test_only_watched_machine_states_are_heard(mosquitto: Mosquitto) -> None:

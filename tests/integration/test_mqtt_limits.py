@@ -15,7 +15,7 @@ from agent.messaging.client import Link
 from agent.messaging.contract import Claim, Delivery, Inhibit, Reject, SelfTest, State, Status
 from agent.messaging.outbox import Outbox
 from agent.messaging.payload import Payload
-from tests.integration.brokers import Mosquitto, Scada, eventually, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, eventually, needs_mosquitto
 from tests.messaging.examples import NAMESPACE, command, mqtt
 
 pytestmark = needs_mosquitto
@@ -125,7 +125,7 @@ def test_without_a_word_of_lockouts_and_other_stations_there_is_no_link(
         link.start()
         try:
             assert eventually(lambda: link.health().connects_total == 1)
-            assert eventually(lambda: topic in link.health().reason) is not up
+            assert eventually(lambda: topic in link.health().reason, 2.0 if up else PATIENCE_S) is not up
             assert link.health().connected is up
         finally:
             link.stop()

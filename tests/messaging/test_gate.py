@@ -4,6 +4,7 @@ import queue
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.commands.decision import Detail
 from agent.messaging import gate as module
@@ -60,6 +61,8 @@ def test_a_message_that_the_judge_fails_on_is_refused(monkeypatch: pytest.Monkey
 
 LOCKOUT = Inhibit(time=datetime.now(UTC), active=True, who="Ada", why="die change").model_dump_json()
 
+FREE = LOCKOUT.replace('"active":true', '"active":false')
+
 
 @pytest.mark.parametrize(
     "payload",
@@ -68,6 +71,13 @@ LOCKOUT = Inhibit(time=datetime.now(UTC), active=True, who="Ada", why="die chang
         LOCKOUT.replace("}", ',"ticket":7}'),
         LOCKOUT.replace('"die change"', "null"),
         LOCKOUT.replace("die change", "die change " * 3000),
+        LOCKOUT.replace('"active":true', '"active":0'),
+        LOCKOUT.replace('"active":true', '"active":"no"'),
+        LOCKOUT.replace('"active":true', '"active":"false"'),
+        LOCKOUT.replace('"active":true', '"active":false').replace('"quality":"good"', '"quality":"bad"'),
+        LOCKOUT.replace('"active":true', '"active":false').replace(
+            '"quality":"good"', '"quality":"uncertain"'
+        ),
         "locked",
     ],
 )
@@ -80,6 +90,28 @@ def test_what_cannot_be_read_on_the_lockout_topic_locks_out(payload: str) -> Non
     assert isinstance(lockout, Inhibit)
     assert (lockout.active, lockout.why) == (True, Detail.UNREADABLE)
     assert sum(gate.refused.values()) == 1
+
+
+def test_a_lockout_of_any_quality_counts_as_what_it_says() -> None:
+    admitted: list[Admitted] = []
+    gate = Gate(NAMESPACE, admitted.append)
+    payload = LOCKOUT.replace('"quality":"good"', '"quality":"bad"')
+    gate.pass_on(Arrival(NAMESPACE.topic(Inhibit), payload.encode(), retain=True))
+    (lockout,) = [one.payload for one in admitted]
+    assert isinstance(lockout, Inhibit)
+    assert (lockout.active, lockout.why) == (True, "die change")
+    assert not gate.refused
+
+
+def test_the_log_tells_what_is_wrong_once_for_each_topic() -> None:
+    gate = Gate(NAMESPACE, lambda _: None)
+    with capture_logs() as logs:
+        for topic in (NAMESPACE.topic(Inhibit), NAMESPACE.topic(Talk)):
+            for _ in range(9):
+                gate.pass_on(Arrival(topic, b'{"time": 5}', retain=False))
+    assert [log["topic"] for log in logs] == [NAMESPACE.topic(Inhibit), NAMESPACE.topic(Talk)]
+    assert all(log["fault"].startswith("time: ") for log in logs)
+    assert gate.refused == {"malformed": 18}
 
 
 def test_a_mangled_packet_on_the_lockout_topic_locks_out_and_an_empty_one_does_not() -> None:
