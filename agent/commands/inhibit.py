@@ -58,4 +58,6 @@ class Inhibit:
         if self._report is None:
             return None
         aside = Detail.UNHEEDED if self._outlasted else None
+        if self._required and not self._report.active and self._report.age_s > self._max_age_s:
+            aside = Detail.OUTDATED  # it frees nobody who is asked for a fresh one
         return InhibitChanged(self._report.active, self._report.who, self._report.why, aside)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.commands.decision import Detail
 from agent.commands.effects import Announce, Enable, InhibitChanged
 from agent.commands.events import Heard, InhibitReported, Reconnected, StateReported, Tick
 from agent.grammar.schema import CONFIRM
@@ -47,6 +48,16 @@ def test_freedom_from_before_an_outage_is_not_believed_after_it() -> None:
     station.tell(Reconnected(2))
     assert outcome(station.say("belt", after_s=5)) == "inhibited"
     station.tell(FREE)
+    assert outcome(station.say("belt")) == "accept"
+
+
+def test_a_release_that_is_too_old_says_so_and_a_fresh_one_takes_that_back() -> None:
+    station = Station(inhibit_required=True, inhibit_max_age_s=60)
+    old = InhibitReported(active=False, who="Kim", why="", age_s=3600)
+    assert all_of(InhibitChanged, station.tell(old)) == [InhibitChanged(False, "Kim", "", Detail.OUTDATED)]
+    assert outcome(station.say("belt")) == "inhibited"
+    fresh = InhibitReported(active=False, who="Kim", why="")
+    assert all_of(InhibitChanged, station.tell(fresh)) == [InhibitChanged(False, "Kim", "")]
     assert outcome(station.say("belt")) == "accept"
 
 
