@@ -23,18 +23,23 @@ class Inhibit:
         self._outlasted = False
         """Another statement was made before it, and does not end it."""
         self._said_s = 0.0
+        self._told: InhibitChanged | None = None
 
-    def report(self, report: InhibitReported, now_s: float) -> InhibitChanged | None:
-        """Take what the topic says; return what is known now if that is new."""
-        before, lockout = self._known(), self._report
+    def report(self, report: InhibitReported, now_s: float) -> None:
+        """Take what the topic says."""
+        lockout = self._report
         self._outlasted = False
         if lockout and lockout.active and report.said_s < lockout.said_s:
             self._outlasted = not report.active
             report = replace(report, said_s=lockout.said_s) if report.active else lockout
         self._report = report
         self._said_s = now_s - max(0.0, report.age_s)
-        known = self._known()
-        return known if known != before else None
+
+    def news(self, now_s: float) -> InhibitChanged | None:
+        """Return what is known now if that is new; freedom that gets too old is news, too."""
+        known = self._known(now_s)
+        changed, self._told = known != self._told, known
+        return known if changed else None
 
     def reconnect(self) -> None:
         """Doubt what was said before the link broke: somebody may have locked out meanwhile."""
@@ -43,21 +48,19 @@ class Inhibit:
 
     def objection(self, risk: Risk, now_s: float) -> Objection | None:
         """Tell who keeps a command of this risk from the machine, and why."""
-        known = self._known()
+        known = self._known(now_s)
         if known and known.active:
             return Objection(Reason.INHIBITED, known.detail, known.aside)
         if not self._required or risk is Risk.LOW:
             return None
         if known is None:
             return Objection(Reason.INHIBITED, Detail.UNKNOWN)
-        if now_s - self._said_s > self._max_age_s:
-            return Objection(Reason.INHIBITED, Detail.OUTDATED)
-        return None
+        return Objection(Reason.INHIBITED, Detail.OUTDATED) if known.aside is Detail.OUTDATED else None
 
-    def _known(self) -> InhibitChanged | None:
+    def _known(self, now_s: float) -> InhibitChanged | None:
         if self._report is None:
             return None
         aside = Detail.UNHEEDED if self._outlasted else None
-        if self._required and not self._report.active and self._report.age_s > self._max_age_s:
-            aside = Detail.OUTDATED  # it frees nobody who is asked for a fresh one
+        if self._required and not self._report.active and now_s - self._said_s > self._max_age_s:
+            aside = Detail.OUTDATED
         return InhibitChanged(self._report.active, self._report.who, self._report.why, aside)

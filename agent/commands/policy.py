@@ -103,7 +103,8 @@ class Policy:
                 (self._arming.press if pressed else self._arming.release)(now_s)
                 return []
             case InhibitReported():
-                return self._inhibited(event, now_s)
+                self._inhibit.report(event, now_s)
+                return []
             case StateReported():
                 self._machine.report(event, now_s)
                 return []
@@ -129,6 +130,8 @@ class Policy:
     def _review(self, now_s: float) -> list[Effect]:
         """Compare what stood before with what holds now."""
         effects: list[Effect] = []
+        if news := self._inhibit.news(now_s):
+            effects += [news, Announce(self._words.inhibit(news))]
         if self._question:
             command = self._commands[self._question.order.command]
             objection = self._hindrance(self._question.order, now_s)
@@ -283,12 +286,6 @@ class Policy:
         objection: Objection | None = None,
     ) -> Decided:
         return Decided(Decision(verdict, heard, self._origin, order, objection))
-
-    def _inhibited(self, report: InhibitReported, now_s: float) -> list[Effect]:
-        news = self._inhibit.report(report, now_s)
-        if news is None:
-            return []
-        return [news, Announce(self._words.inhibit(news))]
 
     def _claimed(self, claim: Claimed, now_s: float) -> list[Effect]:
         effects: list[Effect] = []

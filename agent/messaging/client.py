@@ -22,6 +22,7 @@ import tenacity
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Delivered, Fate
+from agent.health.probes import clock_synchronized
 from agent.health.snapshot import LinkHealth
 from agent.messaging.backoff import Backoff
 from agent.messaging.channel import Keep, Senders
@@ -31,7 +32,7 @@ from agent.messaging.gate import Gate
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
-from agent.messaging.payload import Payload
+from agent.messaging.payload import Payload, Quality
 from agent.messaging.session import LinkDownError, Session
 from agent.messaging.underway import Sending, Underway
 from agent.settings import Mqtt
@@ -112,6 +113,7 @@ class Link:
         Of a retained kind the latest is kept and published again after an outage; what the contract says to
         keep goes through the outbox; anything else is dropped and counted while there is no link.
         """
+        payload = _by_this_clock(payload)
         self._publish(self._namespace.message(payload))
         if self._flat:
             for name, value in self._flat.update(payload):
@@ -152,7 +154,7 @@ class Link:
         With `connection` it goes out on that one only: what was known when it was decided on, such as that
         nobody has locked out, was heard there.
         """
-        message = self._namespace.message(command, suffix)
+        message = self._namespace.message(_by_this_clock(command), suffix)
         sending = Sending(command.id, message, deadline_s, Future())
         with self._lock:
             connected = self._connected and connection in (None, self._counts["connects"])
@@ -385,3 +387,10 @@ class Link:
         except Exception:
             self._counts["handler_failures"] += 1
             log.exception("handler_failed", handler=getattr(handler, "__qualname__", repr(handler)))
+
+
+def _by_this_clock(payload: Payload) -> Payload:
+    """Say of what is published that its times may be off, where nothing sets this machine's clock."""
+    if clock_synchronized() is not False:
+        return payload
+    return payload.model_copy(update={"quality": Quality.UNCERTAIN})

@@ -27,7 +27,6 @@ from agent.messaging.contract import (
     Status,
     Word,
 )
-from agent.messaging.payload import Quality
 from agent.recognition.hypothesis import Hypothesis
 
 
@@ -150,7 +149,6 @@ def health(snapshot: Snapshot, faults: Collection[Fault], now: datetime) -> Heal
     """Put a snapshot and what it lacks, worst first, into a report."""
     return Health(
         time=now,
-        quality=Quality.UNCERTAIN if snapshot.system.clock_synchronized is False else Quality.GOOD,
         status=Status.DEGRADED if faults else Status.ONLINE,
         faults=tuple(fault.value for fault in faults),
         **{field.name: getattr(snapshot, field.name) for field in fields(snapshot)},

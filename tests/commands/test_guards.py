@@ -61,6 +61,17 @@ def test_a_release_that_is_too_old_says_so_and_a_fresh_one_takes_that_back() -> 
     assert outcome(station.say("belt")) == "accept"
 
 
+def test_a_release_that_gets_too_old_says_so_until_it_is_said_again() -> None:
+    station = Station(inhibit_required=True, inhibit_max_age_s=60)
+    station.tell(FREE)
+    effects = station.wait(61)
+    assert all_of(InhibitChanged, effects) == [InhibitChanged(False, "", "", Detail.OUTDATED)]
+    assert texts(effects) == "Commands locked out: lockout state out of date"
+    assert all_of(InhibitChanged, station.tell(FREE)) == [InhibitChanged(False, "", "")]
+    station.tell(LOCKED)
+    assert all_of(InhibitChanged, station.wait(61)) == [], "a lockout does not age"
+
+
 def test_a_lockout_holds_over_an_outage() -> None:
     station = Station(inhibit_required=False)
     station.tell(LOCKED)

@@ -93,11 +93,6 @@ def test_a_load_around_the_limit_is_told_once() -> None:
     assert told == [False, True, True, True, True, True, False, False, False, True]
 
 
-def test_a_free_running_clock_makes_times_uncertain() -> None:
-    snapshot = replace(WELL, system=replace(WELL.system, clock_synchronized=False))
-    assert health(snapshot, (), NOW).quality is Quality.UNCERTAIN
-
-
 def test_report_survives_the_wire() -> None:
     report = health(WELL, (), NOW)
     assert Health.model_validate_json(report.model_dump_json()) == report

@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
+import pytest
+
 from agent.commands.decision import Detail
 from agent.commands.events import Fate
+from agent.messaging import client as client_module
 from agent.messaging.client import Link
 from agent.messaging.contract import Claim, Inhibit, MachineState, Reject, Response, State, Status
 from agent.messaging.inbound import Admitted
@@ -165,6 +168,18 @@ def test_dangerous_messages_are_refused_and_named(mosquitto: Mosquitto) -> None:
             scada.publish(topic, response(reason="the guard is open " * 100))  # cut, but it is an answer
             assert eventually(lambda: answers(heard) == 2)
             assert link.health().connects_total == 1
+
+
+@pytest.mark.parametrize(("synchronized", "quality"), [(True, "good"), (None, "good"), (False, "uncertain")])
+def test_a_clock_that_nothing_sets_is_told_with_all_that_is_published(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, synchronized: bool | None, quality: str
+) -> None:
+    """Consumers judge by it whether a command is late."""
+    monkeypatch.setattr(client_module, "clock_synchronized", lambda: synchronized)
+    with Scada(mosquitto.port) as scada, running(mosquitto.port) as link:
+        link.command(command(), "x", time.monotonic() + 2).result(3)
+        for topic in ("/command/x", "/state"):
+            assert json.loads(scada.wait_for(topic)[0].payload)["quality"] == quality
 
 
 def test_a_lockout_with_much_around_it_locks_out(mosquitto: Mosquitto) -> None:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from agent.messaging.compose import health
@@ -26,8 +25,8 @@ def test_only_what_changed_is_given() -> None:
 
 def test_health_and_commands_become_values_with_their_quality() -> None:
     flat = FlatValues()
-    free = replace(WELL, system=replace(WELL.system, clock_synchronized=False))
-    values = dict(flat.update(health(free, (), NOW)))
+    report = health(WELL, (), NOW).model_copy(update={"quality": Quality.UNCERTAIN})
+    values = dict(flat.update(report))
     assert values["accepts_total"].value == 3
     assert values["rejects_total"].value == 2
     assert values["engine"].value == "rknn"
