@@ -31,10 +31,10 @@ class Device:
         return KeyContact(Key(type="key", device=pattern, code=code), self.names, self.devices)
 
     def unplug(self) -> None:
-        """Let reads of the node fail from now on, and its name vanish."""
+        """Let its name vanish, and reads of the node fail from now on: in this order, or it is found again."""
+        (self.names / "event1" / "device" / "name").unlink()
         os.close(self.writer)
         self.writer = os.open(os.devnull, os.O_WRONLY)
-        (self.names / "event1" / "device" / "name").unlink()
 
     def send(self, *events: tuple[int, int, int]) -> None:
         """Write events (type, code, value), each followed by its SYN_REPORT, as the kernel does."""
