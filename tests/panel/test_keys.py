@@ -31,7 +31,7 @@ class Device:
         return KeyContact(Key(type="key", device=pattern, code=code), self.names, self.devices)
 
     def unplug(self) -> None:
-        """Let its name vanish, and reads of the node fail from now on: in this order, or it is found again."""
+        """Let its name vanish, and reads of its node fail: in this order, or it is found again."""
         (self.names / "event1" / "device" / "name").unlink()
         os.close(self.writer)
         self.writer = os.open(os.devnull, os.O_WRONLY)
