@@ -114,6 +114,18 @@ def test_the_log_tells_what_is_wrong_once_for_each_topic() -> None:
     assert gate.refused == {"malformed": 18}
 
 
+def test_a_reader_that_stumbles_locks_out_and_the_link_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object, **__: object) -> Inhibit:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(Inhibit, "model_validate_json", stumble)
+    admitted: list[Admitted] = []
+    Gate(NAMESPACE, admitted.append).pass_on(Arrival(NAMESPACE.topic(Inhibit), LOCKOUT.encode(), retain=True))
+    (lockout,) = [one.payload for one in admitted]
+    assert isinstance(lockout, Inhibit)
+    assert lockout.active
+
+
 def test_a_mangled_packet_on_the_lockout_topic_locks_out_and_an_empty_one_does_not() -> None:
     admitted: list[Admitted] = []
     gate = Gate(NAMESPACE, admitted.append)
