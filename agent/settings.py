@@ -379,11 +379,7 @@ def load_account(path: Path | None = None) -> Account:
 
 
 def read_origin(path: Path | None = None) -> Origin:
-    """Read what `load` builds settings of.
-
-    Raises:
-        SettingsError: the file cannot be read.
-    """
+    """Read what `load` builds settings of. Raises `SettingsError` where the file cannot be read."""
     path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
     text, data = read_toml(path)
     return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)

@@ -168,7 +168,7 @@ class Wording:
     def inhibit(self, change: InhibitChanged) -> str:
         """Say that commands are locked out or free, by whom and why."""
         if change.aside is Detail.OUTDATED:
-            return self._line(self._phrases.inhibited, self._phrases.details.get(change.aside, change.aside))
+            return self._line(self._phrases.inhibited, self._detail(change.aside, None))
         said = self._phrases.inhibited if change.active else self._phrases.free
         return self._line(said, self._detail(change.detail, change.aside))
 

@@ -87,7 +87,7 @@ def evaluate_commands(
         print(commands.to_json(trials, scores))  # noqa: T201
     else:
         _console.print(_score_table(scores))
-        for trial in (trial for trial in trials if trial.verdict is not commands.Verdict.EXACT):
+        for trial in commands.not_exact(trials):
             condition = "clean" if trial.snr_db is None else f"{trial.snr_db:g} dB"
             heard = "; ".join(f"{h.text or 'nothing'} ({h.reject or 'accepted'})" for h in trial.heard)
             _console.print(f"  {trial.file}, {condition}: {trial.verdict}: {heard or 'nothing was noticed'}")

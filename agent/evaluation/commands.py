@@ -182,6 +182,11 @@ def _reason(trial: Trial) -> str:
     return str(trial.heard[-1].reject) if trial.heard else "unheard"
 
 
+def not_exact(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the clips of which something else, or nothing, was accepted."""
+    return [trial for trial in trials if trial.verdict is not Verdict.EXACT]
+
+
 def to_json(trials: Sequence[Trial], scores: Sequence[Score]) -> str:
     """Write scores, and every clip that was not exact with all that was heard in it."""
     faults: list[dict[str, Any]] = [
@@ -192,8 +197,7 @@ def to_json(trials: Sequence[Trial], scores: Sequence[Score]) -> str:
             "said": trial.label.model_dump(),
             "heard": [{**asdict(h), "text": h.text} for h in trial.heard],
         }
-        for trial in trials
-        if trial.verdict is not Verdict.EXACT
+        for trial in not_exact(trials)
     ]
     return json.dumps(
         {"scores": [asdict(s) for s in scores], "not_exact": faults}, ensure_ascii=False, indent=1

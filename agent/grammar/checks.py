@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from agent.grammar.fault import Fault
-from agent.grammar.lexicon import Lexicon, Origin, inventory
+from agent.grammar.lexicon import Lexicon, Origin, inventory, ways
 from agent.grammar.payload import slots_in
 from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Grammar, NamedValues, NumberRange, Risk, SlotList
@@ -94,7 +94,7 @@ def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
             (("commands", name, "sentences", index), text) for index, text in enumerate(command.sentences)
         )
     yield from ((("rules", name), text) for name, text in grammar.rules.items())
-    for path, entry in lists(grammar):
+    for path, entry in lists_of(grammar):
         if isinstance(entry, NamedValues):
             inner = _inner(grammar, path)
             yield from (((*inner, index, "in"), named.spoken) for index, named in enumerate(entry.values))
@@ -102,7 +102,7 @@ def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
             yield (*path, "unit"), entry.unit
 
 
-def lists(grammar: Grammar) -> Iterator[tuple[Path, SlotList]]:
+def lists_of(grammar: Grammar) -> Iterator[tuple[Path, SlotList]]:
     """Yield every list, with its path in the file."""
     yield from ((("lists", name), entry) for name, entry in grammar.lists.items())
     for command in grammar.commands.values():
@@ -137,7 +137,7 @@ def _names(command: Command) -> Iterator[tuple[Path, str]]:
 
 def _values(grammar: Grammar) -> Iterator[tuple[Path, str]]:
     """What slots put into payloads: the `out` of every list's values."""
-    for path, entry in lists(grammar):
+    for path, entry in lists_of(grammar):
         if isinstance(entry, NamedValues):
             inner = _inner(grammar, path)
             for index, named in enumerate(entry.values):
@@ -170,7 +170,7 @@ def _payload(templates: Templates, command: Command) -> Iterator[Fault]:
 
 def _pronunciations(grammar: Grammar) -> Iterator[Fault]:
     for word, texts_ in grammar.pronounce.items():
-        for text in [texts_] if isinstance(texts_, str) else texts_:
+        for text in ways(texts_):
             for sound in text.split():
                 if sound not in inventory():
                     own = [known for known in inventory() if known.isupper() == (grammar.language == "en")]

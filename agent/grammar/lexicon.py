@@ -51,10 +51,7 @@ class Lexicon:
 
     def __init__(self, own: Mapping[str, str | Sequence[str]]) -> None:
         self._own = {
-            normal(word): tuple(
-                tuple(text.split()) for text in ([texts] if isinstance(texts, str) else texts)
-            )
-            for word, texts in own.items()
+            normal(word): tuple(tuple(text.split()) for text in ways(texts)) for word, texts in own.items()
         }
         self._known: dict[str, Pronunciation] = {}
 
@@ -82,6 +79,11 @@ class Lexicon:
             tuple(letters(word)) if word.isupper() else _derived(word.lower()) or tuple(guess(word.lower()))
         )
         return Pronunciation((guessed,), Origin.GUESS) if guessed else Pronunciation((), Origin.NOBODY)
+
+
+def ways(texts: str | Sequence[str]) -> Sequence[str]:
+    """Return what `pronounce` says of a word as several texts, also where it is one."""
+    return [texts] if isinstance(texts, str) else texts
 
 
 def normal(word: str) -> str:

@@ -1,25 +1,23 @@
 """`voxline grammar check`: every fault of a grammar file."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path as File
 
 from agent.errors import GrammarError
-from agent.grammar.checks import lists as lists_of
-from agent.grammar.checks import place_of_word, refused, silent_words, spoken_claims
+from agent.grammar.checks import lists_of, place_of_word, refused, silent_words, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
 from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
 from agent.grammar.graph import Graph
 from agent.grammar.homophones import homophones
-from agent.grammar.lexicon import Lexicon, Origin, normal
+from agent.grammar.lexicon import Lexicon, Origin, normal, ways
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
 from agent.grammar.resolve import Templates, parse_templates
 from agent.grammar.schema import Grammar, NumberRange, Risk
 from agent.grammar.sentences import Sentences, build_sentences
-from agent.grammar.source import Path
+from agent.grammar.source import Path, nearest
 
 MIN_SOUNDS = 4
 """Shorter phrases are heard in noise where nobody spoke."""
@@ -98,13 +96,12 @@ def _pronunciations(grammar: Grammar, words: set[str]) -> Iterator[Fault]:
     for word, texts in grammar.pronounce.items():
         path = ("pronounce", word)
         if normal(word) not in words:
-            close = get_close_matches(normal(word), words, n=1)
-            advice = f"Did you mean `{close[0]}`?" if close else "Use it in a sentence, or remove it"
+            advice = nearest(normal(word), sorted(words), "Use it in a sentence, or remove it")
             message = f"`{word}` is in no sentence"
             yield grammar.source.fault(
                 path, "unused_pronunciation", message, advice, Severity.WARNING, key=True
             )
-        sounds = " ".join([texts] if isinstance(texts, str) else texts).split()
+        sounds = " ".join(ways(texts)).split()
         small = [sound for sound in sounds if sound.islower()]
         if small and grammar.language == "en":
             message = f"`{small[0]}` is a sound of Mandarin"

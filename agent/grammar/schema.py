@@ -156,6 +156,11 @@ class NumberRange(Strict):
         """The largest value: `maximum`, where the steps lead to it."""
         return self.maximum - (self.maximum - self.minimum) % self.step
 
+    def includes(self, number: Decimal) -> bool:
+        """Whether a number is one of the values."""
+        between = (number - self.minimum) % self.step
+        return self.minimum <= number <= self.maximum and not between
+
     @property
     def decimals(self) -> int:
         """How many digits may follow the point."""

@@ -116,9 +116,7 @@ class SpokenValues(Mapping[str, Scalar]):
             return fits and definition.min_length <= len(str(value)) <= definition.max_length
         if isinstance(value, bool | str):
             return False
-        number = Decimal(str(value))
-        between = (number - definition.minimum) % definition.step
-        return definition.minimum <= number <= definition.maximum and not between
+        return definition.includes(Decimal(str(value)))
 
     def __iter__(self) -> Iterator[str]:
         store, start = self._automaton
@@ -152,10 +150,8 @@ class SpokenValues(Mapping[str, Scalar]):
             raise ValueError("no unit")
         number = Decimal(parse(spoken.removesuffix(unit).split()))
         definition = self.definition
-        if not isinstance(definition, NumberRange) or not definition.minimum <= number <= definition.maximum:
-            raise ValueError("out of range")
-        if (number - definition.minimum) % definition.step:
-            raise ValueError("between two steps")
+        if not isinstance(definition, NumberRange) or not definition.includes(number):
+            raise ValueError("no value of the range")
         return float(number) if definition.decimals else int(number)
 
 

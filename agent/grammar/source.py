@@ -175,11 +175,13 @@ def _scalar(text: str) -> str | int | float | bool | None:
     return text
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
-    """Advice that names the valid name most like `name`."""
+def nearest(name: str, names: Sequence[str], otherwise: str = "") -> str:
+    """Advice that names the valid name most like `name`; where none is, `otherwise` or all that are valid."""
     close = get_close_matches(name, names, n=1)
     if close:
         return f"Did you mean `{close[0]}`?"
+    if otherwise:
+        return otherwise
     return f"Valid: {listed(sorted(names), 40)}" if names else "None is defined"
 
 
