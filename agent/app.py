@@ -21,6 +21,7 @@ from agent.audio.microphone import Microphone
 from agent.audio.source import AudioSource
 from agent.commands import events
 from agent.commands.audit import AuditLog
+from agent.commands.decision import Hindrances
 from agent.commands.policy import Policy
 from agent.errors import AudioError, VoxlineError
 from agent.examiner import Examiner
@@ -80,6 +81,7 @@ class App:
         self._settings = settings
         self._inbox = Inbox()
         self._faults: tuple[Fault, ...] = ()
+        self._inhibited = ""
         self._stopping = self._reload_wanted = False
         self._compiling = threading.Lock()
         self._next_health_s = 0.0
@@ -220,7 +222,8 @@ class App:
             self._publish(audio)
         if result := self._examiner.tick(now_s):
             self._examined(result)
-        snapshot = self._vitals.snapshot(now_s, self._vocabulary.version)
+        hindrances = self._policy.hindrances(now_s)
+        snapshot = self._vitals.snapshot(now_s, self._vocabulary.version, hindrances)
         self._updates.observe(snapshot)
         faults = assess(snapshot, self._faults)
         self._hands.sync(now_s)
@@ -229,11 +232,21 @@ class App:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._publish(compose.health(snapshot, faults, datetime.now(UTC)))
             self._watchdog.status(", ".join(faults) or WELL)
+            self._tell_of(hindrances)
             if self._metrics:
                 self._metrics.show(snapshot, faults)
         if faults != self._faults:
             self._faults = faults
             self._hands.degrade(faults)
+
+    def _tell_of(self, hindrances: Hindrances) -> None:
+        """Log, once, that commands cannot pass: nobody should have to speak to find that out."""
+        if hindrances.reason != self._inhibited:
+            self._inhibited = hindrances.reason
+            if hindrances.inhibited:
+                log.warning("commands_inhibited", reason=hindrances.reason)
+            else:
+                log.info("commands_free")
 
     def _examined(self, result: Result) -> None:
         self._examiner.take(result, time.monotonic())

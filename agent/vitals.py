@@ -11,6 +11,7 @@ from agent.audio.microphone import Microphone
 from agent.audio.pcm import PcmPipe
 from agent.audio.source import AudioSource
 from agent.audio.stuck import Stuck
+from agent.commands.decision import Hindrances
 from agent.examiner import Examiner
 from agent.exchange import Exchange
 from agent.health.probes import SystemProbe
@@ -92,7 +93,7 @@ class Vitals:
             return self._source.state.device or ""
         return self._configured
 
-    def snapshot(self, now_s: float, grammar_version: str) -> Snapshot:
+    def snapshot(self, now_s: float, grammar_version: str, hindrances: Hindrances) -> Snapshot:
         """Ask all parts how they are."""
         choice, latency = self.ears.engine.choice, self.ears.engine.latency
         levels = self._hearing.listener.levels
@@ -129,6 +130,7 @@ class Vitals:
                 accepts_total=self.accepts,
                 rejects_total=dict(self.rejects),
             ),
+            commands=hindrances,
             self_test=self._examiner.health(now_s),
             panel=self._panel.health(),
             updates=self._updates.health(),

@@ -1,5 +1,6 @@
 """What was decided about an utterance, and why."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -83,6 +84,19 @@ class Objection:
 def with_aside(text: str, aside: Detail | None) -> str:
     """Add in brackets what the station has to say of a lockout."""
     return f"{text} ({aside})" if aside else text
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrances:
+    """What keeps commands from the machine now, however well they are heard."""
+
+    inhibited: bool
+    """Commands of normal and high risk are refused; in a lockout, all."""
+    reason: str
+    """Why: who locked out and why, or what is not known; empty where they are free."""
+    unavailable: Mapping[str, str]
+    """Commands that cannot be said, by name: the machine state that is unknown, `saw/guard_closed?`, or does
+    not fit, `saw/guard_closed = false`."""
 
 
 @dataclass(frozen=True, slots=True)

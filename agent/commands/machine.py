@@ -62,9 +62,10 @@ class Machine:
         exact = (c.state for c in command.requires if c.minimum is None and c.maximum is None)
         return tuple(reading and reading.value for reading in map(self._readings.get, exact))
 
-    def possible(self, commands: Iterable[Command], now_s: float) -> frozenset[str]:
-        """Name the commands all of whose conditions hold."""
-        return frozenset(command.name for command in commands if self.objection(command, now_s) is None)
+    def impossible(self, commands: Iterable[Command], now_s: float) -> dict[str, str]:
+        """Name the commands that have a condition which does not hold, with the first such."""
+        objections = {command.name: self.objection(command, now_s) for command in commands}
+        return {name: objection.detail for name, objection in objections.items() if objection}
 
     def _fresh(self, condition: Condition, now_s: float) -> _Reading | None:
         reading = self._readings.get(condition.state)

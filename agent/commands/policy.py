@@ -10,7 +10,7 @@ from uuid import UUID
 from agent.audio.tones import Tone
 from agent.commands.arbitration import LEASE_S, Arbiter
 from agent.commands.arming import Arming
-from agent.commands.decision import Decision, Objection, Reason, Verdict
+from agent.commands.decision import Decision, Hindrances, Objection, Reason, Verdict
 from agent.commands.dialogue import Question, Reply
 from agent.commands.effects import (
     Announce,
@@ -84,6 +84,15 @@ class Policy:
         """
         return [*self._elapse(now_s), *self._handle(event, now_s), *self._review(now_s)]
 
+    def hindrances(self, now_s: float) -> Hindrances:
+        """Tell what would keep commands from the machine if they were said now (monotonic)."""
+        objection = self._inhibit.objection(Risk.NORMAL, now_s)
+        return Hindrances(
+            inhibited=objection is not None,
+            reason=objection.text if objection else "",
+            unavailable=self._machine.impossible(self._commands.values(), now_s),
+        )
+
     def _elapse(self, now_s: float) -> list[Effect]:
         """Conclude what ended by time alone."""
         effects = self._followup.tick(now_s, self._words)
@@ -153,7 +162,10 @@ class Policy:
         builtin = {CONFIRM, CANCEL} if self._question else set()
         if self._settings.arming == "wake":
             builtin.add(WAKE)
-        return self._machine.possible(self._commands.values(), now_s) | builtin
+        return (
+            frozenset(self._commands) - self._machine.impossible(self._commands.values(), now_s).keys()
+            | builtin
+        )
 
     def _hear(self, heard: Hypothesis, now_s: float) -> list[Effect]:
         effects: list[Effect] = []

@@ -18,8 +18,8 @@ _SLOW_CLIENT_S = 5.0
 def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
     """Write a snapshot and its faults in Prometheus' text format: `voxline_audio_snr_db 21.5`.
 
-    Text becomes labels of `voxline_info`, the keys of a mapping become labels of its metric, and what is not
-    known is left out.
+    Text becomes labels of `voxline_info`, the keys of a mapping become labels of its metric (1 where it holds
+    text), and what is not known is left out.
     """
     lines = ["# TYPE voxline_info gauge", _sample("voxline_info", _info(snapshot), 1)]
     lines += ["# TYPE voxline_fault gauge"]
@@ -28,7 +28,10 @@ def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
         kind = "counter" if name.endswith("_total") else "gauge"
         lines.append(f"# TYPE {name} {kind}")
         if isinstance(value, Mapping):
-            lines += [_sample(name, {"key": key}, number) for key, number in sorted(value.items())]
+            lines += [
+                _sample(name, {"key": key}, 1 if isinstance(item, str) else item)
+                for key, item in sorted(value.items())
+            ]
         else:
             lines.append(_sample(name, {}, value))
     return "\n".join(lines) + "\n"
@@ -39,7 +42,7 @@ def _info(snapshot: Snapshot) -> dict[str, str]:
     return versions | {"engine": snapshot.engine.name, "source": snapshot.audio.source}
 
 
-def _numbers(prefix: str, part: object) -> Iterator[tuple[str, float | Mapping[str, float]]]:
+def _numbers(prefix: str, part: object) -> Iterator[tuple[str, float | Mapping[str, float | str]]]:
     for field in fields(part) if is_dataclass(part) else ():
         name, value = f"{prefix}_{field.name}", getattr(part, field.name)
         if isinstance(value, int | float | Mapping):

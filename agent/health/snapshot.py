@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.commands.decision import Hindrances
+
 
 @dataclass(frozen=True, slots=True)
 class EngineHealth:
@@ -170,6 +172,7 @@ class Snapshot:
     engine: EngineHealth
     audio: AudioHealth
     recognizer: RecognizerHealth
+    commands: Hindrances
     self_test: SelfTestHealth
     panel: PanelHealth
     updates: UpdatesHealth

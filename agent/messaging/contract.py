@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import Field, JsonValue, model_validator
 
+from agent.commands.decision import Hindrances
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
 from agent.health import snapshot
@@ -287,6 +288,7 @@ class Health(Payload):
     engine: snapshot.EngineHealth
     audio: snapshot.AudioHealth
     recognizer: snapshot.RecognizerHealth
+    commands: Hindrances
     self_test: snapshot.SelfTestHealth
     panel: snapshot.PanelHealth
     updates: snapshot.UpdatesHealth
@@ -382,8 +384,7 @@ class Updated(Payload):
 PIECE_REQUEST_TOPIC = "voxline/update/request"
 """Where stations without another way ask `voxline update serve` for pieces of a repository's files."""
 PIECE_TOPIC = "update/piece"
-"""Below a station's topic: where the pieces come, raw, with the request's correlation data and a `status` of
-200, 404 or 400 among the user properties. A connection of their own keeps them out of the commands' way."""
+"""Below a station's topic: the pieces, raw, with the request's correlation data and a `status`: 200, 404, 400."""
 
 
 class PieceRequest(Part):

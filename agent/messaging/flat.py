@@ -39,5 +39,6 @@ def _facts(payload: Payload) -> dict[str, Scalar | None]:
                 "real_time_factor": payload.recognizer.real_time_factor,
                 "accepts_total": payload.recognizer.accepts_total,
                 "rejects_total": sum(payload.recognizer.rejects_total.values()),
+                "inhibited": payload.commands.inhibited,
             }
     return {}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.commands.decision import Detail
+from agent.commands.decision import Detail, Hindrances
 from agent.commands.effects import Announce, Enable, InhibitChanged
 from agent.commands.events import Heard, InhibitReported, Reconnected, StateReported, Tick
 from agent.grammar.schema import CONFIRM
@@ -38,6 +38,22 @@ def test_freedom_ages_and_a_lockout_does_not() -> None:
     station.tell(LOCKED)
     station.tell(Tick(), after_s=100_000)
     assert outcome(station.say("lamp")) == "inhibited"
+
+
+def test_what_keeps_commands_back_is_known_before_anybody_speaks() -> None:
+    station = Station(inhibit_required=True, inhibit_max_age_s=60)
+    closed, locked = {"feed": "door?", "eject": "door?"}, {"feed": "door = locked", "eject": "pressure?"}
+    assert station.policy.hindrances(station.now_s) == Hindrances(
+        inhibited=True, reason="lockout state unknown", unavailable=closed
+    )
+    station.tell(FREE)
+    station.tell(StateReported("door", "locked"))
+    assert station.policy.hindrances(station.now_s) == Hindrances(
+        inhibited=False, reason="", unavailable=locked
+    )
+    assert station.policy.hindrances(station.now_s + 61).reason == "lockout state out of date"
+    station.tell(LOCKED)
+    assert station.policy.hindrances(station.now_s).reason == "Kim: oil change"
 
 
 def test_freedom_from_before_an_outage_is_not_believed_after_it() -> None:

@@ -39,6 +39,8 @@ def test_every_number_of_the_snapshot_is_a_sample() -> None:
     assert values['voxline_recognizer_rejects_total{key="background"}'] == 2
     assert values["voxline_link_connected"] == 1
     assert values["voxline_engine_fallback"] == 0
+    assert values["voxline_commands_inhibited"] == 0
+    assert values['voxline_commands_unavailable{key="feed"}'] == 1
     assert "voxline_audio_snr_db" not in values  # not known
     labels = {"agent": "0.1.0", "bundle": "moonshine@1", "grammar": "demo@abc", "engine": "rknn"}
     info = ",".join(f'{name}="{text}"' for name, text in {**labels, "source": "USB microphone"}.items())

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agent.commands.decision import Hindrances
 from agent.health.report import Fault, assess
 from agent.health.snapshot import (
     AudioHealth,
@@ -27,6 +28,7 @@ WELL = Snapshot(
     engine=EngineHealth(name="rknn", reason="NPU, driver and canary answer", fallback=False),
     audio=AudioHealth(source="USB microphone", frames_total=6000),
     recognizer=RecognizerHealth(real_time_factor=0.1, accepts_total=3, rejects_total={"background": 2}),
+    commands=Hindrances(inhibited=False, reason="", unavailable={"feed": "saw/guard_closed?"}),
     self_test=SelfTestHealth(outcome=Outcome.PASSED, age_seconds=50.0, runs_total={Outcome.PASSED: 1}),
     panel=PanelHealth(),
     updates=UpdatesHealth(),
