@@ -39,6 +39,7 @@ from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.messaging.outbox import open_outbox
 from agent.messaging.payload import Payload
+from agent.messaging.sparkplug.link import SparkplugLink
 from agent.messaging.understand import Interpreter
 from agent.panel.panel import Panel
 from agent.recognition.hypothesis import Hypothesis
@@ -91,7 +92,15 @@ class App:
         self._understand = Interpreter(settings.station.id)
         self._outbox = open_outbox(settings.storage.state / "outbox.sqlite")
         namespace = Namespace.of(settings.station)
-        self._link = Link(settings.mqtt, namespace, self._inbox.offer, self._inbox.reconnect, self._outbox)
+        self._sparkplug = SparkplugLink(settings.mqtt, namespace) if settings.mqtt.sparkplug else None
+        self._link = Link(
+            settings.mqtt,
+            namespace,
+            self._inbox.offer,
+            self._inbox.reconnect,
+            self._outbox,
+            self._sparkplug.publish if self._sparkplug else None,
+        )
         self._updates = Exchange(settings, self._inbox.put, self._publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
@@ -123,6 +132,8 @@ class App:
         self._link.watch(self._vocabulary.required_states)
         self._publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
         self._link.start()
+        if self._sparkplug:
+            self._sparkplug.start()
         self._hearing.start()
         self._updates.start(self._hearing)
         self._watchdog.ready()
@@ -136,6 +147,8 @@ class App:
             self._updates.stop(on_purpose=on_purpose)
             self._hearing.stop()
             self._link.stop()
+            if self._sparkplug:
+                self._sparkplug.stop()
             if on_purpose:
                 self._conclude()
             if self._outbox:

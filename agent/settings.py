@@ -29,24 +29,13 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from agent.errors import SettingsError
+from agent.names import TopicLevel
 from agent.settings_faults import Origin, describe, read_toml, unknown_names, unusable_secrets
 
 SYSTEM_FILE = Path("/etc/voxline/config.toml")
 SYSTEM_SECRETS = Path("/etc/voxline/secrets")
 """Used where systemd names no credentials directory."""
 ENVIRONMENT_PREFIX = "VOXLINE_"
-
-
-def _topic_level(name: str) -> str:
-    if not re.fullmatch(r"[^\W_][\w.-]{0,63}", name):
-        raise ValueError(
-            "use 1 to 64 letters, digits, '_', '-', '.', a letter or digit first: it is one level of a topic"
-        )
-    return name
-
-
-Name = Annotated[str, AfterValidator(_topic_level)]
-"""One level of a topic, in any script."""
 
 
 def _host(name: str) -> str:
@@ -76,12 +65,12 @@ class Section(BaseModel):
 class Station(Section):
     """Where the station stands: the ISA-95 path of its topics, from the company down to the station."""
 
-    enterprise: Name
-    site: Name
-    area: Name
-    line: Name
-    cell: Name
-    id: Name
+    enterprise: TopicLevel
+    site: TopicLevel
+    area: TopicLevel
+    line: TopicLevel
+    cell: TopicLevel
+    id: TopicLevel
 
 
 class Microphone(Section):
@@ -220,6 +209,8 @@ class Mqtt(Section):
 
     flat_values: bool = False
     """Also publish single values on topics of their own, for SCADA drivers that read no documents."""
+    sparkplug: bool = False
+    """Also publish these values by Sparkplug B, on a second connection."""
 
     @field_validator("password")
     @classmethod

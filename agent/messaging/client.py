@@ -4,9 +4,7 @@ One thread owns the connection; others hand it messages through bounded queues. 
 later: each is sent at once over a live link or not at all, and its fate is known within its time to live.
 """
 
-import contextlib
 import queue
-import socket
 import sqlite3
 import threading
 import time
@@ -18,13 +16,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 import structlog
-import tenacity
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Delivered, Fate
 from agent.health.probes import clock_synchronized
 from agent.health.snapshot import LinkHealth
-from agent.messaging.backoff import Backoff
 from agent.messaging.channel import Keep, Senders
 from agent.messaging.contract import KINDS, Command, MachineState, State, Status
 from agent.messaging.flat import FlatValues
@@ -34,6 +30,7 @@ from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
 from agent.messaging.payload import Payload, Quality
 from agent.messaging.session import LinkDownError, Session
+from agent.messaging.supervised import Supervised
 from agent.messaging.underway import Sending, Underway
 from agent.settings import Mqtt
 
@@ -43,8 +40,6 @@ WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
 RELEASE_MARGIN_S = 0.1
 FAREWELL_S = 1.0
-STOP_S = 10.0
-"""A thread that has not ended by then is left behind."""
 _IDLE_S = 0.5
 
 log = structlog.get_logger()
@@ -59,7 +54,7 @@ class Link:
         on_inbound: called in the link's thread with each message that may be obeyed; may raise `queue.Full`.
         on_up: called in the link's thread with each connection that stands, counted from 1 on.
         outbox: holds events until the broker has them; without it they are dropped while there is no link.
-
+        mirror: is given all that is published by `publish`; may be called in any thread.
     """
 
     def __init__(
@@ -69,11 +64,13 @@ class Link:
         on_inbound: Callable[[Admitted], None] = lambda _: None,
         on_up: Callable[[int], None] = lambda _: None,
         outbox: Outbox | None = None,
+        mirror: Callable[[Payload], None] | None = None,
     ) -> None:
         self._settings = settings
         self._namespace = namespace
         self._on_up = on_up
         self._outbox = outbox
+        self._mirror = mirror
         self._flat = FlatValues() if settings.flat_values else None
         self._kept_sent = 0
         self._kept_done: list[int] = []
@@ -82,7 +79,7 @@ class Link:
         self._events: deque[Message] = deque()
         self._retained: dict[str, Message] = {}
         self._underway: dict[int, Underway] = {}
-        self._backoff = Backoff(settings.reconnect_spread_s)
+        self._supervised = Supervised("link", settings.reconnect_spread_s, self._serve, self._explain)
         self._connected = False
         self._changed_s = time.monotonic()
         self._reason = ""
@@ -90,22 +87,14 @@ class Link:
         self._dropped: Counter[str] = Counter()
         self._gate = Gate(namespace, partial(self._guard, on_inbound))
         self._subscribed: frozenset[str] = frozenset()
-        self._stopping = threading.Event()
-        self._wake, self._waker = socket.socketpair()
-        self._wake.setblocking(False)
-        self._waker.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
         """Begin to connect, in the background."""
-        self._thread.start()
+        self._supervised.start()
 
     def stop(self) -> None:
         """Publish `offline`, disconnect and end the thread; what could not leave within 1 s is dropped."""
-        self._stopping.set()
-        self._nudge()
-        if self._thread.is_alive():
-            self._thread.join(STOP_S)
+        self._supervised.stop()
 
     def publish(self, payload: Payload) -> None:
         """Publish a state, report or event.
@@ -115,13 +104,15 @@ class Link:
         """
         payload = _by_this_clock(payload)
         self._publish(self._namespace.message(payload))
+        if self._mirror:
+            self._mirror(payload)
         if self._flat:
             for name, value in self._flat.update(payload):
                 self._publish(self._namespace.message(value, name))
 
     def _publish(self, message: Message) -> None:
         if self._keep(message):
-            self._nudge()
+            self._supervised.nudge()
             return
         with self._lock:
             if message.retain:
@@ -133,7 +124,7 @@ class Link:
                 self._events.popleft()
                 self._dropped["queue_full"] += 1
             self._events.append(message)
-        self._nudge()
+        self._supervised.nudge()
 
     def _keep(self, message: Message) -> bool:
         if self._outbox is None or message.keep is Keep.NEVER:
@@ -161,7 +152,7 @@ class Link:
             if connected:
                 self._commands.append(sending)
         if connected:
-            self._nudge()
+            self._supervised.nudge()
         else:
             sending.settle(Fate.NOT_SENT, "no link to the broker")
         return sending.delivered
@@ -169,7 +160,7 @@ class Link:
     def watch(self, states: frozenset[str]) -> None:
         """Hear these machine states, named as in a grammar's `requires`, and no others."""
         self._gate.watched = states
-        self._nudge()
+        self._supervised.nudge()
 
     def health(self) -> LinkHealth:
         """Describe the link."""
@@ -187,28 +178,7 @@ class Link:
                 handler_failures_total=self._counts["handler_failures"],
             )
 
-    def _nudge(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full of wake-ups already
-            self._waker.send(b"\0")
-
-    def _run(self) -> None:
-        supervised = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Exception),
-            wait=self._backoff,
-            before_sleep=self._report_loss,
-            sleep=tenacity.sleep_using_event(self._stopping),
-            stop=tenacity.stop_when_event_set(self._stopping),
-            retry_error_callback=lambda _: None,
-        )
-        supervised(self._serve)
-
-    def _report_loss(self, state: tenacity.RetryCallState) -> None:
-        error = state.outcome and state.outcome.exception()
-        reason = str(error) or type(error).__name__
-        unexpected = error if not isinstance(error, LinkDownError) else None
-        log.warning(
-            "link_down", reason=reason, retry_in_s=round(state.upcoming_sleep, 1), exc_info=unexpected
-        )
+    def _explain(self, reason: str) -> None:
         self._reason = reason
 
     def _serve(self) -> None:
@@ -223,7 +193,7 @@ class Link:
             acknowledge=self._settle,
             vital=[self._namespace.filter(kind) for kind in KINDS if kind.channel.vital],
         )
-        self._backoff.reset()
+        self._supervised.stand()
         with self._lock:
             self._counts["connects"] += 1
             self._connected, self._changed_s = True, time.monotonic()
@@ -233,7 +203,7 @@ class Link:
         log.info("link_up", host=self._settings.host, port=self._settings.port)
         try:
             self._guard(self._on_up, self._counts["connects"])
-            while not self._stopping.is_set():
+            while not self._supervised.stopping.is_set():
                 self._turn(session)
             self._farewell(session)
         finally:
@@ -253,9 +223,7 @@ class Link:
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
             raise LinkDownError("the broker did not acknowledge in time", by_broker=False)
-        session.step(self._wake, min(_IDLE_S, nearest_s - now_s))
-        with contextlib.suppress(BlockingIOError):
-            self._wake.recv(4096)
+        self._supervised.wait(session, min(_IDLE_S, nearest_s - now_s))
 
     def _filters(self) -> list[str]:
         """List what every station hears, whatever its grammar."""

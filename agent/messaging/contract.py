@@ -384,7 +384,7 @@ class Updated(Payload):
 PIECE_REQUEST_TOPIC = "voxline/update/request"
 """Where stations without another way ask `voxline update serve` for pieces of a repository's files."""
 PIECE_TOPIC = "update/piece"
-"""Below a station's topic: the pieces, raw, with the request's correlation data and a `status`: 200, 404, 400."""
+"""Below a station's topic: pieces, raw, with the request's correlation data and `status` 200, 404 or 400."""
 
 
 class PieceRequest(Part):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.messaging.channel import Keep, Place, Senders
+from agent.messaging.channel import CONTENT_TYPE, Keep, Place, Senders
 from agent.messaging.contract import Command, Response, State, Status
 from agent.messaging.payload import Payload
 from agent.settings import Station
@@ -22,6 +22,8 @@ class Message:
     user_properties: tuple[tuple[str, str], ...]
     response_topic: str | None = None
     correlation_data: bytes | None = None
+    content_type: str | None = CONTENT_TYPE
+    """None: binary, and known by its topic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.messaging.channel import CONTENT_TYPE
 from agent.messaging.inbound import Arrival
 from agent.messaging.namespace import Message
 from agent.messaging.tls import tls_context
@@ -152,9 +151,10 @@ class Session:
             self._check(self._client.loop_write())
         self._check(self._client.loop_misc())
 
-    def close(self) -> None:
-        """Say goodbye: the broker then keeps the will to itself."""
-        self._client.disconnect()
+    def close(self, *, with_will: bool = False) -> None:
+        """Say goodbye: the broker then keeps the will to itself, or publishes it all the same."""
+        reason = "Disconnect with will message" if with_will else "Normal disconnection"
+        self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, reason))
 
     def abort(self) -> None:
         """Drop the connection, if it still stands, with everything in it that has not left this machine."""
@@ -290,8 +290,9 @@ class _Client(TolerantClient):
 
 def _properties(message: Message, packet: int) -> Properties:
     properties = Properties(packet)  # type: ignore[no-untyped-call]
-    properties.ContentType = CONTENT_TYPE
-    properties.PayloadFormatIndicator = 1
+    if message.content_type is not None:
+        properties.ContentType = message.content_type
+        properties.PayloadFormatIndicator = 1
     properties.UserProperty = list(message.user_properties)
     if message.response_topic is not None:
         properties.ResponseTopic = message.response_topic

@@ -23,6 +23,8 @@ from agent.messaging.namespace import Namespace
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import PATIENCE_S, Mosquitto, Received, Scada, eventually, needs_mosquitto
 from tests.integration.engines import Dead, Spoiled, Stale
+from tests.messaging.examples import mqtt
+from tests.messaging.sparkplug.test_node import rebirth, values
 
 require_bundle()
 pytestmark = needs_mosquitto
@@ -44,10 +46,9 @@ class Stage:
         self.grammar.write_bytes(GRAMMAR.read_bytes())
         self.broker = Mosquitto(folder)
         self.booth = Booth()
-        self.app = App(
-            station_settings(self.broker.port, folder, self.grammar),
-            Playback(self.booth.blocks(), real_time=True),
-        )
+        settings = station_settings(self.broker.port, folder, self.grammar)
+        settings = settings.model_copy(update={"mqtt": mqtt(self.broker.port, sparkplug=True)})
+        self.app = App(settings, Playback(self.booth.blocks(), real_time=True))
         self.running = threading.Thread(target=self.app.run, daemon=True)
 
     def end(self) -> None:
@@ -179,6 +180,19 @@ def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:
     assert report["recognizer"]["beam_nats"] > 0
     assert report["commands"] == {"inhibited": False, "reason": "", "unavailable": {}}
     assert report["versions"]["grammar"].startswith("demo@")
+
+
+def test_sparkplug_hosts_see_it_too(stage: Stage, plant: Scada) -> None:
+    with Scada(stage.broker.port, "spBv1.0/#") as host:
+        host.publish("spBv1.0/acme:lyon:assembly:l3:c7/NCMD/press-2", rebirth())
+        (birth, *_) = host.wait_for("NBIRTH/press-2")
+        assert values(birth.payload)["engine"] == "onnx"
+        assert values(birth.payload)["inhibited"] is False
+        stage.booth.say(STOP_2)
+        events(plant, "delivery")
+        assert eventually(
+            lambda: any("last_command" in values(data.payload) for data in host.on("NDATA/press-2"))
+        )
 
 
 def self_test_reason(plant: Scada, outcome: str) -> str:
