@@ -186,7 +186,7 @@ class Link:
         session = Session(
             self._settings,
             client_id=self._namespace.base.replace("/", ":"),
-            will=self._namespace.last_will(datetime.now(UTC)),
+            will=self._offline("link_lost"),
             subscriptions=self._filters(),
             deliver=self._gate.pass_on,
             release=self._may_release,
@@ -322,12 +322,15 @@ class Link:
             underway.sending.settle(Fate.ACKNOWLEDGED)
 
     def _farewell(self, session: Session) -> None:
-        state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason="shutdown")
-        self._events.append(self._namespace.message(state))
+        self._events.append(self._offline("shutdown"))
         deadline_s = time.monotonic() + FAREWELL_S
         while (self._events or self._underway) and time.monotonic() < deadline_s:
             self._turn(session)
         session.close()
+
+    def _offline(self, reason: str) -> Message:
+        state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason)
+        return self._namespace.message(_by_this_clock(state))
 
     def _forget(self) -> None:
         """Settle every command and keep none, now that the connection is gone; count what else is lost."""

@@ -1,10 +1,9 @@
 """Put payloads on the topics of one station."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from agent.messaging.channel import CONTENT_TYPE, Keep, Place, Senders
-from agent.messaging.contract import Command, Response, State, Status
+from agent.messaging.contract import Command, Response
 from agent.messaging.payload import Payload
 from agent.settings import Station
 
@@ -73,7 +72,3 @@ class Namespace:
             response_topic=self.topic(Response) if answered else None,
             correlation_data=payload.id.bytes if answered else None,
         )
-
-    def last_will(self, now: datetime) -> Message:
-        """Say what the broker tells the plant if the station vanishes."""
-        return self.message(State(time=now, status=Status.OFFLINE, reason="link_lost"))

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from datetime import UTC, datetime
 
 import psutil
 
@@ -10,12 +9,12 @@ from agent.demo.broker import broker
 from agent.messaging.client import Link
 from agent.messaging.session import Session
 from tests.integration.brokers import HOST, Scada, eventually
-from tests.messaging.examples import NAMESPACE, command, mqtt
+from tests.messaging.examples import NAMESPACE, command, mqtt, offline
 
 
 def test_last_will_is_published_and_retained() -> None:
     with broker() as port, Scada(port) as scada:
-        will = NAMESPACE.last_will(datetime.now(UTC))
+        will = offline()
         session = Session(mqtt(port), "station", will, [], print, bool, print)
         session.abort()
         (published,) = scada.wait_for("/state")

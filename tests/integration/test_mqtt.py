@@ -176,10 +176,12 @@ def test_a_clock_that_nothing_sets_is_told_with_all_that_is_published(
 ) -> None:
     """Consumers judge by it whether a command is late."""
     monkeypatch.setattr(client_module, "clock_synchronized", lambda: synchronized)
-    with Scada(mosquitto.port) as scada, running(mosquitto.port) as link:
-        link.command(command(), "x", time.monotonic() + 2).result(3)
-        for topic in ("/command/x", "/state"):
-            assert json.loads(scada.wait_for(topic)[0].payload)["quality"] == quality
+    with Scada(mosquitto.port) as scada:
+        with running(mosquitto.port) as link:
+            link.command(command(), "x", time.monotonic() + 2).result(3)
+            assert json.loads(link._offline("link_lost").payload)["quality"] == quality
+        scada.wait_for("/state", 2)
+        assert {json.loads(message.payload)["quality"] for message in scada.received} == {quality}
 
 
 def test_a_lockout_with_much_around_it_locks_out(mosquitto: Mosquitto) -> None:

@@ -31,7 +31,7 @@ from tests.integration.brokers import (
 )
 from tests.integration.chaos import ChaosProxy
 from tests.integration.links import answers, assert_never_comes, reconnected, response, running, statuses
-from tests.messaging.examples import NAMESPACE, command, mqtt
+from tests.messaging.examples import NAMESPACE, command, mqtt, offline
 
 __all__ = ["mosquitto"]
 pytestmark = needs_mosquitto
@@ -130,8 +130,7 @@ def test_the_broker_passes_on_only_what_is_released(mosquitto: Mosquitto, releas
             asked.append(number)
             return release
 
-        will = NAMESPACE.last_will(datetime.now(UTC))
-        session = Session(mqtt(mosquitto.port), "station", will, [], print, may, print)
+        session = Session(mqtt(mosquitto.port), "station", offline(), [], print, may, print)
         number = session.publish(replace(NAMESPACE.message(command(), "x"), expiry_s=5))
         end_s = time.monotonic() + 0.5
         while time.monotonic() < end_s:

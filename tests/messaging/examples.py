@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.grammar.schema import Risk
-from agent.messaging.contract import Command, Heard, Meaning, Word
-from agent.messaging.namespace import Namespace
+from agent.messaging.contract import Command, Heard, Meaning, State, Status, Word
+from agent.messaging.namespace import Message, Namespace
 from agent.settings import Mqtt, Station
 
 STATION = Station(enterprise="acme", site="lyon", area="assembly", line="l3", cell="c7", id="press-2")
@@ -25,6 +25,11 @@ def command(ttl_s: float = 2.0) -> Command:
             text="set speed one two five zero", probability=0.98, worst_word=Word(text="five", score=-0.4)
         ),
     )
+
+
+def offline() -> Message:
+    """A last will."""
+    return NAMESPACE.message(State(time=datetime.now(UTC), status=Status.OFFLINE, reason="link_lost"))
 
 
 def mqtt(port: int, **others: Any) -> Mqtt:

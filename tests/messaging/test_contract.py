@@ -10,7 +10,7 @@ from agent.grammar import load_grammar
 from agent.grammar.payload import render
 from agent.messaging.contract import KINDS, Command, Hours, State, Status
 from agent.messaging.namespace import Namespace
-from tests.messaging.examples import NAMESPACE, STATION, command
+from tests.messaging.examples import NAMESPACE, STATION, command, offline
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -52,7 +52,7 @@ def test_only_commands_ask_for_an_answer() -> None:
     message = NAMESPACE.message(order, "line/speed")
     assert message.correlation_data == order.id.bytes
     assert message.response_topic == f"{NAMESPACE.base}/response"
-    assert NAMESPACE.last_will(NOW).response_topic is None
+    assert offline().response_topic is None
 
 
 def test_every_command_has_an_id_of_its_own() -> None:
