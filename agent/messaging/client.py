@@ -326,7 +326,8 @@ class Link:
         deadline_s = time.monotonic() + FAREWELL_S
         while (self._events or self._underway) and time.monotonic() < deadline_s:
             self._turn(session)
-        session.close()
+        if not self._events:  # after a goodbye the broker keeps the will to itself, and nobody says `offline`
+            session.close()
 
     def _offline(self, reason: str) -> Message:
         state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason)

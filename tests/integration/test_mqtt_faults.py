@@ -120,6 +120,16 @@ def test_reports_wait_while_a_command_is_under_way(mosquitto: Mosquitto) -> None
         scada.wait_for("/health", 7)
 
 
+def test_a_stop_before_a_slow_broker_answers_a_command_leaves_no_station_online(mosquitto: Mosquitto) -> None:
+    with ChaosProxy(mosquitto.port) as proxy, Scada(mosquitto.port) as scada:
+        with running(proxy.port, settings={"keepalive_s": 60}) as link:
+            scada.wait_for("/state")
+            proxy.delay_s = 1.5
+            link.command(command(30), "x", time.monotonic() + 30)
+        scada.wait_for("/state", 2)
+        assert statuses(scada)[-1] == ("offline", "link_lost")
+
+
 @pytest.mark.parametrize("release", [True, False])
 def test_the_broker_passes_on_only_what_is_released(mosquitto: Mosquitto, release: bool) -> None:
     wake, waker = socket.socketpair()
