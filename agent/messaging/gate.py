@@ -12,7 +12,7 @@ from agent.messaging.inbound import Admitted, Arrival, Refusal, fault, feared, j
 from agent.messaging.namespace import Namespace
 
 _TOPICS = 100
-"""Of so many it is remembered how often they were refused."""
+"""Of so many it is remembered how often they were refused; the rest count as one."""
 
 log = structlog.get_logger()
 
@@ -60,11 +60,11 @@ class Gate:
 
     def _refuse(self, arrival: Arrival, reason: Refusal) -> None:
         self.refused[reason.value] += 1
-        if len(self._told) >= _TOPICS:
-            self._told.clear()
-        count = self._told[reason, arrival.topic] = self._told[reason, arrival.topic] + 1
+        topic = arrival.topic[:200]
+        known = (reason, topic) in self._told or len(self._told) < _TOPICS
+        key = (reason, topic if known else "")
+        self._told[key] += 1
+        count = self._told[key]
         if count in (1, 10, 100) or count % 1000 == 0:  # a flood must not fill the journal
             detail = {"fault": fault(arrival, self._namespace)} if reason is Refusal.MALFORMED else {}
-            log.warning(
-                "message_refused", reason=reason.value, topic=arrival.topic[:200], count=count, **detail
-            )
+            log.warning("message_refused", reason=reason.value, topic=topic, count=count, **detail)

@@ -40,6 +40,15 @@ def test_a_broker_that_sends_what_nobody_asked_for_fills_no_memory() -> None:
     assert gate.refused == {"unknown_topic": 20}
 
 
+def test_a_flood_on_ever_other_topics_does_not_fill_the_journal() -> None:
+    gate = Gate(NAMESPACE, lambda _: None)
+    with capture_logs() as logs:
+        for number in range(5000):
+            gate.pass_on(Arrival(f"{NAMESPACE.cell}/voice/press-{number % 1000}/claim", b"{", retain=False))
+    assert gate.refused == {"malformed": 5000}
+    assert len(logs) < 110
+
+
 def test_a_full_inbox_is_a_flood() -> None:
     def full(_: Admitted) -> None:
         raise queue.Full
