@@ -119,17 +119,20 @@ class Outbox:
         """Give the oldest messages whose id is above `after`, at most `limit`, in order."""
         rows = self._reader.execute(
             "SELECT id, keep, topic, payload, properties FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
-            (after, limit),
+            (after, limit + len(self._unremoved)),
         )
-        entries = []
+        entries: list[Entry] = []
         for n, *columns in rows:
             if n in self._unremoved:
                 continue
+            if len(entries) == limit:
+                break
             try:
                 entries.append(Entry(n, _message(*columns)))
             except (ValueError, TypeError) as error:  # sent or not, it would stand before all others for ever
                 log.error("outbox_entry_damaged", id=n, error=str(error))  # noqa: TRY400 - no bug of ours
                 self._unremoved.add(n)
+        rows.close()
         return entries
 
     def remove(self, ids: Iterable[int]) -> None:

@@ -95,6 +95,17 @@ def test_removing_does_not_wait_for_a_busy_disk(path: Path) -> None:
     assert outbox.depth == 1
 
 
+def test_what_a_full_disk_keeps_from_being_removed_stands_before_nothing(path: Path) -> None:
+    outbox = Outbox(path)
+    for number in range(5):
+        outbox.add(message(number))
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    outbox.remove([1, 2, 3])
+    assert numbers(outbox, 1) == [3]
+    assert numbers(outbox, 2) == [3, 4]
+
+
 def test_a_damaged_file_is_set_aside(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"SQLite format 3\0" + random.Random(1).randbytes(5000))
