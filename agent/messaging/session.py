@@ -260,7 +260,7 @@ class Session:
 
 
 class _Client(TolerantClient):
-    """A client that decides about the second half of a QoS 2 publication.
+    """A client that decides about the second half of a QoS 2 publication, and when a link is dead.
 
     paho passes over what the broker answers to the first half, even a refusal, and releases at once. `PUBREC`
     has no callback, so this reaches into paho 2; the tests of refused and of late commands would notice.
@@ -275,6 +275,13 @@ class _Client(TolerantClient):
     ) -> None:
         super().__init__(settings, client_id, on_malformed)
         self._release = release
+
+    def _handle_connack(self) -> MQTTErrorCode:
+        wanted_s = self._keepalive
+        code = super()._handle_connack()
+        # A broker may want to hear less often, or nothing: a dead link is noticed all the same.
+        self._keepalive = min(wanted_s, self._keepalive or wanted_s)
+        return code
 
     def _handle_pubrec(self) -> MQTTErrorCode:
         packet = self._in_packet["packet"]

@@ -1,6 +1,9 @@
 """Brokers that take or give less than others: the station says so, and loses them only if it must."""
 
+import contextlib
 import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +97,35 @@ def test_a_broker_that_takes_one_at_a_time_gets_them_all(tmp_path: Path) -> None
         scada.wait_for("/event/delivery", 10)
         assert len(scada.wait_for("/command/x", 10)) == 10
         assert link.health().connects_total == 1
+
+
+@pytest.mark.parametrize("keepalive_s", [0, 600])
+def test_a_broker_that_hears_of_a_station_less_often_is_noticed_as_soon_when_it_is_dead(
+    keepalive_s: int,
+) -> None:
+    link = Link(mqtt(answer_and_fall_silent(keepalive_s)), NAMESPACE)
+    link.start()
+    try:
+        assert eventually(lambda: link.health().connected)
+        assert eventually(lambda: "no sign of life" in link.health().reason, 10.0)
+    finally:
+        link.stop()
+
+
+def answer_and_fall_silent(keepalive_s: int) -> int:
+    """Be a broker that takes one station, asks for a keep-alive time of its own and then is dead."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as station:
+            station.recv(4096)
+            station.sendall(b"\x20\x06\0\0\x03\x13" + keepalive_s.to_bytes(2, "big"))
+            with contextlib.suppress(OSError):
+                while station.recv(4096):
+                    pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(listener.getsockname()[1])
 
 
 RULES = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"), None)
