@@ -1,7 +1,7 @@
 """What machines report about themselves, and what may be said because of it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from agent.commands.decision import Objection, Reason
@@ -37,6 +37,10 @@ class Machine:
             self._readings[report.state] = _Reading(report.value, taken_s, report.said_s)
         elif report.value != known.value:
             self._readings[report.state] = replace(known, value=None)
+
+    def watch(self, states: Collection[str]) -> None:
+        """Forget all states but these: what nobody listens to may change unheard."""
+        self._readings = {name: reading for name, reading in self._readings.items() if name in states}
 
     def reconnect(self) -> None:
         """Doubt all values: they may have changed while the link was down."""

@@ -329,6 +329,7 @@ class Policy:
 
     def _load(self, loaded: Loaded) -> None:
         self._commands = dict(loaded.grammar.commands)
+        self._machine.watch({need.state for command in self._commands.values() for need in command.requires})
         self._words = Wording(loaded.grammar)
         self._origin = Origin(self._station, loaded.grammar_version, loaded.bundle_version)
         self._enabled = None  # a new recognizer knows nothing of what was enabled

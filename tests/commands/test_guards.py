@@ -1,5 +1,7 @@
 """Lockout, machine states, time to live, repetition and bursts: what keeps an understood command back."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.commands.decision import Detail, Hindrances
@@ -245,6 +247,21 @@ def test_a_new_recognizer_is_told_what_can_be_recognized() -> None:
     station = Station()
     (enable,) = all_of(Enable, station.tell(LOADED))
     assert enable.commands == {"lamp", "belt", "press", "drain"}
+
+
+def test_a_machine_state_that_a_grammar_did_not_ask_for_counts_as_unknown_to_the_next() -> None:
+    """Nobody listened to it meanwhile."""
+    commands = {name: LOADED.grammar.commands[name] for name in ("lamp", "belt")}
+    other = LOADED.grammar.model_copy(update={"commands": commands})
+    station = Station()
+    station.tell(StateReported("door", "closed"))
+    station.tell(StateReported("pressure", 5.0))
+    station.tell(LOADED)
+    assert outcome(station.say("feed", after_s=1.0)) == "accept"
+    station.tell(StateReported("pressure", 5.0))
+    station.tell(replace(LOADED, grammar=other))
+    station.tell(LOADED)
+    assert outcome(station.say("feed", after_s=1.0)) == "requirement"
 
 
 def test_an_old_machine_state_counts_as_unknown() -> None:
