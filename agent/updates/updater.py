@@ -4,6 +4,7 @@ It owns the state; others talk to it through its inbox. Fetching and trying take
 it, and it makes way when somebody wants something else.
 """
 
+import contextlib
 import fcntl
 import math
 import os
@@ -178,6 +179,8 @@ class Updater:
         self._totals = totals
 
     def _tell(self, event: Event) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._inbox.get_nowait()  # what was said last counts, and a trial may keep all from being heard
         self._inbox.put(event)
         if advance(self.state, event) != (self.state, ()):  # brokers repeat what is retained: that is no news
             self._hurry.set()

@@ -1,5 +1,6 @@
 import errno
 import json
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.updater import Updater
-from tests.integration.brokers import eventually
+from tests.integration.brokers import PATIENCE_S, eventually
 from tests.updates.house import Obedient, make_repository, make_updater, release, wanted, wish
 
 
@@ -105,6 +106,35 @@ def test_what_is_wanted_during_probation_outlives_a_restart(
     updater.start()
     assert eventually(partial(has_committed, updater, "grammar/press/2.0.0"))
     updater.stop()
+
+
+def test_what_is_said_over_and_over_during_a_long_trial_fills_no_memory(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    station = Thorough()
+    updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
+    updater.start()
+    updater.wish(wish("grammar/press/1.0.0"))
+    assert station.trying.wait(PATIENCE_S)
+    for _ in range(1000):
+        updater.wish(wish("grammar/press/1.0.0"))
+    assert updater._inbox.qsize() == 1
+    station.done.set()
+    assert eventually(partial(has_committed, updater, "grammar/press/1.0.0"))
+    updater.stop()
+
+
+class Thorough(Obedient):
+    """A station that tries what is new until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trying, self.done = threading.Event(), threading.Event()
+
+    def try_out(self, *_: object) -> str:
+        self.trying.set()
+        assert self.done.wait(PATIENCE_S)
+        return ""
 
 
 def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
