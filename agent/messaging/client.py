@@ -32,10 +32,11 @@ from agent.messaging.payload import Payload, Quality
 from agent.messaging.session import LinkDownError, Session
 from agent.messaging.supervised import Supervised
 from agent.messaging.underway import Sending, Underway
+from agent.messaging.unsent import Unsent
 from agent.settings import Mqtt
 
 QUEUE_LENGTH = 256
-"""Events that may wait for the link's thread; the oldest goes first."""
+"""Events that may wait for the link's thread."""
 WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
 RELEASE_MARGIN_S = 0.1
@@ -76,7 +77,7 @@ class Link:
         self._kept_done: list[int] = []
         self._lock = threading.Lock()
         self._commands: deque[Sending] = deque()
-        self._events: deque[Message] = deque()
+        self._events = Unsent(QUEUE_LENGTH)
         self._retained: dict[str, Message] = {}
         self._underway: dict[int, Underway] = {}
         self._supervised = Supervised("link", settings.reconnect_spread_s, self._serve, self._explain)
@@ -120,10 +121,7 @@ class Link:
             if not self._connected:
                 self._dropped["no_link"] += not message.retain
                 return
-            if len(self._events) >= QUEUE_LENGTH:
-                self._events.popleft()
-                self._dropped["queue_full"] += 1
-            self._events.append(message)
+            self._dropped["queue_full"] += self._events.add(message)
         self._supervised.nudge()
 
     def _keep(self, message: Message) -> bool:
@@ -197,7 +195,7 @@ class Link:
         with self._lock:
             self._counts["connects"] += 1
             self._connected, self._changed_s = True, time.monotonic()
-            self._events.extend(self._retained.values())
+            self._events.add(*self._retained.values())
         self._subscribed = frozenset()
         self._kept_sent = 0
         log.info("link_up", host=self._settings.host, port=self._settings.port)
@@ -264,8 +262,7 @@ class Link:
                 self._underway[message_id] = Underway(now_s, sending.deadline_s, sending)
 
     def _send_events(self, session: Session, now_s: float, window: int) -> None:
-        while self._events and len(self._underway) < window:
-            message = self._events.popleft()
+        while len(self._underway) < window and (message := self._events.take()):
             message_id = self._say(session, message)
             if message_id is not None:
                 self._underway[message_id] = Underway(now_s, now_s + self._settings.keepalive_s / 2)
@@ -322,7 +319,7 @@ class Link:
             underway.sending.settle(Fate.ACKNOWLEDGED)
 
     def _farewell(self, session: Session) -> None:
-        self._events.append(self._offline("shutdown"))
+        self._events.add(self._offline("shutdown"))
         deadline_s = time.monotonic() + FAREWELL_S
         while (self._events or self._underway) and time.monotonic() < deadline_s:
             self._turn(session)
@@ -339,10 +336,9 @@ class Link:
             self._connected, self._changed_s = False, time.monotonic()
             unsent, underway = list(self._commands), list(self._underway.values())
             retained = set(self._retained)
-            self._dropped["link_lost"] += sum(message.topic not in retained for message in self._events)
+            self._dropped["link_lost"] += sum(this.topic not in retained for this in self._events.clear())
             self._dropped["link_lost"] += sum(item.sending is None and item.kept is None for item in underway)
             self._commands.clear()
-            self._events.clear()
             self._underway.clear()
         for sending in unsent:
             sending.settle(Fate.NOT_SENT, "the link broke before it left")

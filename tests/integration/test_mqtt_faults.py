@@ -18,6 +18,7 @@ import pytest
 
 from agent.commands.events import Fate
 from agent.messaging.compose import health
+from agent.messaging.contract import State, Status, Update
 from agent.messaging.inbound import Admitted
 from agent.messaging.session import Session
 from tests.health.test_report import WELL
@@ -128,6 +129,23 @@ def test_a_stop_before_a_slow_broker_answers_a_command_leaves_no_station_online(
             link.command(command(30), "x", time.monotonic() + 30)
         scada.wait_for("/state", 2)
         assert statuses(scada)[-1] == ("offline", "link_lost")
+
+
+def test_a_flood_while_the_broker_stands_still_takes_the_place_of_no_other_state(
+    mosquitto: Mosquitto,
+) -> None:
+    with Scada(mosquitto.port) as scada, running(mosquitto.port, settings={"keepalive_s": 60}) as link:
+        scada.wait_for("/state")
+        mosquitto.freeze()
+        try:
+            link.command(command(30), "x", time.monotonic() + 30)
+            link.publish(Update(time=datetime.now(UTC), phase="committed", active=None))
+            for number in range(300):
+                link.publish(State(time=datetime.now(UTC), status=Status.ONLINE, text=str(number)))
+        finally:
+            mosquitto.thaw()
+        scada.wait_for("/update")
+        assert eventually(lambda: json.loads(scada.on("/state")[-1].payload)["text"] == "299")
 
 
 @pytest.mark.parametrize("release", [True, False])
