@@ -333,8 +333,8 @@ class App:
             )
         )
 
-    def _publish(self, payload: Payload) -> None:
-        self._link.publish(payload)
+    def _publish(self, payload: Payload) -> bool:
+        return self._link.publish(payload)
 
 
 def _open_metrics(settings: Health) -> MetricsServer | None:

@@ -42,11 +42,11 @@ class Exchange:
     Args:
         settings: of the station.
         post: puts `TakenOver`, hypotheses and choices of engines into the agent's inbox. Any thread.
-        publish: puts a payload on its way. Any thread.
+        publish: puts a payload on its way, and tells whether that was done. Any thread.
     """
 
     def __init__(
-        self, settings: Settings, post: Callable[[object], None], publish: Callable[[Payload], None]
+        self, settings: Settings, post: Callable[[object], None], publish: Callable[[Payload], bool]
     ) -> None:
         self._settings, self._post = settings, post
         self._stopping = threading.Event()

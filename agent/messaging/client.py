@@ -97,32 +97,37 @@ class Link:
         """Publish `offline`, disconnect and end the thread; what could not leave within 1 s is dropped."""
         self._supervised.stop()
 
-    def publish(self, payload: Payload) -> None:
+    def publish(self, payload: Payload) -> bool:
         """Publish a state, report or event.
 
         Of a retained kind the latest is kept and published again after an outage; what the contract says to
         keep goes through the outbox; anything else is dropped and counted while there is no link.
+
+        Returns:
+            Whether it is kept, or on its way; false: it is lost.
         """
         payload = _by_this_clock(payload)
-        self._publish(self._namespace.message(payload))
+        taken = self._publish(self._namespace.message(payload))
         if self._mirror:
             self._mirror(payload)
         if self._flat:
             for name, value in self._flat.update(payload):
                 self._publish(self._namespace.message(value, name))
+        return taken
 
-    def _publish(self, message: Message) -> None:
+    def _publish(self, message: Message) -> bool:
         if self._keep(message):
             self._supervised.nudge()
-            return
+            return True
         with self._lock:
             if message.retain:
                 self._retained[message.topic] = message
             if not self._connected:
                 self._dropped["no_link"] += not message.retain
-                return
+                return message.retain
             self._dropped["queue_full"] += self._events.add(message)
         self._supervised.nudge()
+        return True
 
     def _keep(self, message: Message) -> bool:
         if self._outbox is None or message.keep is Keep.NEVER:

@@ -141,14 +141,15 @@ class AgentHost:
     Args:
         settings: of this station.
         swap: lets parts work from the next pause between utterances on, and returns when they do.
-        publish: puts a payload on its way; None while there is nobody to tell, and outcomes wait.
+        publish: puts a payload on its way, and tells whether that was done; None while there is nobody to
+            tell, and outcomes wait.
     """
 
     def __init__(
         self,
         settings: Settings,
         swap: Callable[[Parts], None],
-        publish: Callable[[Payload], None] | None,
+        publish: Callable[[Payload], bool] | None,
     ) -> None:
         self.swap = swap
         self._settings, self._publish = settings, publish
@@ -177,10 +178,10 @@ class AgentHost:
             self._publish(describe(state, bytes_done, datetime.now(UTC)))
 
     def conclude(self, outcome: Outcome) -> bool:
-        """Put an outcome into the outbox."""
+        """Put an outcome into the outbox; without one it waits until there is a link."""
         if self._publish is None:
             return False
-        self._publish(
+        return self._publish(
             Updated(
                 time=datetime.now(UTC),
                 number=outcome.id,
@@ -190,7 +191,6 @@ class AgentHost:
                 active=outcome.slot,
             )
         )
-        return True
 
 
 def describe(state: State, bytes_done: int, now: datetime) -> Update:

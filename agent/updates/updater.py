@@ -49,7 +49,7 @@ from agent.updates.trust import Trust
 
 TICK_S = 0.5
 RETRY_S = 10.0
-"""Between tries to write to a disk that refuses."""
+"""Between tries to write to a disk that refuses, or to tell an outcome that nobody takes."""
 RECHECK_S = 60.0
 """After trouble that may pass."""
 REPORT_EVERY_BYTES = 2**20
@@ -105,7 +105,7 @@ class Updater:
         self._inbox: queue.Queue[Event] = queue.Queue()
         self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
         self._totals = self._mark = Record(0.0)
-        self._next_check_s = 0.0
+        self._next_check_s = self._next_telling_s = 0.0
         self._bytes_done = 0
         self._reported: tuple[State, int] | None = None
         self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
@@ -313,9 +313,13 @@ class Updater:
         return None
 
     def _hand_over(self) -> None:
+        if time.monotonic() < self._next_telling_s:
+            return
         for outcome in self.state.outcomes:
-            if self._host.conclude(outcome):
-                self._surely(Delivered(outcome.id))
+            if not self._host.conclude(outcome):
+                self._next_telling_s = time.monotonic() + RETRY_S
+                return
+            self._surely(Delivered(outcome.id))
 
     def _arrived(self, size_bytes: int) -> None:
         self._bytes_done += size_bytes

@@ -162,7 +162,7 @@ def test_without_its_trusted_root_a_station_keeps_what_it_runs_and_says_so(
         settings.updates.root.write_bytes(content)
     loaded: list[Parts] = []
     monkeypatch.setattr(Exchange, "_load", lambda _, parts: loaded.append(parts))
-    exchange = Exchange(settings, print, print)
+    exchange = Exchange(settings, print, lambda _: True)
     exchange.load()
     assert loaded[0].model
     assert (loaded[0].model / "model.onnx").read_bytes() == b"weights"
@@ -189,7 +189,7 @@ def test_a_broken_slot_and_a_disk_that_keeps_its_link(
             raise UpdateError("the model is damaged")
         return parts
 
-    exchange = Exchange(load(tmp_path / "config.toml"), print, print)
+    exchange = Exchange(load(tmp_path / "config.toml"), print, lambda _: True)
     monkeypatch.setattr(Exchange, "_load", load_parts)
     monkeypatch.setattr(durable, "remove", refuse)
     exchange.load()

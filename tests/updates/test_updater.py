@@ -9,18 +9,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent import durable
+from agent.messaging.client import Link
 from agent.messaging.contract import Desired
+from agent.settings import Recognition, Settings
 from agent.updates import state_file
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.course import Phase, Rollback, State
 from agent.updates.download import CancelledError
-from agent.updates.host import wish_of
+from agent.updates.host import AgentHost, wish_of
 from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.updater import Updater
 from tests.integration.brokers import PATIENCE_S, eventually
+from tests.messaging.examples import NAMESPACE, STATION, mqtt
 from tests.updates.house import Obedient, make_repository, make_updater, release, wanted, wish
 
 
@@ -135,6 +138,26 @@ class Thorough(Obedient):
         self.trying.set()
         assert self.done.wait(PATIENCE_S)
         return ""
+
+
+def test_an_outcome_that_can_neither_be_kept_nor_sent_waits(
+    tmp_path: Path, repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the outbox cannot be opened and there is no link yet."""
+    monkeypatch.setattr(updater_module, "RETRY_S", 0.1)
+    link, station = Link(mqtt(1), NAMESPACE), Obedient()
+    recognition = Recognition(bundle=tmp_path, grammar=tmp_path)
+    host = AgentHost(Settings(station=STATION, recognition=recognition), station.swap, link.publish)
+    monkeypatch.setattr(station, "conclude", host.conclude)
+    updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
+    updater.start()
+    updater.wish(wish("grammar/press/1.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
+    assert eventually(lambda: link.health().dropped_total["no_link"] >= 2)
+    assert [outcome.phase for outcome in updater.state.outcomes] == [Phase.COMMITTED]
+    monkeypatch.setattr(station, "conclude", lambda _: True)
+    assert eventually(lambda: not updater.state.outcomes)
+    updater.stop()
 
 
 def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
