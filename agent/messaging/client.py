@@ -41,6 +41,8 @@ WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
 RELEASE_MARGIN_S = 0.1
 FAREWELL_S = 1.0
+OUTBOX_REST_S = 10.0
+"""An outbox that cannot be read is left alone for so long."""
 _IDLE_S = 0.5
 
 log = structlog.get_logger()
@@ -73,7 +75,7 @@ class Link:
         self._outbox = outbox
         self._mirror = mirror
         self._flat = FlatValues() if settings.flat_values else None
-        self._kept_sent = 0
+        self._kept_sent, self._kept_rest_s = 0, 0.0
         self._kept_done: list[int] = []
         self._lock = threading.Lock()
         self._commands: deque[Sending] = deque()
@@ -273,7 +275,7 @@ class Link:
                 self._underway[message_id] = Underway(now_s, now_s + self._settings.keepalive_s / 2)
 
     def _send_kept(self, session: Session, now_s: float, window: int) -> None:
-        if self._outbox is None:
+        if self._outbox is None or now_s < self._kept_rest_s:
             return
         try:
             self._outbox.remove(self._kept_done)
@@ -281,6 +283,7 @@ class Link:
             entries = self._outbox.waiting(self._kept_sent, max(0, window - len(self._underway)))
         except sqlite3.Error as error:
             log.error("outbox_failed", error=str(error))  # noqa: TRY400 - no bug of ours
+            self._kept_rest_s = now_s + OUTBOX_REST_S  # not at each turn: a busy link would fill the journal
             return
         for entry in entries:
             self._kept_sent = entry.id

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from agent.commands.events import Fate
 from agent.messaging.client import Link
-from agent.messaging.contract import Delivery, Reject
+from agent.messaging.contract import Delivery, Reject, Response
 from agent.messaging.outbox import Outbox
 from tests.integration.brokers import Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
 from tests.integration.chaos import ChaosProxy
@@ -145,6 +147,22 @@ def test_no_event_is_lost_when_the_agent_is_killed(tmp_path: Path, mosquitto: Mo
         arrived = reasons(scada)
     assert set(published) <= set(arrived)
     assert arrived == sorted(arrived)
+
+
+def test_an_outbox_that_cannot_be_read_fills_no_journal(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    outbox._reader.close()
+    with (
+        capture_logs() as logs,
+        Scada(mosquitto.port) as scada,
+        running(mosquitto.port, outbox=outbox) as link,
+    ):
+        assert eventually(lambda: link.health().connected)
+        for _ in range(100):
+            scada.publish(NAMESPACE.topic(Response), b"{}")
+        assert eventually(lambda: link.health().refused_total.get("malformed", 0) > 90)
+        assert link.command(command(), "x", time.monotonic() + 2).result(3).fate is Fate.ACKNOWLEDGED
+    assert 1 <= sum(entry["event"] == "outbox_failed" for entry in logs) <= 3
 
 
 def test_a_full_disk_takes_the_memory_of_events_and_nothing_else(
