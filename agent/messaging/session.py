@@ -29,6 +29,7 @@ from agent.settings import Mqtt
 
 CONNECT_TIMEOUT_S = 5.0
 _KEEP_ALIVE_TIMEOUT = 0x8D
+_TAKEN_OVER = 0x8E
 _PACKET_BYTES = 2**20
 """What is longer the broker keeps back without a word, so this is far beyond what any lockout takes."""
 _FRAME_BYTES = 9
@@ -219,7 +220,10 @@ class Session:
         if self._end:
             return
         if flags.is_disconnect_packet_from_server:
-            self._end = LinkDownError(f"the broker closed the connection: {code}", by_broker=True)
+            reason = f"the broker closed the connection: {code}"
+            if code.value == _TAKEN_OVER:
+                reason += "; another station has the same names in [station]: give each its own"
+            self._end = LinkDownError(reason, by_broker=True)
         elif code.value == _KEEP_ALIVE_TIMEOUT:
             self._end = LinkDownError("no sign of life from the broker", by_broker=False)
         else:

@@ -103,23 +103,31 @@ def test_a_broker_that_takes_one_at_a_time_gets_them_all(tmp_path: Path) -> None
 def test_a_broker_that_hears_of_a_station_less_often_is_noticed_as_soon_when_it_is_dead(
     keepalive_s: int,
 ) -> None:
-    link = Link(mqtt(answer_and_fall_silent(keepalive_s)), NAMESPACE)
+    assert_ends_with("no sign of life", b"\x20\x06\0\0\x03\x13" + keepalive_s.to_bytes(2, "big"))
+
+
+def test_a_station_that_another_of_its_name_pushes_out_says_what_to_do() -> None:
+    assert_ends_with("give each its own", b"\x20\x03\0\0\0" + b"\xe0\x01\x8e")
+
+
+def assert_ends_with(reason: str, answer: bytes) -> None:
+    link = Link(mqtt(answer_and_fall_silent(answer)), NAMESPACE)
     link.start()
     try:
-        assert eventually(lambda: link.health().connected)
-        assert eventually(lambda: "no sign of life" in link.health().reason, 10.0)
+        assert eventually(lambda: link.health().connects_total)
+        assert eventually(lambda: reason in link.health().reason, 10.0)
     finally:
         link.stop()
 
 
-def answer_and_fall_silent(keepalive_s: int) -> int:
-    """Be a broker that takes one station, asks for a keep-alive time of its own and then is dead."""
+def answer_and_fall_silent(answer: bytes) -> int:
+    """Be a broker that answers one station and then is dead."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         with listener, listener.accept()[0] as station:
             station.recv(4096)
-            station.sendall(b"\x20\x06\0\0\x03\x13" + keepalive_s.to_bytes(2, "big"))
+            station.sendall(answer)
             with contextlib.suppress(OSError):
                 while station.recv(4096):
                     pass
