@@ -108,7 +108,7 @@ for line in sys.stdin:
             link.publish(delivery(number))
             os.write(1, b"%d\\n" % number)
             number += 1
-    print(-child, flush=True)
+    os.write(1, b"%d\\n" % -child)  # at once: `print` may write twice, and the child between
     os.wait()
 """
 
