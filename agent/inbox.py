@@ -74,9 +74,15 @@ class Inbox:
                 raise queue.Full
 
     def reconnect(self, connection: int) -> None:
-        """Tell of a new connection: what topics kept before it, and nobody saw, is out of date."""
+        """Tell of a new connection: what topics kept before it, and nobody saw, is out of date.
+
+        A lockout is not: it holds over an outage, though the broker may have forgotten it.
+        """
         with self._changed:
             for key in [key for key in self._waiting if key[0] in (_Lane.PLANT, _Lane.PEERS)]:
+                if _locks_out(newest := self._waiting[key][-1]):
+                    self._waiting[key] = [newest]
+                    continue
                 del self._waiting[key]
                 self._counts[key[0]] -= 1
             key = (_Lane.OWN, Reconnected)
@@ -124,6 +130,10 @@ class Inbox:
             unseen.append(passed_over)
         # Of two the one that was said later: it tells which of the rest were said too early to count.
         waiting[:] = [*sorted(unseen, key=lambda item: item.payload.time)[-1:], message]
+
+
+def _locks_out(item: object) -> bool:
+    return isinstance(item, Admitted) and isinstance(item.payload, Inhibit) and item.payload.active
 
 
 def _passed_over(message: Admitted, newer: Admitted) -> Admitted | None:

@@ -154,6 +154,16 @@ def test_after_a_new_connection_only_what_it_brought_counts() -> None:
     assert door.value == "open"
 
 
+def test_a_lockout_that_nobody_saw_before_a_new_connection_holds() -> None:
+    inbox = Inbox()
+    locked, older = lockout(True), lockout(active=False, said_s=-1.0)
+    for message in (lockout(True), lockout(False), locked):
+        inbox.offer(message)
+    inbox.reconnect(2)
+    inbox.offer(older)
+    assert drained(inbox) == [locked, Reconnected(2), older]
+
+
 def test_get_waits_for_another_thread() -> None:
     inbox = Inbox()
     threading.Timer(0.05, inbox.put, ["news"]).start()
