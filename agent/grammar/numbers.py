@@ -252,8 +252,11 @@ def _whole_mandarin(words: Sequence[str]) -> int:
     for word in words:
         if word in _DIGIT_OF:
             digit = int(_DIGIT_OF[word])
-        elif word in ("万", "亿"):
-            total = (total + section + digit) * (10**4 if word == "万" else 10**8)
+        elif word == "万":  # of what was said since 亿
+            total += (section + digit) * 10**4
+            section = digit = 0
+        elif word == "亿":
+            total = (total + section + digit) * 10**8
             section = digit = 0
         elif word in _SCALES_ZH:
             section += (digit or 1) * _SCALES_ZH[word]
