@@ -1,5 +1,6 @@
 """The templates of a grammar, parsed, and whether everything they refer to exists."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from agent.errors import GrammarError
 from agent.grammar.fault import Fault
 from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange, Scalar, explained
-from agent.grammar.slots import SlotDefinition, values
+from agent.grammar.slots import SlotDefinition, disagreement, values
 from agent.grammar.source import Path, nearest
 from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
 from agent.grammar.words import IGNORED
@@ -112,6 +113,7 @@ def parse_templates(grammar: Grammar) -> Templates:
                 _check_own_lists(templates, command, expression, path)
                 _check_slots_once(templates, expression, path)
     _check_values(templates)
+    _check_lists_agree(templates)
     return templates
 
 
@@ -249,6 +251,37 @@ def _check_values(templates: Templates) -> None:
             except GrammarError as error:
                 message, advice = str(error), "Give each value its own words"
                 templates.report(path, "values", message, advice)
+
+
+def _check_lists_agree(templates: Templates) -> None:
+    """Note slots that several lists fill although a phrase stands for one value here, for another there."""
+    held: dict[tuple[str, str], dict[str, Mapping[str, Scalar]]] = {}
+    for command, path, expression in templates.sentences:
+        for reference in templates.lists(expression):
+            name, slot = reference.list_name, reference.slot_name
+            meaning = _meaning(templates, command, reference)
+            others = held.setdefault((command.name, slot), {})
+            if meaning is None or name in others:
+                continue
+            for other in others.values():
+                phrase = disagreement(other, meaning)
+                if phrase is not None:
+                    first, second = (
+                        json.dumps(each[phrase], ensure_ascii=False) for each in (other, meaning)
+                    )
+                    message = f"`{phrase}` stands for both {first} and {second} in slot `{slot}`"
+                    advice = f"Fill another slot here: {{{name}:other_name}}"
+                    templates.report(path, "values", message, advice)
+                    break
+            others[name] = meaning
+
+
+def _meaning(templates: Templates, command: Command, reference: ListReference) -> Mapping[str, Scalar] | None:
+    """What is said to what it means, of the list that `reference` names; None if that has a fault."""
+    definition = templates.definition(command, reference)
+    if definition is not None and reference.is_inline_range:
+        return values(definition, templates.grammar.language)
+    return templates.meanings.get(id(definition))
 
 
 def _check_value(templates: Templates, text: str, path: Path) -> None:

@@ -62,6 +62,15 @@ def chained(lists: list[Mapping[str, Scalar]]) -> Mapping[str, Scalar]:
     return lists[0] if len(lists) == 1 else ChainMap(*lists)  # type: ignore[arg-type]
 
 
+def disagreement(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str | None:
+    """Return a phrase that stands for two values where both lists fill one slot; None if there is none."""
+    if isinstance(one, SpokenValues):
+        one, other = other, one
+    if isinstance(one, SpokenValues):  # of two ranges a number is the same in both
+        return None
+    return next((phrase for phrase, value in one.items() if not same(other.get(phrase, value), value)), None)
+
+
 def may_be(held: Mapping[str, Scalar], value: Scalar) -> bool:
     """Tell whether a slot, whose lists `chained` was given, may have a value."""
     for each in unchained(held):

@@ -73,6 +73,14 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - move {n} and {n}\nlists: {n: [a, b]}\n", ("slot_twice", 7, 9)),
         (HEAD + "lists:\n  n: [{in: a, out: 1}, {in: a, out: 2}]\n", ("values", 8, 6)),
         (HEAD + "lists:\n  n: [a, 'the {n}']\n", ("template", 8, 11)),
+        (
+            HEAD + "      - move {n}\n      - go {m:n}\nlists: {n: [one], m: [{in: one, out: 10}]}\n",
+            ("values", 8, 9),
+        ),
+        (
+            HEAD + "      - move {0..9:n}\n      - go {m:n}\nlists: {m: [{in: one, out: 10}]}\n",
+            ("values", 8, 9),
+        ),
         # meaning
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pump]\n", ("same_sentence", 9, 17)),
         (HEAD + "    payload: {speed: '{speed}'}\n", ("unknown_slot", 7, 23)),
