@@ -29,10 +29,15 @@ class ConflictError(GrammarError):
 
 
 class Automata:
-    """A store of states over integer symbols; each final state has an outcome, an integer >= 0."""
+    """A store of states over integer symbols; each final state has an outcome, an integer >= 0.
 
-    def __init__(self, max_length: int = MAX_LENGTH) -> None:
-        self._max_length = max_length
+    Args:
+        max_length: symbols in the longest sentence.
+        symbols: what they are, in words.
+    """
+
+    def __init__(self, max_length: int = MAX_LENGTH, symbols: str = "words") -> None:
+        self._max_length, self._symbols = max_length, symbols
         self._ids: dict[tuple[int, tuple[tuple[int, int], ...]], int] = {(-1, ()): NOTHING}
         self._unions: dict[frozenset[int], int] = {}
         self._lengths = [0]
@@ -58,7 +63,8 @@ class Automata:
             self._lengths.append(length)
             self._arc_count += len(key[1])
             if length > self._max_length:
-                raise GrammarError(f"a sentence has more than {self._max_length} words. Shorten it")
+                message = f"a sentence has more than {self._max_length} {self._symbols}. Shorten it"
+                raise GrammarError(message)
             if number > MAX_STATES or self._arc_count > MAX_ARCS or len(self._unions) > MAX_UNIONS:
                 raise GrammarError(
                     "the grammar has too many alternatives to compile. Split or simplify its sentences"

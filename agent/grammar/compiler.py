@@ -98,7 +98,7 @@ def build_graph(sentences: Sentences, lexicon: Lexicon, tokens: Sequence[str]) -
     number = {token: index for index, token in enumerate(tokens)}
     width = len(tokens)
     # A symbol of the sound automaton is its token, plus `width` times (1 + the word that ends there).
-    sounds = Automata(MAX_SOUNDS)
+    sounds = Automata(MAX_SOUNDS, "sounds")
     spelled = {
         symbol: [
             (*(number[sound] for sound in variant[:-1]), number[variant[-1]] + width * (symbol + 1))

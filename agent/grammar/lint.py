@@ -157,7 +157,12 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
     if silent:
         return
     yield from _short(grammar, sentences, lexicon)
-    graph = build_graph(sentences, lexicon, sounds_of(sentences, lexicon))
+    try:
+        graph = build_graph(sentences, lexicon, sounds_of(sentences, lexicon))
+    except GrammarError as error:
+        message, _, advice = str(error).partition(". ")
+        yield grammar.source.fault(("commands",), "too_large", message, advice)
+        return
     for one, other in islice(homophones(graph), _MAX_PAIRS):
         texts = [
             " ".join(graph.words[word].text for word in graph.word[list(path)] if word >= 0)

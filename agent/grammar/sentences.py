@@ -69,9 +69,7 @@ class _Builder:
             try:
                 starts.append(builders[outcome].before(expression, self.store.automata.state({}, outcome)))
             except GrammarError as error:
-                message, _, advice = str(error).partition(". ")
-                fault = self.grammar.source.fault(path, "too_large", message, advice or "Simplify it")
-                raise FaultyGrammarError([fault]) from None
+                raise self.too_large(path, error) from None
         start = self.union(starts)
         if self.store.automata.outcomes[start] >= 0:
             name = self.commands[self.store.automata.outcomes[start]].name
@@ -133,6 +131,14 @@ class _Builder:
             )
             fault = self.grammar.source.fault(self.path(second), "same_sentence", message, advice)
             raise FaultyGrammarError([fault]) from None
+        except GrammarError as error:
+            raise self.too_large(("commands",), error) from None
+
+    def too_large(self, path: Path, error: GrammarError) -> FaultyGrammarError:
+        """What an automaton refused, with its place."""
+        message, _, advice = str(error).partition(". ")
+        fault = self.grammar.source.fault(path, "too_large", message, advice or "Simplify it")
+        return FaultyGrammarError([fault])
 
     def path(self, command: str) -> Path:
         """Where the sentences of `command` stand."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import GrammarError
+from agent.grammar import automaton
 from agent.grammar.fault import FaultyGrammarError, Severity
 from agent.grammar.lint import check, check_file
 from agent.grammar.load import load_grammar, parse_grammar
@@ -111,6 +112,21 @@ def test_fault(text: str, wanted: tuple[str, int, int], tmp_path: Path) -> None:
     if wanted[0] not in ("unpublished_slot", "guessed_word", "short_phrase", "homophones", "alike"):
         assert wanted in found
     assert [fault for fault in found if fault[0] == wanted[0]] == [wanted]
+
+
+def test_too_many_alternatives_are_named_like_every_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automaton, "MAX_UNIONS", 8)  # enough for each sentence, too few for all of them
+    text = (
+        HEAD + "  b: {topic: b, sentences: ['[the] [red] [pump] stop', '[red] [the] [start] [pump] halt']}\n"
+    )
+    assert ("too_large", 3, 3) in faults(text, tmp_path)
+
+
+def test_too_many_sounds_are_named_like_every_fault(tmp_path: Path) -> None:
+    text = HEAD + f"      - {'pump ' * 100}\npronounce: {{pump: {'P AH M P ' * 15}}}\n"
+    assert faults(text, tmp_path) == [("too_large", 3, 3)]
 
 
 @pytest.mark.parametrize(
