@@ -45,7 +45,11 @@ def read_blocks(path: Path) -> Iterator[NDArray[np.int16]]:
 
 def read_audio(path: Path) -> NDArray[np.int16]:
     """Read the whole file as 16 kHz mono int16, shape [n], n > 0. Raises `AudioError` like `read_blocks`."""
-    return np.concatenate(list(read_blocks(path)))
+    samples = np.concatenate(list(read_blocks(path)))
+    if not len(samples):  # a sample or two at a higher rate
+        msg = f"{path}: holds no sound"
+        raise AudioError(msg)
+    return samples
 
 
 def _blocks(path: Path, file: soundfile.SoundFile) -> Iterator[NDArray[np.int16]]:

@@ -30,6 +30,8 @@ Labels = Annotated[
 ]
 
 THRESHOLDS = [step / 20 for step in range(20)] + [0.97, 0.98, 0.99, 0.995, 0.999]
+_MOST_DB = 100
+"""16-bit sound has no more."""
 DEFAULT_BUNDLE = Path("models/bundles/voxline-en-zh")
 _console = Console(width=max(120, Console().width))  # in 80 columns, as in a pipe, figures would be cut
 _progress_console = Console(stderr=True)
@@ -61,9 +63,10 @@ def evaluate_commands(
         list[Path] | None, typer.Option(help="Noise to mix in; may be given several times.")
     ] = None,
     snr: Annotated[
-        list[float] | None, typer.Option(help="Signal-to-noise ratios, dB: --snr 24 18 12.")
+        list[float] | None,
+        typer.Option(min=-_MOST_DB, max=_MOST_DB, help="Signal-to-noise ratios, dB: --snr 24 18 12."),
     ] = None,
-    more_snr: Annotated[list[float] | None, typer.Argument(hidden=True)] = None,
+    more_snr: Annotated[list[float] | None, typer.Argument(min=-_MOST_DB, max=_MOST_DB, hidden=True)] = None,
     bundle: BundleFolder = DEFAULT_BUNDLE,
     operating_point: Point = "normal",
     picture: Picture = None,
@@ -73,6 +76,8 @@ def evaluate_commands(
     snrs = [*(snr or []), *(more_snr or [])]  # click gives an option one value; what follows are arguments
     if bool(noise) != bool(snrs):
         raise VoxlineError("--noise and --snr come together: give both or neither")
+    if picture:
+        pictures.require_drawable(picture)
     bed = np.concatenate([read_audio(file) for file in noise]) if noise else None
     conditions: list[float | None] = [None, *sorted(snrs, reverse=True)]
     ear = _open_ear(bundle, grammar, operating_point)
@@ -118,6 +123,8 @@ def evaluate_rejects(
     """False accepts per hour in speech and noise that hold no command; with labels, against false rejects."""
     if bool(labels) != bool(labelled_audio):
         raise VoxlineError("--labels and --labelled-audio come together: give both or neither")
+    if picture:
+        pictures.require_drawable(picture)
     ear = _open_ear(bundle, grammar, operating_point)
     said = _read_labels(labels, ear) if labels else {}
     files = rejects.find_audio(audio)

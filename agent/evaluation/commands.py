@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from agent.audio.file import read_audio
-from agent.errors import VoxlineError, first_fault
+from agent.errors import AudioError, VoxlineError, first_fault
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
 from agent.grammar.graph import Graph
@@ -141,14 +141,17 @@ def run_trials(
     """Hear every clip under every condition.
 
     Raises:
-        AudioError: a clip of the labels is missing or damaged.
+        AudioError: a clip of the labels is missing, damaged, or too silent to be mixed.
     """
     trials = []
     for index, (file, label) in enumerate(sorted(labels.items())):
         speech = read_audio(audio / file)
         for snr_db in snrs_db:
-            heard = ear.listen(in_room(speech, noise, snr_db, seed=index))
-            trials.append(Trial(file, snr_db, label, tuple(heard)))
+            try:
+                sound = in_room(speech, noise, snr_db, seed=index)
+            except ValueError as error:
+                raise AudioError(f"{audio / file} at {snr_db:g} dB: {error}") from error
+            trials.append(Trial(file, snr_db, label, tuple(ear.listen(sound))))
             progress(trials[-1])
     return trials
 

@@ -9,6 +9,20 @@ from agent.evaluation.commands import Score
 from agent.evaluation.rejects import TradeOff
 
 
+def require_drawable(path: Path) -> None:
+    """See that a picture can be written there, before hours of listening.
+
+    Raises:
+        VoxlineError: it cannot.
+    """
+    figure, _ = _figure("", "")
+    kinds = figure.canvas.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in kinds:
+        raise VoxlineError(f"--picture {path}: pictures are no {path.suffix}; name it .png or .svg")
+    if not path.parent.is_dir():
+        raise VoxlineError(f"--picture {path}: there is no folder {path.parent}")
+
+
 def accuracy_against_snr(series: Mapping[str, Sequence[Score]], path: Path) -> None:
     """Draw exact commands against SNR, a line with its 95 % intervals for each named series."""
     figure, axes = _figure("signal to noise, dB", "exact commands, % (bars: 95 % intervals)")

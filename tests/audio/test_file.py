@@ -74,6 +74,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "nothing.wav")
     soundfile.write(tmp_path / "silent.wav", np.empty(0, np.int16), 16_000)
     assert "holds no sound" in refused(tmp_path / "silent.wav")
+    soundfile.write(tmp_path / "short.wav", np.ones(1), 48_000)
+    assert "holds no sound" in refused(tmp_path / "short.wav")
     soundfile.write(tmp_path / "slow.wav", np.zeros(100, np.int16), 100)
     assert "100 Hz" in refused(tmp_path / "slow.wav")
     soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16_000, subtype="FLOAT")

@@ -4,12 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
-from agent.errors import VoxlineError
+from agent.errors import AudioError, VoxlineError
 from agent.evaluation.cli import DEFAULT_BUNDLE, app
 from agent.evaluation.commands import LabelsError
+from agent.evaluation.listening import Ear
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / DEFAULT_BUNDLE
@@ -40,6 +43,54 @@ def test_commands_are_scored_clean_and_in_noise(folder: Path) -> None:
     assert [score["snr_db"] for score in report["scores"]] == [None, 24.0, 18.0]
     assert report["scores"][0]["exact"]["count"] == 1
     assert picture.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("curve.gifx", "no .gifx; name it .png or .svg"), ("none/curve.png", "there is no folder")],
+)
+@pytest.mark.parametrize("what", ["commands", "rejects"])
+def test_a_picture_that_cannot_be_drawn_is_named_before_anything_is_heard(
+    what: str, name: str, said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ear, "listener", None)
+    arguments = ["--audio", str(folder), "--picture", str(folder / name)]
+    arguments += ["--labels", str(folder / "labels.json")] if what == "commands" else []
+    with pytest.raises(VoxlineError, match=said):
+        CliRunner().invoke(app, [what, *SETUP, *arguments], catch_exceptions=False)
+
+
+def test_a_silent_clip_has_no_ratio_and_is_named(folder: Path) -> None:
+    soundfile.write(folder / "silent.wav", np.zeros(8000), 16_000)
+    labels = folder / "labels.json"
+    labels.write_text(json.dumps({"silent.wav": {"command": "conveyor_start", "slots": {"conveyor": 2}}}))
+    arguments = [
+        "--labels",
+        str(labels),
+        "--audio",
+        str(folder),
+        "--noise",
+        str(folder / OTHER),
+        "--snr",
+        "9",
+    ]
+    with pytest.raises(AudioError, match=r"silent\.wav at 9 dB: speech and noise must both hold sound"):
+        CliRunner().invoke(app, ["commands", *SETUP, *arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("snr", ["nan", "inf", "5000"])
+def test_a_ratio_that_no_sound_has_is_refused(snr: str, folder: Path) -> None:
+    arguments = [
+        "--labels",
+        str(folder / "labels.json"),
+        "--audio",
+        str(folder),
+        "--noise",
+        str(folder / OTHER),
+    ]
+    result = CliRunner().invoke(app, ["commands", *SETUP, *arguments, "--snr", "12", snr])
+    assert result.exit_code == 2
+    assert result.stdout == ""
 
 
 @pytest.mark.parametrize("name", ["medium", "copy"])
