@@ -42,7 +42,7 @@ def _host(name: str) -> str:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        if not re.fullmatch(r"[^:/\s]+", name):
+        if not re.fullmatch(r"[^:/\s.]+(\.[^:/\s.]+)*\.?", name):
             advice = 'write its name or address alone, such as "broker.plant"; `port` is a setting of its own'
             raise ValueError(advice) from None
     return name

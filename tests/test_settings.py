@@ -234,7 +234,9 @@ def test_show_prints_toml_that_loads(file: Path) -> None:
     assert load(file) == load(EXAMPLE)
 
 
-@pytest.mark.parametrize("host", ["mqtt://broker", "broker:1883", "broker/", "my broker", "", "fd00::zz"])
+@pytest.mark.parametrize(
+    "host", ["mqtt://broker", "broker:1883", "broker/", "my broker", "", "fd00::zz", "a..b"]
+)
 def test_a_host_is_a_name_or_an_address(file: Path, host: str) -> None:
     said = faults(file, TEXT.replace('host = "localhost"', f'host = "{host}"'))
     assert '[mqtt] host: write its name or address alone, such as "broker.plant"' in said
