@@ -151,7 +151,10 @@ class SpokenValues(Mapping[str, Scalar]):
         return sorted(_sentences(store, start), key=len, reverse=True)
 
     def _spelled(self, words: list[str]) -> str:
-        return "".join(_LETTER_OF.get(word) or spelled_digit(word) for word in words)
+        text = "".join(_LETTER_OF.get(word) or spelled_digit(word) for word in words)
+        if not self.may_be(text):  # another list of the same slot has it
+            raise ValueError("no text of this length")
+        return text
 
     def _number(self, spoken: str) -> Scalar:
         unit = next((unit for unit in self._units if not unit or spoken.endswith(" " + unit)), None)

@@ -113,6 +113,11 @@ def test_spelled_keeps_leading_zeros_and_letters() -> None:
     assert values(Spelled(spell="digits", max_length=8), "zh")["幺 二 五 零"] == "1250"
 
 
+@pytest.mark.parametrize("spoken", ["five", "one two three four five six seven"])
+def test_what_is_too_short_or_too_long_to_be_spelled_is_left_to_other_lists(spoken: str) -> None:
+    assert spoken not in values(Spelled(spell="digits", min_length=6, max_length=6), "en")
+
+
 ranges = st.builds(
     lambda low, count, step, places, read: NumberRange(
         minimum=Decimal(low).scaleb(-places),
