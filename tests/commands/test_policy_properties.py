@@ -217,12 +217,13 @@ class AnyStation(RuleBasedStateMachine):
         seconds: float,
         **slots: Any,
     ) -> None:
-        end_s = self.station.now_s + pause_s - latency_s
+        arrives_s = self.station.now_s + pause_s
+        end_s = arrives_s - latency_s
         heard = utterance(command, end_s, probability=probability, seconds=seconds, reject=reject, **slots)
         if reject is None and command in GRAMMAR.commands and self._armed(heard.start_s):
             question = self.account.asked
             if not (question and self._repeats(heard, question)):
-                self.account.commands_heard_s.append(end_s + latency_s)
+                self.account.commands_heard_s.append(arrives_s)  # to the last bit
         if command == WAKE and reject is None and probability >= PLAUSIBLE and self.arming == "wake":
             self.account.windows.append([end_s, end_s + WINDOW_S])
         self.tell(Heard(heard), pause_s)
