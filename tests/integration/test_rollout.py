@@ -197,6 +197,19 @@ def test_a_second_rollout_changes_nothing(stations: Fleet) -> None:
     assert stations.processes() == before
 
 
+def test_what_a_refused_rollout_has_changed_is_taken_up_by_the_next(stations: Fleet, tmp_path: Path) -> None:
+    before = stations.processes()
+    (tmp_path / "root.json").write_text("{}")
+    anchor = {"voxline_update_root": str(tmp_path / "root.json")}
+    refused = {"recognition": {"operating_point": "loud"}}
+    run = stations.play("rollout", only="press-1", voxline_station_settings=refused, **anchor)
+    assert run.returncode != 0
+    assert stations.processes() == before
+    run = stations.play("rollout", only="press-1", **anchor)
+    assert run.returncode == 0, run.stdout
+    assert stations.processes() != before
+
+
 def test_settings_that_would_not_run_change_nothing(stations: Fleet) -> None:
     before = stations.releases(), stations.processes()
     run = stations.play("rollout", voxline_station_settings={"recognition": {"operating_point": "loud"}})
@@ -221,6 +234,8 @@ def test_a_release_that_is_not_well_is_taken_back_and_goes_no_further(stations: 
     assert stations.releases() == before
     assert before[1] == ""
     assert eventually(lambda: online(plant, "press-1"))
+    run = stations.play("rollback", only="press-1")
+    assert "There is no release before" in run.stdout, run.stdout
 
 
 def test_the_way_back(stations: Fleet) -> None:
@@ -252,5 +267,7 @@ def test_the_fleet_says_how_it_is(stations: Fleet) -> None:
 def test_nothing_is_left_of_what_is_removed(stations: Fleet) -> None:
     run = stations.play("remove", only="press-1", voxline_forget=True)
     assert run.returncode == 0, run.stdout
-    left = "ls -d /opt/voxline /etc/voxline /var/lib/voxline /usr/local/bin/voxline; pgrep -u voxline"
+    left = (
+        "ls -d /opt/voxline /etc/voxline /var/lib/voxline /usr/local/bin/voxline; pgrep -u voxline"
+    )
     assert stations.stations[0].run(left).stdout == ""
