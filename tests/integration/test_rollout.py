@@ -171,7 +171,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="module")
 def stations(fleet: Fleet) -> Fleet:
-    """The fleet, the first of it rolled out to."""
+    """The fleet, the first of it rolled out to; its programs lie elsewhere, as on another disk."""
+    fleet.stations[0].run("mkdir /data && ln -s /data /opt/voxline")
     run = fleet.play("rollout", only="press-1")
     assert run.returncode == 0, run.stdout + run.stderr
     return fleet
@@ -268,6 +269,6 @@ def test_nothing_is_left_of_what_is_removed(stations: Fleet) -> None:
     run = stations.play("remove", only="press-1", voxline_forget=True)
     assert run.returncode == 0, run.stdout
     left = (
-        "ls -d /opt/voxline /etc/voxline /var/lib/voxline /usr/local/bin/voxline; pgrep -u voxline"
+        "ls /data; ls -d /opt/voxline /etc/voxline /var/lib/voxline /usr/local/bin/voxline; pgrep -u voxline"
     )
     assert stations.stations[0].run(left).stdout == ""
