@@ -198,6 +198,14 @@ def test_a_second_rollout_changes_nothing(stations: Fleet) -> None:
     assert stations.processes() == before
 
 
+def test_no_package_source_is_asked_for_what_is_there(stations: Fleet) -> None:
+    gone = "rm -r /etc/apt/sources.list*; echo 'deb http://127.0.0.1:9/ gone main' > /etc/apt/sources.list"
+    long_ago = "rm -f /var/lib/apt/periodic/update-success-stamp; touch -d '2 days ago' /var/lib/apt/lists"
+    stations.stations[0].run(f"{gone}; {long_ago}")
+    run = stations.play("rollout", only="press-1")
+    assert (run.returncode, changes(run)) == (0, {"press-1": 0}), run.stdout
+
+
 def test_what_a_refused_rollout_has_changed_is_taken_up_by_the_next(stations: Fleet, tmp_path: Path) -> None:
     before = stations.processes()
     (tmp_path / "root.json").write_text("{}")
