@@ -59,7 +59,7 @@ class Fleet:
             }
             for station in self.stations
         }
-        here = {"ansible_connection": "local", "voxline_packages": str(self.home)}
+        here = {"ansible_connection": "local", "voxline_packages": str(self.home / "packages")}
         inventory = {
             "voxline_stations": {"hosts": hosts, "vars": self.variables | variables},
             "voxline_builders": {"hosts": {"here": here}},
@@ -146,7 +146,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             fleet = Fleet(home, broker, pulse, [one, two])
             built = fleet.play("build")
             assert built.returncode == 0, built.stdout + built.stderr
-            [package] = home.glob("voxline-*.tar")
+            [package] = home.glob("packages/voxline-*.tar")
             fleet.variables = {
                 "voxline_package": str(package),
                 "voxline_grammar": str(REPOSITORY / "grammars/demo.yaml"),
