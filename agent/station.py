@@ -22,7 +22,9 @@ from agent.errors import VoxlineError
 from agent.evaluation.golden import find_golden
 from agent.evaluation.listening import Ear
 from agent.grammar import compile_grammar, load_grammar
+from agent.grammar.fault import refuse_errors
 from agent.grammar.graph import Graph
+from agent.grammar.homophones import same_sounds
 from agent.grammar.schema import BUILTIN, Grammar
 from agent.health.selftest import Script, Utterance
 from agent.recognition.listener import Listener
@@ -74,10 +76,12 @@ def load_vocabulary(path: Path, bundle: Bundle, cache: Path) -> Vocabulary:
     """Read and compile a grammar for a bundle.
 
     Raises:
-        GrammarError: it has faults, or needs sounds that the bundle does not know.
+        GrammarError: it has faults, says two things by the same sounds, or needs sounds that the bundle does
+            not know.
     """
     grammar = load_grammar(path)
     graph = compile_grammar(grammar, bundle.manifest.tokens, cache)
+    refuse_errors(same_sounds(grammar, graph))
     return Vocabulary(grammar, graph, f"{grammar.name}@{sha256(path.read_bytes()).hexdigest()[:12]}")
 
 

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.grammar.fault import Fault
 from agent.grammar.lexicon import Lexicon, Origin, inventory, ways
@@ -83,6 +83,12 @@ def place_of_word(grammar: Grammar, word: str) -> tuple[Path, int]:
         if match:
             return path, match.start()
     return (), 0
+
+
+def place_of_commands(grammar: Grammar, commands: Sequence[str]) -> Path:
+    """Where to report what is wrong between `commands`: at the last that stands in the file."""
+    names = [name for name in commands if name in grammar.commands]
+    return ("commands", names[-1], "sentences") if names else ("confirm",)
 
 
 def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:

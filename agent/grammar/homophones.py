@@ -2,13 +2,19 @@
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
+from agent.grammar.checks import place_of_commands
+from agent.grammar.fault import Fault
 from agent.grammar.graph import Graph
+from agent.grammar.schema import Grammar
 
 MAX_PAIRS = 200_000
 """Pairs of nodes that are looked at; beyond it the search stops and has found what it has found."""
+
+_MOST_FAULTS = 20
 
 _Pair = tuple[int, int]
 Path = tuple[int, ...]
@@ -39,6 +45,20 @@ class Paths:
         while self.graph.final[path[-1]] < 0:
             path.append(self.after[path[-1]][0])
         return tuple(path[1:])
+
+
+def same_sounds(grammar: Grammar, graph: Graph) -> Iterator[Fault]:
+    """Sentences that sound the same and mean different things, where the grammar has them."""
+    for one, other in islice(homophones(graph), _MOST_FAULTS):
+        texts = [
+            " ".join(graph.words[word].text for word in graph.word[list(path)] if word >= 0)
+            for path in (one, other)
+        ]
+        meanings = [graph.interpret(path) for path in (one, other)]
+        said = [f"`{m.command}`{dict(m.slots) or ''}" for m in meanings]
+        message = f"the same sounds mean {said[0]} (`{texts[0]}`) and {said[1]} (`{texts[1]}`)"
+        place = place_of_commands(grammar, [meaning.command for meaning in meanings])
+        yield grammar.source.fault(place, "homophones", message, "Use other words for one of them")
 
 
 def homophones(graph: Graph) -> Iterator[tuple[Path, Path]]:

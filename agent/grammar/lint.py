@@ -5,12 +5,19 @@ from itertools import islice
 from pathlib import Path as File
 
 from agent.errors import GrammarError
-from agent.grammar.checks import lists_of, place_of_word, refused, silent_words, spoken_claims
+from agent.grammar.checks import (
+    lists_of,
+    place_of_commands,
+    place_of_word,
+    refused,
+    silent_words,
+    spoken_claims,
+)
 from agent.grammar.compiler import build_graph, sounds_of
 from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
 from agent.grammar.graph import Graph
-from agent.grammar.homophones import homophones
+from agent.grammar.homophones import same_sounds
 from agent.grammar.lexicon import Lexicon, Origin, normal, ways
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
@@ -163,16 +170,7 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
         message, _, advice = str(error).partition(". ")
         yield grammar.source.fault(("commands",), "too_large", message, advice)
         return
-    for one, other in islice(homophones(graph), _MAX_PAIRS):
-        texts = [
-            " ".join(graph.words[word].text for word in graph.word[list(path)] if word >= 0)
-            for path in (one, other)
-        ]
-        meanings = [graph.interpret(path) for path in (one, other)]
-        said = [f"`{m.command}`{dict(m.slots) or ''}" for m in meanings]
-        message = f"the same sounds mean {said[0]} (`{texts[0]}`) and {said[1]} (`{texts[1]}`)"
-        place = _place(grammar, [meaning.command for meaning in meanings])
-        yield grammar.source.fault(place, "homophones", message, "Use other words for one of them")
+    yield from same_sounds(grammar, graph)
     yield from _alike(grammar, graph)
     try:
         if tokens is not None:
@@ -193,14 +191,8 @@ def _alike(grammar: Grammar, graph: Graph) -> Iterator[Fault]:
     for pair in islice(pairs, _MAX_PAIRS):
         said = [f"`{name}` (`{text}`)" for name, text in zip(pair.commands, pair.sentences, strict=True)]
         message = f"{said[0]} and {said[1]} sound alike: {pair.distance:.2f} sounds apart"
-        place = _place(grammar, pair.commands)
+        place = place_of_commands(grammar, pair.commands)
         yield grammar.source.fault(place, "alike", message, pair.advice, Severity.WARNING)
-
-
-def _place(grammar: Grammar, commands: Sequence[str]) -> Path:
-    """Where to report what is wrong between `commands`: at the last that stands in the file."""
-    names = [name for name in commands if name in grammar.commands]
-    return ("commands", names[-1], "sentences") if names else ("confirm",)
 
 
 def _short(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> Iterator[Fault]:
