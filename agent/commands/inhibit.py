@@ -1,11 +1,15 @@
 """Lockout and tagout, maintenance: whoever holds the inhibit topic keeps every command from the machine."""
 
+from collections import deque
 from dataclasses import replace
 
 from agent.commands.decision import Detail, Objection, Reason
 from agent.commands.effects import InhibitChanged
 from agent.commands.events import InhibitReported
 from agent.grammar.schema import Risk
+
+MOST_TOLD, TOLD_WITHIN_S = 10, 10.0
+"""Changes are told so often within this time: one that flaps would push all else out of the audit log."""
 
 
 class Inhibit:
@@ -24,6 +28,7 @@ class Inhibit:
         """Another statement was made before it, and does not end it."""
         self._said_s = 0.0
         self._told: InhibitChanged | None = None
+        self._told_s: deque[float] = deque(maxlen=MOST_TOLD)
 
     def report(self, report: InhibitReported, now_s: float) -> None:
         """Take what the topic says."""
@@ -38,8 +43,12 @@ class Inhibit:
     def news(self, now_s: float) -> InhibitChanged | None:
         """Return what is known now if that is new; freedom that gets too old is news, too."""
         known = self._known(now_s)
-        changed, self._told = known != self._told, known
-        return known if changed else None
+        often = len(self._told_s) == MOST_TOLD and now_s - self._told_s[0] < TOLD_WITHIN_S
+        if known == self._told or often:
+            return None
+        self._told = known
+        self._told_s.append(now_s)
+        return known
 
     def reconnect(self) -> None:
         """Doubt what was said before the link broke: somebody may have locked out meanwhile."""

@@ -1,5 +1,6 @@
 """Payload templates: plain JSON values in which "{slot}" stands for what was said."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -26,8 +27,9 @@ def slots_in(template: JsonValue) -> Iterator[str]:
 def render(template: JsonValue, slots: Mapping[str, Scalar]) -> JsonValue:
     """Fill a payload template.
 
-    "{slot}" alone keeps the type of the value; within a longer text it is written out. A list item or object
-    member that names a slot which was not said is left out; a whole payload that does becomes None.
+    "{slot}" alone keeps the type of the value; within a longer text it is written out, as JSON does. A list
+    item or object member that names a slot which was not said is left out; a whole payload that does becomes
+    None.
     """
     filled = _render(template, slots)
     return None if filled is _ABSENT else filled  # type: ignore[return-value]
@@ -47,4 +49,8 @@ def _render(template: JsonValue, slots: Mapping[str, Scalar]) -> object:
         return _ABSENT
     if _SLOT.fullmatch(template):
         return slots[named[0]]
-    return _SLOT.sub(lambda match: str(slots[match[1]]), template)
+    return _SLOT.sub(lambda match: _written(slots[match[1]]), template)
+
+
+def _written(value: Scalar) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)

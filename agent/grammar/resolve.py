@@ -18,6 +18,8 @@ from agent.grammar.template import SlotCounts, TemplateError, parse, references,
 from agent.grammar.words import IGNORED
 
 _SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_MISREAD = re.compile(r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?:st|nd|rd|th)\b", re.IGNORECASE)
+"""A thousand with a comma; `1st`. Not the step of a range in place, `{0..100,5:level}`."""
 _SYNTAX = frozenset("'’()[]{}<>|;\\_@")
 
 
@@ -124,6 +126,11 @@ def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
         advice = "Correct the template: (a|b), [a], (a;b), {list}, {list:slot}, <rule>"
         templates.report(path, "template", str(error), advice, error.offset)
         return None
+    if misread := _MISREAD.search(text):
+        advice = "Write it in letters, as it is said, or a number without commas"
+        message = f"`{misread[0]}` would be read digit by digit, or as no word"
+        templates.report(path, "unknown_character", message, advice, misread.start())
+        return None
     for offset, character in enumerate(text):
         if not (character.isalnum() or character in IGNORED | _SYNTAX):
             advice = "Write it as it is said, in letters"
@@ -152,11 +159,10 @@ def _check_references(templates: Templates, expression: Expression, path: Path, 
         if name not in known or code == "template":
             message = f"{kind} `{name}` is not defined"
             advice = nearest(name, sorted(known))
-            if code == "template":
-                message, advice = (
-                    f"`{{{name}}}` is no list",
-                    "Write {list}, {list:slot} or {low..high,step:slot}",
-                )
+            if code == "template" or ".." in name:
+                code = "template"
+                message = f"`{{{name}}}` is no list"
+                advice = "Write {list}, {list:slot} or {low..high,step:slot} with whole numbers from 0 on"
             templates.report(path, code, message, advice, max(0, offset))
 
 

@@ -7,6 +7,7 @@ import pytest
 from agent.commands.decision import Detail, Hindrances
 from agent.commands.effects import Announce, Enable, InhibitChanged
 from agent.commands.events import Heard, InhibitReported, Reconnected, StateReported, Tick
+from agent.commands.inhibit import MOST_TOLD, TOLD_WITHIN_S
 from agent.grammar.schema import CONFIRM
 from tests.commands.station import LOADED, Station, all_of, outcome, texts, tones, utterance
 
@@ -40,6 +41,19 @@ def test_freedom_ages_and_a_lockout_does_not() -> None:
     station.tell(LOCKED)
     station.tell(Tick(), after_s=100_000)
     assert outcome(station.say("lamp")) == "inhibited"
+
+
+def test_a_lockout_that_flaps_holds_at_once_and_is_told_now_and_then() -> None:
+    station = Station(inhibit_required=True)
+    station.tell(FREE)
+    told = []
+    for _ in range(100):
+        told += all_of(InhibitChanged, station.tell(LOCKED, after_s=0.01))
+        assert station.policy.hindrances(station.now_s).inhibited
+        told += all_of(InhibitChanged, station.tell(FREE, after_s=0.01))
+    assert len(told) == MOST_TOLD - 1  # it was told that it was free at first
+    told += all_of(InhibitChanged, station.wait(TOLD_WITHIN_S))
+    assert not told[-1].active, "what holds in the end is told"
 
 
 def test_what_keeps_commands_back_is_known_before_anybody_speaks() -> None:

@@ -80,6 +80,7 @@ def test_payload_keeps_types_and_leaves_out_what_was_not_said() -> None:
     assert render(template, {"line": 3, "speed": 1.5})["text"] == "line 3 at 1.5"  # type: ignore[index,call-overload]
     assert render("{line}", {"line": 3}) == 3
     assert render("{line}", {}) is None
+    assert render("lamp is {on}", {"on": True}) == "lamp is true"
     assert set(slots_in(template)) == {"line", "speed"}
 
 
