@@ -29,6 +29,8 @@ class Fault(StrEnum):
     """The push-to-talk button cannot be read: nobody can talk to the station by it."""
     NO_LINK = "no_link"
     """No broker: nothing can be commanded."""
+    NAME_TAKEN = "name_taken"
+    """Another station has the same names: each takes the broker, and commands, away from the other."""
     TOO_SLOW = "too_slow"
     """The recognizer takes longer than the sound lasts."""
     ENGINE_FALLBACK = "engine_fallback"
@@ -56,6 +58,7 @@ def assess(snapshot: Snapshot, before: Collection[Fault] = ()) -> tuple[Fault, .
         Fault.SELF_TEST_FAILED: snapshot.self_test.outcome is Outcome.FAILED,
         Fault.NO_BUTTON: bool(snapshot.panel.button),
         Fault.NO_LINK: not snapshot.link.connected,
+        Fault.NAME_TAKEN: snapshot.link.name_taken,
         Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > too_slow_from,
         Fault.ENGINE_FALLBACK: snapshot.engine.fallback,
         Fault.NO_UPDATES: bool(snapshot.updates.fault),

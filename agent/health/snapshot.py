@@ -122,6 +122,8 @@ class LinkHealth:
     """How long it has been so."""
     reason: str
     """Why it went down last; empty if never."""
+    name_taken: bool = False
+    """Another station of the same names spoke lately: both push each other off the broker."""
     connects_total: int = 0
     published_total: int = 0
     dropped_total: Mapping[str, int] = field(default_factory=dict)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 
 import structlog
 from paho.mqtt.reasoncodes import ReasonCode
@@ -31,6 +30,7 @@ from agent.messaging.outbox import Outbox
 from agent.messaging.payload import Payload, Quality
 from agent.messaging.session import LinkDownError, Session
 from agent.messaging.supervised import Supervised
+from agent.messaging.twin import Twin
 from agent.messaging.underway import Sending, Underway
 from agent.messaging.unsent import Unsent
 from agent.settings import Mqtt
@@ -71,7 +71,7 @@ class Link:
     ) -> None:
         self._settings = settings
         self._namespace = namespace
-        self._on_up = on_up
+        self._on_inbound, self._on_up = on_inbound, on_up
         self._outbox = outbox
         self._mirror = mirror
         self._flat = FlatValues() if settings.flat_values else None
@@ -88,7 +88,8 @@ class Link:
         self._reason = ""
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._gate = Gate(namespace, partial(self._guard, on_inbound))
+        self._gate = Gate(namespace, self._admit)
+        self._twin = Twin(namespace.topic(State))
         self._subscribed: frozenset[str] = frozenset()
 
     def start(self) -> None:
@@ -109,6 +110,8 @@ class Link:
             Whether it is kept, or on its way; false: it is lost.
         """
         payload = _by_this_clock(payload)
+        if isinstance(payload, State):
+            self._twin.say(payload)
         taken = self._publish(self._namespace.message(payload))
         if self._mirror:
             self._mirror(payload)
@@ -173,6 +176,7 @@ class Link:
         with self._lock:
             return LinkHealth(
                 connected=self._connected,
+                name_taken=self._twin.present(time.monotonic()),
                 since_seconds=time.monotonic() - self._changed_s,
                 reason=self._reason,
                 connects_total=self._counts["connects"],
@@ -336,6 +340,7 @@ class Link:
 
     def _offline(self, reason: str) -> Message:
         state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason)
+        self._twin.say(state)
         return self._namespace.message(_by_this_clock(state))
 
     def _forget(self) -> None:
@@ -353,6 +358,11 @@ class Link:
         for item in underway:
             if item.sending:
                 item.sending.settle(Fate.UNCONFIRMED, "no acknowledgement")
+
+    def _admit(self, admitted: Admitted) -> None:
+        if isinstance(admitted.payload, State) and admitted.station == self._namespace.station:
+            self._twin.hear(admitted.payload, time.monotonic())
+        self._guard(self._on_inbound, admitted)
 
     def _guard(self, handler: Callable[..., None], *arguments: object) -> None:
         """Call a handler; its failure is its own and never the link's."""

@@ -60,6 +60,7 @@ def test_a_well_station_has_no_fault() -> None:
         ("self_test", {"outcome": Outcome.FAILED}, Fault.SELF_TEST_FAILED),
         ("panel", {"button": "/dev/gpiochip3: No such file or directory"}, Fault.NO_BUTTON),
         ("link", {"connected": False}, Fault.NO_LINK),
+        ("link", {"name_taken": True}, Fault.NAME_TAKEN),
         ("recognizer", {"real_time_factor": 1.2}, Fault.TOO_SLOW),
         ("engine", {"fallback": True}, Fault.ENGINE_FALLBACK),
         ("updates", {"fault": "/etc/voxline/root.json: No such file or directory"}, Fault.NO_UPDATES),

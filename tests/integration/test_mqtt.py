@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -250,3 +250,32 @@ def test_events_beyond_the_window_all_arrive(mosquitto: Mosquitto) -> None:
             link.publish(Reject(time=now, reason="background", heard=command().heard))
         scada.wait_for("/event/reject", 200)
         assert sum(link.health().dropped_total.values()) == 0
+
+
+def test_two_stations_of_the_same_names_both_say_so(mosquitto: Mosquitto) -> None:
+    """mosquitto 2.0 closes the connection of the first without a word."""
+
+    def state() -> State:
+        return State(time=datetime.now(UTC), status=Status.ONLINE)
+
+    with running(mosquitto.port) as one:
+        one.publish(state())
+        assert eventually(lambda: one.health().published_total)
+        with running(mosquitto.port) as other:
+            other.publish(state())
+            assert eventually(lambda: one.health().name_taken and other.health().name_taken)
+
+
+def test_a_station_is_not_its_own_twin(mosquitto: Mosquitto) -> None:
+    """What it said in an earlier run is kept by the broker, maybe by a clock that was ahead."""
+    ahead = State(time=datetime.now(UTC) + timedelta(hours=1), status=Status.ONLINE)
+    with Scada(mosquitto.port) as scada:
+        scada.publish(NAMESPACE.topic(State), ahead.model_dump_json(), retain=True)
+    with running(mosquitto.port) as link:
+        link.publish(State(time=datetime.now(UTC), status=Status.ONLINE))
+        assert eventually(lambda: link.health().published_total)
+        mosquitto.kill()
+        mosquitto.start()
+        assert eventually(lambda: link.health().published_total > 1)
+        time.sleep(0.5)  # its own words come back
+        assert not link.health().name_taken

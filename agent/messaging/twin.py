@@ -1,0 +1,59 @@
+"""Another station of the same names, as after a disk was copied: the two push each other off the broker.
+
+Not every broker says why it closes a connection. But a station hears its own state topic. Once its own word
+has come back from there, all that it did not say is somebody else's; before, it may be its own of an earlier run.
+"""
+
+import math
+import threading
+from collections import OrderedDict
+from uuid import UUID
+
+import structlog
+
+from agent.messaging.contract import State
+
+REMEMBERED = 1000
+"""States that were said here, wills included."""
+HOLD_S = 600.0
+"""So long after its last sign a twin counts as there: they may take turns of minutes."""
+
+log = structlog.get_logger()
+
+
+class Twin:
+    """Tells whether there is one.
+
+    Args:
+        topic: of the station's state, for the log.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._heard_itself = False
+        self._said: OrderedDict[UUID, None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._seen_s = -math.inf
+
+    def say(self, state: State) -> None:
+        """Remember what is said here. Any thread."""
+        with self._lock:
+            self._said[state.id] = None
+            if len(self._said) > REMEMBERED:
+                self._said.popitem(last=False)
+
+    def hear(self, state: State, now_s: float) -> None:
+        """Take what came on the station's own state topic."""
+        with self._lock:
+            own = state.id in self._said
+        self._heard_itself |= own
+        if own or not self._heard_itself:
+            return
+        if not self.present(now_s):
+            advice = "another station has the same names in [station]: give each its own"
+            log.error("name_taken", topic=self._topic, advice=advice)
+        self._seen_s = now_s
+
+    def present(self, now_s: float) -> bool:
+        """Tell whether it gave a sign of life lately."""
+        return now_s - self._seen_s < HOLD_S
