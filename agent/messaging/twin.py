@@ -1,7 +1,7 @@
 """Another station of the same names, as after a disk was copied: the two push each other off the broker.
 
 Not every broker says why it closes a connection. But a station hears its own state topic. Once its own word
-has come back from there, all that it did not say is somebody else's; before, it may be its own of an earlier run.
+has come back from there, all that it did not say is somebody else's; before, it may be its own of long ago.
 """
 
 import math
