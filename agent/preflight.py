@@ -20,7 +20,9 @@ from agent.panel.panel import require_packages
 from agent.settings import AudioFile, GpioLine, Led, Microphone, Mqtt, Panel, Settings, Stdin, Tls
 from agent.settings_faults import Origin, name_of
 from agent.station import open_source
+from agent.updates import state_file
 from agent.updates.host import open_repository
+from agent.updates.release import Kind
 
 TLS_PORT = 8883
 """Registered for MQTT over TLS."""
@@ -75,6 +77,7 @@ def hints(settings: Settings) -> list[str]:
         *_hints_at_arming(settings),
         *_hints_at_microphone(settings.audio),
         *_hints_at_panel(settings.panel),
+        *_hints_at_updates(settings),
     ]
 
 
@@ -120,6 +123,15 @@ def _hints_at_panel(panel: Panel) -> Iterator[str]:
         if isinstance(part, Led) and not (LEDS / part.name).exists():
             there = ", ".join(sorted(led.name for led in LEDS.glob("*"))) or "none"
             yield f'[panel.{what}] name = "{part.name}" is not in {LEDS}; there: {there}'
+
+
+def _hints_at_updates(settings: Settings) -> Iterator[str]:
+    if not settings.updates.source:
+        return
+    with contextlib.suppress(OSError):
+        for release in state_file.load(settings.storage.updates / "state.json").running:
+            setting = "grammar" if release.kind is Kind.GRAMMAR else "bundle"
+            yield f"[recognition] {setting} stands back: an update has installed {release}"
 
 
 @contextlib.contextmanager

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import agent.preflight  # noqa: F401 - a test that is nobody may not be able to import it
 from agent.config_cli import app
+from agent.preflight import hints  # here: a test that is nobody may not be able to import it
+from agent.settings import load
+from agent.updates import state_file
+from agent.updates.course import State
+from agent.updates.release import Reference
 from tests.test_settings import EXAMPLE, ROOT, TEXT, file, no_settings_around
 
 __all__ = ["file", "no_settings_around"]
@@ -209,3 +213,17 @@ def test_check_hints_at_a_broker_that_will_not_answer(file: Path, tmp_path: Path
         assert [said in hint for hint in hints] == ([True] if said else [])
         told = CliRunner().invoke(app, ["check", "-c", str(file)]).stdout
         assert told.endswith("\n".join(["settings are fine", *(f"hint: {hint}" for hint in hints), ""]))
+
+
+def test_check_hints_at_what_updates_have_put_in_the_place_of_settings(tmp_path: Path) -> None:
+    file = tmp_path / "station.toml"
+    file.write_text(of_a_station(tmp_path).replace("# source = ", 'source = "/nowhere" # '))
+    settings = load(file)
+    before = hints(settings)
+    settings.storage.updates.mkdir(parents=True)
+    running = (Reference.parse("grammar/press/1.2.0"), Reference.parse("model/voxline-en-zh/0.1.1"))
+    state_file.save(settings.storage.updates / "state.json", State(running=running))
+    assert [hint for hint in hints(settings) if hint not in before] == [
+        "[recognition] grammar stands back: an update has installed grammar/press/1.2.0",
+        "[recognition] bundle stands back: an update has installed model/voxline-en-zh/0.1.1",
+    ]
