@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import cached_property
 
 from agent.errors import GrammarError
@@ -66,9 +66,26 @@ def disagreement(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str 
     """Return a phrase that stands for two values where both lists fill one slot; None if there is none."""
     if isinstance(one, SpokenValues):
         one, other = other, one
-    if isinstance(one, SpokenValues):  # of two ranges a number is the same in both
-        return None
+    if isinstance(one, SpokenValues) and isinstance(other, SpokenValues):
+        return _read_both_ways(one, other) or _read_both_ways(other, one)
     return next((phrase for phrase, value in one.items() if not same(other.get(phrase, value), value)), None)
+
+
+def _read_both_ways(spelled: "SpokenValues", numbers: "SpokenValues") -> str | None:
+    """Return digits that are text to the one and a number to the other; two ranges agree on a number."""
+    text, known = spelled.definition, numbers.definition
+    if not isinstance(text, Spelled) or not isinstance(known, NumberRange):
+        return None
+    for length in range(text.min_length, text.max_length + 1):
+        least = max(known.minimum, Decimal(10 ** (length - 1) if length > 1 else 0))
+        steps = ((least - known.minimum) / known.step).to_integral_value(ROUND_CEILING)
+        first = known.minimum + steps * known.step
+        if first != int(first):
+            continue
+        phrase = " ".join(DIGITS[numbers.language][int(digit)][0] for digit in str(int(first)))
+        if phrase in numbers and phrase in spelled:
+            return phrase
+    return None
 
 
 def may_be(held: Mapping[str, Scalar], value: Scalar) -> bool:

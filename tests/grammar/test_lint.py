@@ -86,6 +86,15 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             HEAD + "      - move {0..9:n}\n      - go {m:n}\nlists: {m: [{in: one, out: 10}]}\n",
             ("values", 8, 9),
         ),
+        (
+            HEAD + "      - move {0..9:n}\n      - go {m:n}\nlists: {m: {spell: digits, max_length: 3}}\n",
+            ("values", 8, 9),
+        ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists: {m: {spell: icao, min_length: 3, max_length: 3}, k: {minimum: 50, maximum: 500, step: 50, read: [digits]}}\n",
+            ("values", 8, 9),
+        ),
         # meaning
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pump]\n", ("same_sentence", 9, 17)),
         (HEAD + "    payload: {speed: '{speed}'}\n", ("unknown_slot", 7, 23)),
