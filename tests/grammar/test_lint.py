@@ -92,7 +92,8 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         ),
         (
             HEAD + "      - move {m:n}\n      - go {k:n}\n"
-            "lists: {m: {spell: icao, min_length: 3, max_length: 3}, k: {minimum: 50, maximum: 500, step: 50, read: [digits]}}\n",
+            "lists:\n  m: {spell: icao, min_length: 3, max_length: 3}\n"
+            "  k: {minimum: 50, maximum: 500, step: 50, read: [digits]}\n",
             ("values", 8, 9),
         ),
         # meaning

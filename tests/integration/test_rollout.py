@@ -247,6 +247,19 @@ def test_a_release_that_is_not_well_is_taken_back_and_goes_no_further(stations: 
     assert "There is no release before" in run.stdout, run.stdout
 
 
+def test_a_wrong_password_is_taken_back(stations: Fleet, plant: Scada) -> None:
+    before = stations.releases()
+    wrong = {"voxline_secrets": {"mqtt__password": "wrong"}, "voxline_well_within_s": 20}
+    for grammar in ("demo", "conveyor"):  # alone, and with another release
+        chosen = str(REPOSITORY / f"grammars/{grammar}.yaml")
+        run = stations.play("rollout", only="press-1", voxline_grammar=chosen, **wrong)
+        assert run.returncode != 0
+        assert re.search(r"is not well: .*no_link.*Back at .*StatusText=well", run.stdout), run.stdout
+        assert stations.releases() == before
+        assert eventually(lambda: online(plant, "press-1"))
+    assert stations.stations[0].run("ls /data").stdout.split() == ["current", "programs", "releases"]
+
+
 def test_the_way_back(stations: Fleet) -> None:
     before = stations.releases()
     run = stations.play("rollout", only="press-1", voxline_grammar=str(REPOSITORY / "grammars/conveyor.yaml"))
