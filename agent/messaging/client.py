@@ -192,10 +192,12 @@ class Link:
 
     def _serve(self) -> None:
         """Connect and stay connected until told to stop; a lost link raises."""
+        will = _offline("link_lost")
+        self._twin.tries(will)
         session = Session(
             self._settings,
             client_id=self._namespace.base.replace("/", ":"),
-            will=self._offline("link_lost"),
+            will=self._namespace.message(_by_this_clock(will)),
             subscriptions=self._filters(),
             deliver=self._gate.pass_on,
             release=self._may_release,
@@ -203,6 +205,7 @@ class Link:
             vital=[self._namespace.filter(kind) for kind in KINDS if kind.channel.vital],
         )
         self._supervised.stand()
+        self._twin.say(will)
         with self._lock:
             self._counts["connects"] += 1
             self._connected, self._changed_s = True, time.monotonic()
@@ -331,17 +334,14 @@ class Link:
             underway.sending.settle(Fate.ACKNOWLEDGED)
 
     def _farewell(self, session: Session) -> None:
-        self._events.add(self._offline("shutdown"))
+        goodbye = _offline("shutdown")
+        self._twin.say(goodbye)
+        self._events.add(self._namespace.message(_by_this_clock(goodbye)))
         deadline_s = time.monotonic() + FAREWELL_S
         while (self._events or self._underway) and time.monotonic() < deadline_s:
             self._turn(session)
         if not self._events:  # after a goodbye the broker keeps the will to itself, and nobody says `offline`
             session.close()
-
-    def _offline(self, reason: str) -> Message:
-        state = State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason)
-        self._twin.say(state)
-        return self._namespace.message(_by_this_clock(state))
 
     def _forget(self) -> None:
         """Settle every command and keep none, now that the connection is gone; count what else is lost."""
@@ -373,6 +373,10 @@ class Link:
         except Exception:
             self._counts["handler_failures"] += 1
             log.exception("handler_failed", handler=getattr(handler, "__qualname__", repr(handler)))
+
+
+def _offline(reason: str) -> State:
+    return State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason)
 
 
 def _by_this_clock(payload: Payload) -> Payload:

@@ -14,7 +14,7 @@ import structlog
 from agent.messaging.contract import State
 
 REMEMBERED = 1000
-"""States that were said here, wills included."""
+"""States that were said here, and so many wills of connections that did not come to be."""
 HOLD_S = 600.0
 """So long after its last sign a twin counts as there: they may take turns of minutes."""
 
@@ -32,20 +32,27 @@ class Twin:
         self._topic = topic
         self._heard_itself = False
         self._said: OrderedDict[UUID, None] = OrderedDict()
+        self._tried: OrderedDict[UUID, None] = OrderedDict()
         self._lock = threading.Lock()
         self._seen_s = -math.inf
 
     def say(self, state: State) -> None:
         """Remember what is said here. Any thread."""
         with self._lock:
-            self._said[state.id] = None
-            if len(self._said) > REMEMBERED:
-                self._said.popitem(last=False)
+            _remember(self._said, state)
+
+    def tries(self, will: State) -> None:
+        """Remember the will of a connection that may not come to be: an outage has thousands of these.
+
+        They push out nothing that was said. Once the connection stands, `say` its will.
+        """
+        with self._lock:
+            _remember(self._tried, will)
 
     def hear(self, state: State, now_s: float) -> None:
         """Take what came on the station's own state topic."""
         with self._lock:
-            own = state.id in self._said
+            own = state.id in self._said or state.id in self._tried
         self._heard_itself |= own
         if own or not self._heard_itself:
             return
@@ -57,3 +64,9 @@ class Twin:
     def present(self, now_s: float) -> bool:
         """Tell whether it gave a sign of life lately."""
         return now_s - self._seen_s < HOLD_S
+
+
+def _remember(states: OrderedDict[UUID, None], state: State) -> None:
+    states[state.id] = None
+    if len(states) > REMEMBERED:
+        states.popitem(last=False)
