@@ -2,11 +2,15 @@
 
 Not every broker says why it closes a connection. But a station hears its own state topic. Once its own word
 has come back from there, all that it did not say is somebody else's; before, it may be its own of long ago.
+And what was said before it started may be, whenever it comes: a broker that takes up an old copy of what it
+kept, or a bridge to another, gives it once more.
 """
 
 import math
 import threading
+import time
 from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -34,6 +38,7 @@ class Twin:
         self._said: OrderedDict[UUID, None] = OrderedDict()
         self._tried: OrderedDict[UUID, None] = OrderedDict()
         self._lock = threading.Lock()
+        self._began_s = time.monotonic()
         self._seen_s = -math.inf
 
     def say(self, state: State) -> None:
@@ -54,7 +59,9 @@ class Twin:
         with self._lock:
             own = state.id in self._said or state.id in self._tried
         self._heard_itself |= own
-        if own or not self._heard_itself:
+        # By the clock as it is now: it may have been set since the start.
+        began = datetime.now(UTC) - timedelta(seconds=now_s - self._began_s)
+        if own or not self._heard_itself or state.time < began:
             return
         if not self.present(now_s):
             advice = "another station has the same names in [station]: give each its own"

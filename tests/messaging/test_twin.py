@@ -1,6 +1,7 @@
 """Whose word comes back from a station's own state topic."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 from agent.messaging.contract import State, Status
 from agent.messaging.twin import HOLD_S, REMEMBERED, Twin
@@ -12,13 +13,25 @@ def state(status: Status = Status.ONLINE) -> State:
 
 def test_what_was_not_said_here_is_a_twins_for_a_while() -> None:
     twin, own = Twin("state"), state()
+    now_s = time.monotonic()
     twin.say(own)
-    twin.hear(state(), 0.0)
-    assert not twin.present(0.0)  # it may be its own of an earlier run
-    twin.hear(own, 1.0)
-    twin.hear(state(), 2.0)
-    assert twin.present(2.0)
-    assert not twin.present(2.0 + HOLD_S)
+    twin.hear(state(), now_s)
+    assert not twin.present(now_s)  # it may be its own of an earlier run
+    twin.hear(own, now_s)
+    twin.hear(state(), now_s)
+    assert twin.present(now_s)
+    assert not twin.present(now_s + HOLD_S)
+
+
+def test_what_was_said_before_the_start_may_be_its_own_whenever_it_comes() -> None:
+    """mosquitto writes down what it keeps every half hour: after a power cut it says what was true then."""
+    twin, own = Twin("state"), state()
+    now_s = time.monotonic()
+    twin.say(own)
+    twin.hear(own, now_s)
+    earlier = State(time=datetime.now(UTC) - timedelta(minutes=20), status=Status.ONLINE)
+    twin.hear(earlier, now_s)
+    assert not twin.present(now_s)
 
 
 def test_a_station_knows_its_own_word_after_an_outage_however_long() -> None:
@@ -27,9 +40,10 @@ def test_a_station_knows_its_own_word_after_an_outage_however_long() -> None:
     twin.tries(will)
     twin.say(will)
     twin.say(own)
-    twin.hear(own, 0.0)
+    now_s = time.monotonic()
+    twin.hear(own, now_s)
     for _ in range(2 * REMEMBERED):
         twin.tries(last := state(Status.OFFLINE))
     for known in (will, own, last):
-        twin.hear(known, 1.0)
-    assert not twin.present(1.0)
+        twin.hear(known, now_s)
+    assert not twin.present(now_s)
