@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from structlog.testing import capture_logs
 from agent.messaging.contract import State, Status
 from agent.messaging.facts import FACTS
 from agent.messaging.sparkplug.link import SparkplugLink
+from agent.messaging.sparkplug.node import REBIRTH
+from agent.messaging.sparkplug.wire import Metric, encode
 from tests.integration.brokers import Mosquitto, Received, Scada, eventually, mosquitto, needs_mosquitto
 from tests.integration.npm import installed
 from tests.integration.test_mqtt_access import PASSWORD, guarded
@@ -122,6 +125,35 @@ def test_a_lost_connection_is_a_death_and_the_next_a_birth_of_its_own(
         host.publish(NODE.format("NCMD"), tahu.write(ASK))  # as a host does that came back later
         last = values(tahu.read(host.wait_for("NBIRTH/press-2", len(host.on("NBIRTH/press-2")) + 1)[-1]))
         assert (last["bdSeq"], last["text"]) == (1, "while nobody listens")
+
+
+def test_no_data_comes_between_a_hosts_wish_and_the_birth(mosquitto: Mosquitto) -> None:
+    """The third birth has to wait; values that come meanwhile are in it."""
+    now = datetime.now(UTC)
+    ask = encode([Metric(REBIRTH, bool, value=True, time=now)], now, None)
+    with Scada(mosquitto.port) as host, running(mosquitto.port) as link:
+        host.publish(NODE.format("NCMD"), ask)  # it may have been born before the host came
+        host.wait_for("NBIRTH/press-2")
+        before = len(host.on("NBIRTH/press-2"))
+        host.publish(NODE.format("NCMD"), ask)
+        host.wait_for("NBIRTH/press-2", before + 1)
+        host.publish(NODE.format("NCMD"), ask)
+        time.sleep(0.2)
+        link.publish(state("Understood"))
+        assert b"Understood" in host.wait_for("NBIRTH/press-2", before + 2)[-1].payload
+        assert not host.on("NDATA/press-2")
+
+
+def test_a_birth_that_is_too_long_for_the_broker_is_not_tried_at_once_again(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 400") as broker, capture_logs() as logs:
+        link = SparkplugLink(mqtt(broker.port, reconnect_spread_s=3600.0), NAMESPACE)
+        link.start()
+        assert eventually(lambda: any(log["event"] == "sparkplug_down" for log in logs))
+        link.stop()
+    (down,) = (log for log in logs if log["event"] == "sparkplug_down")
+    assert "at most 400 bytes" in down["reason"]
+    assert not down["exc_info"]
+    assert down["retry_in_s"] > 1.0
 
 
 def test_a_second_connection_of_the_same_station_ends_the_first(mosquitto: Mosquitto, tahu: Tahu) -> None:

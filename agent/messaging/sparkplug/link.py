@@ -10,7 +10,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.messaging.inbound import Arrival
 from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload
-from agent.messaging.session import Session
+from agent.messaging.session import LinkDownError, NotTakenError, Session
 from agent.messaging.sparkplug.node import Node
 from agent.messaging.supervised import Supervised
 from agent.settings import Mqtt
@@ -86,10 +86,17 @@ class SparkplugLink:
         birth = self._birth_wanted and now_s >= self._next_birth_s
         if birth:
             self._birth_wanted, self._next_birth_s = False, now_s + REBIRTH_S
+        if (
+            self._birth_wanted
+        ):  # then no more data before it: operational-behavior-data-commands-rebirth-action-1
+            return
         with self._lock:
             message = self._node.birth(now) if birth else self._node.data(now)
         if message:
-            session.publish(message)
+            try:
+                session.publish(message)
+            except NotTakenError as error:  # nor will it next time: after the whole pause, then
+                raise LinkDownError(str(error), by_broker=True) from error
 
     def _hear(self, arrival: Arrival) -> None:
         if self._node.wants_birth(arrival.topic, arrival.payload):

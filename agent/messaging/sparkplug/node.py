@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from agent.messaging.channel import Keep
+from agent.messaging.channel import MAX_INBOUND_BYTES, Keep
 from agent.messaging.facts import FACTS, facts
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.payload import Payload
@@ -66,8 +66,8 @@ class Node:
         return self._message("NDATA", encode(metrics, now, self._seq))
 
     def wants_birth(self, topic: str, raw: bytes) -> bool:
-        """Tell whether a message asks for the birth certificate once more."""
-        return topic == self.commands and asks_for(raw, REBIRTH)
+        """Tell whether a message asks for the birth certificate once more; one that is too long does not."""
+        return topic == self.commands and len(raw) <= MAX_INBOUND_BYTES and asks_for(raw, REBIRTH)
 
     def _birth_number(self, now: datetime) -> Metric:
         return Metric("bdSeq", int, self._births, now)

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.messaging.channel import MAX_INBOUND_BYTES
 from agent.messaging.compose import health
 from agent.messaging.contract import State, Status
 from agent.messaging.facts import FACTS
@@ -121,6 +122,7 @@ def test_a_host_can_ask_for_a_birth() -> None:
     assert not node.wants_birth(node.commands, rebirth(boolean_value=False))
     assert not node.wants_birth(node.commands, rebirth(name="Node Control/Reboot"))
     assert not node.wants_birth(node.commands.replace("press-2", "press-3"), rebirth())
+    assert not node.wants_birth(node.commands, rebirth() + rebirth(string_value="x" * MAX_INBOUND_BYTES))
 
 
 @given(
