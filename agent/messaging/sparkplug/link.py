@@ -86,9 +86,7 @@ class SparkplugLink:
         birth = self._birth_wanted and now_s >= self._next_birth_s
         if birth:
             self._birth_wanted, self._next_birth_s = False, now_s + REBIRTH_S
-        if (
-            self._birth_wanted
-        ):  # then no more data before it: operational-behavior-data-commands-rebirth-action-1
+        if self._birth_wanted:  # no data before it: operational-behavior-data-commands-rebirth-action-1
             return
         with self._lock:
             message = self._node.birth(now) if birth else self._node.data(now)
