@@ -88,6 +88,19 @@ def values(payload: Any) -> dict[str, Any]:
     return {metric["name"]: metric["value"] for metric in payload["metrics"]}
 
 
+def ask_for_birth(host: Scada, tahu: Tahu) -> Received:
+    """Ask, as a host does that knows nothing of a station, until it answers: it may not be there yet."""
+    ask, known = tahu.write(ASK), len(host.on("NBIRTH/press-2"))
+
+    def answered() -> bool:
+        host.publish(NODE.format("NCMD"), ask)
+        time.sleep(0.2)
+        return len(host.on("NBIRTH/press-2")) > known
+
+    assert eventually(answered)
+    return host.on("NBIRTH/press-2")[-1]
+
+
 def test_birth_data_rebirth_and_death(mosquitto: Mosquitto, tahu: Tahu) -> None:
     with Scada(mosquitto.port) as host:
         with running(mosquitto.port) as link:
@@ -117,13 +130,11 @@ def test_a_lost_connection_is_a_death_and_the_next_a_birth_of_its_own(
     mosquitto: Mosquitto, tahu: Tahu
 ) -> None:
     with running(mosquitto.port) as link, Scada(mosquitto.port) as host:
-        host.publish(NODE.format("NCMD"), tahu.write(ASK))  # it may have been born before the host came
-        host.wait_for("NBIRTH/press-2")
+        ask_for_birth(host, tahu)  # it may have been born before the host came
         mosquitto.kill()
         link.publish(state("while nobody listens"))
         mosquitto.start()
-        host.publish(NODE.format("NCMD"), tahu.write(ASK))  # as a host does that came back later
-        last = values(tahu.read(host.wait_for("NBIRTH/press-2", len(host.on("NBIRTH/press-2")) + 1)[-1]))
+        last = values(tahu.read(ask_for_birth(host, tahu)))
         assert (last["bdSeq"], last["text"]) == (1, "while nobody listens")
 
 
@@ -168,7 +179,7 @@ def test_the_access_list_lets_a_station_be_born_as_itself_alone(guarded: Mosquit
     own = {"username": "press-2", "password": SecretStr(PASSWORD)}
     foreign = {"username": "press-3", "password": SecretStr(PASSWORD)}
     with Scada(guarded.port, "spBv1.0/#", username="scada", password=PASSWORD) as host:
-        with running(guarded.port, **foreign), capture_logs() as logs:
+        with capture_logs() as logs, running(guarded.port, **foreign):
             assert eventually(lambda: any(log["event"] == "sparkplug_up" for log in logs))
         with running(guarded.port, **own):
             host.wait_for("NBIRTH/press-2")
