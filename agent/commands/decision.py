@@ -86,6 +86,10 @@ def with_aside(text: str, aside: Detail | None) -> str:
     return f"{text} ({aside})" if aside else text
 
 
+MOST_NAMED = 50
+"""Hindered commands that a report names: it is sent every few seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hindrances:
     """What keeps commands from the machine now, however well they are heard."""
@@ -94,9 +98,11 @@ class Hindrances:
     """Commands of normal and high risk are refused; in a lockout, all."""
     reason: str
     """Why: who locked out and why, or what is not known; empty where they are free."""
+    unavailable_count: int
+    """How many commands cannot be said."""
     unavailable: Mapping[str, str]
-    """Commands that cannot be said, by name: the machine state that is unknown, `saw/guard_closed?`, or does
-    not fit, `saw/guard_closed = false`."""
+    """The first `MOST_NAMED`, by name: the machine state that is unknown, `saw/guard_closed?`, or does not fit,
+    `saw/guard_closed = false`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ which only `_act` and `_confirm` call, both after `_objection` found nothing at 
 """
 
 from collections.abc import Callable
+from itertools import islice
 from uuid import UUID
 
 from agent.audio.tones import Tone
 from agent.commands.arbitration import LEASE_S, Arbiter
 from agent.commands.arming import Arming
-from agent.commands.decision import Decision, Hindrances, Objection, Reason, Verdict
+from agent.commands.decision import MOST_NAMED, Decision, Hindrances, Objection, Reason, Verdict
 from agent.commands.dialogue import Question, Reply
 from agent.commands.effects import (
     Announce,
@@ -87,10 +88,12 @@ class Policy:
     def hindrances(self, now_s: float) -> Hindrances:
         """Tell what would keep commands from the machine if they were said now (monotonic)."""
         objection = self._inhibit.objection(Risk.NORMAL, now_s)
+        impossible = self._machine.impossible(self._commands.values(), now_s)
         return Hindrances(
             inhibited=objection is not None,
             reason=objection.text if objection else "",
-            unavailable=self._machine.impossible(self._commands.values(), now_s),
+            unavailable_count=len(impossible),
+            unavailable=dict(islice(impossible.items(), MOST_NAMED)),
         )
 
     def _elapse(self, now_s: float) -> list[Effect]:

@@ -60,12 +60,12 @@ def test_what_keeps_commands_back_is_known_before_anybody_speaks() -> None:
     station = Station(inhibit_required=True, inhibit_max_age_s=60)
     closed, locked = {"feed": "door?", "eject": "door?"}, {"feed": "door = locked", "eject": "pressure?"}
     assert station.policy.hindrances(station.now_s) == Hindrances(
-        inhibited=True, reason="lockout state unknown", unavailable=closed
+        inhibited=True, reason="lockout state unknown", unavailable_count=2, unavailable=closed
     )
     station.tell(FREE)
     station.tell(StateReported("door", "locked"))
     assert station.policy.hindrances(station.now_s) == Hindrances(
-        inhibited=False, reason="", unavailable=locked
+        inhibited=False, reason="", unavailable_count=2, unavailable=locked
     )
     assert station.policy.hindrances(station.now_s + 61).reason == "lockout state out of date"
     station.tell(LOCKED)

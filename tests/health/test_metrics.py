@@ -40,6 +40,7 @@ def test_every_number_of_the_snapshot_is_a_sample() -> None:
     assert values["voxline_link_connected"] == 1
     assert values["voxline_engine_fallback"] == 0
     assert values["voxline_commands_inhibited"] == 0
+    assert values["voxline_commands_unavailable_count"] == 1
     assert values['voxline_commands_unavailable{key="feed"}'] == 1
     assert "voxline_audio_snr_db" not in values  # not known
     labels = {"agent": "0.1.0", "bundle": "moonshine@1", "grammar": "demo@abc", "engine": "rknn"}

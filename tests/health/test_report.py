@@ -28,7 +28,9 @@ WELL = Snapshot(
     engine=EngineHealth(name="rknn", reason="NPU, driver and canary answer", fallback=False),
     audio=AudioHealth(source="USB microphone", frames_total=6000),
     recognizer=RecognizerHealth(real_time_factor=0.1, accepts_total=3, rejects_total={"background": 2}),
-    commands=Hindrances(inhibited=False, reason="", unavailable={"feed": "saw/guard_closed?"}),
+    commands=Hindrances(
+        inhibited=False, reason="", unavailable_count=1, unavailable={"feed": "saw/guard_closed?"}
+    ),
     self_test=SelfTestHealth(outcome=Outcome.PASSED, age_seconds=50.0, runs_total={Outcome.PASSED: 1}),
     panel=PanelHealth(),
     updates=UpdatesHealth(),

@@ -178,7 +178,12 @@ def test_state_and_health_are_retained(stage: Stage, plant: Scada) -> None:
     assert report["audio"]["frames_total"] > 0
     assert report["recognizer"]["accepts_total"] >= 1
     assert report["recognizer"]["beam_nats"] > 0
-    assert report["commands"] == {"inhibited": False, "reason": "", "unavailable": {}}
+    assert report["commands"] == {
+        "inhibited": False,
+        "reason": "",
+        "unavailable_count": 0,
+        "unavailable": {},
+    }
     assert report["versions"]["grammar"].startswith("demo@")
 
 
