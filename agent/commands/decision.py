@@ -101,8 +101,8 @@ class Hindrances:
     unavailable_count: int
     """How many commands cannot be said."""
     unavailable: Mapping[str, str]
-    """The first `MOST_NAMED`, by name: the machine state that is unknown, `saw/guard_closed?`, or does not fit,
-    `saw/guard_closed = false`."""
+    """The first `MOST_NAMED`, by name: the machine state that is unknown, `saw/guard_closed?`, or does not
+    fit, `saw/guard_closed = false`."""
 
 
 @dataclass(frozen=True, slots=True)

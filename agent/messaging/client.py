@@ -197,7 +197,7 @@ class Link:
         session = Session(
             self._settings,
             client_id=self._namespace.base.replace("/", ":"),
-            will=self._namespace.message(_by_this_clock(will)),
+            will=self._namespace.message(will),
             subscriptions=self._filters(),
             deliver=self._gate.pass_on,
             release=self._may_release,
@@ -336,7 +336,7 @@ class Link:
     def _farewell(self, session: Session) -> None:
         goodbye = _offline("shutdown")
         self._twin.say(goodbye)
-        self._events.add(self._namespace.message(_by_this_clock(goodbye)))
+        self._events.add(self._namespace.message(goodbye))
         deadline_s = time.monotonic() + FAREWELL_S
         while (self._events or self._underway) and time.monotonic() < deadline_s:
             self._turn(session)
@@ -376,11 +376,14 @@ class Link:
 
 
 def _offline(reason: str) -> State:
-    return State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason)
+    return State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason, quality=_quality())
 
 
 def _by_this_clock(payload: Payload) -> Payload:
+    quality = _quality()
+    return payload if quality is Quality.GOOD else payload.model_copy(update={"quality": quality})
+
+
+def _quality() -> Quality:
     """Say of what is published that its times may be off, where nothing sets this machine's clock."""
-    if clock_synchronized() is not False:
-        return payload
-    return payload.model_copy(update={"quality": Quality.UNCERTAIN})
+    return Quality.UNCERTAIN if clock_synchronized() is False else Quality.GOOD
