@@ -167,8 +167,7 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
     try:
         graph = build_graph(sentences, lexicon, sounds_of(sentences, lexicon))
     except GrammarError as error:
-        message, _, advice = str(error).partition(". ")
-        yield grammar.source.fault(("commands",), "too_large", message, advice)
+        yield grammar.source.fault_of(("commands",), "too_large", error)
         return
     yield from same_sounds(grammar, graph)
     yield from _alike(grammar, graph)
@@ -176,8 +175,7 @@ def _spoken(grammar: Grammar, sentences: Sentences, tokens: Sequence[str] | None
         if tokens is not None:
             build_graph(sentences, lexicon, tokens)
     except GrammarError as error:
-        message, _, advice = str(error).partition(". ")
-        yield grammar.source.fault((), "missing_sounds", message, advice)
+        yield grammar.source.fault_of((), "missing_sounds", error)
 
 
 def _alike(grammar: Grammar, graph: Graph) -> Iterator[Fault]:

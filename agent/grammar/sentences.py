@@ -136,9 +136,7 @@ class _Builder:
 
     def too_large(self, path: Path, error: GrammarError) -> FaultyGrammarError:
         """What an automaton refused, with its place."""
-        message, _, advice = str(error).partition(". ")
-        fault = self.grammar.source.fault(path, "too_large", message, advice or "Simplify it")
-        return FaultyGrammarError([fault])
+        return FaultyGrammarError([self.grammar.source.fault_of(path, "too_large", error, "Simplify it")])
 
     def path(self, command: str) -> Path:
         """Where the sentences of `command` stand."""

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from agent.errors import GrammarError
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
 
 Plain: TypeAlias = "str | int | float | bool | list[Plain] | dict[str, Plain] | None"
@@ -70,6 +71,13 @@ class Source:
         """A fault at the value (or at the key) of `path`, `offset` characters into it."""
         place = (self.keys.get(tuple(path)) if key else None) or self.place(path).shifted(offset)
         return Fault(self.file, place.line, place.column, severity, code, message, advice)
+
+    def fault_of(
+        self, path: Sequence[str | int], code: str, error: GrammarError, otherwise: str = ""
+    ) -> Fault:
+        """An error that knows no place, `what is wrong. What to do`, as a fault at `path`."""
+        message, _, advice = str(error).partition(". ")
+        return self.fault(path, code, message, advice or otherwise)
 
 
 def read(text: str, file: str) -> tuple[Plain, Source]:

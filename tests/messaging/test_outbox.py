@@ -80,12 +80,18 @@ def test_commands_and_claims_never_wait(path: Path, payload: Claim) -> None:
         Outbox(path).add(NAMESPACE.message(payload))
 
 
-def test_removing_does_not_wait_for_a_busy_disk(path: Path) -> None:
+def beside_a_writer(path: Path, count: int) -> tuple[Outbox, sqlite3.Connection]:
+    """Give an outbox that holds messages, and who keeps everybody from writing to its file."""
     outbox = Outbox(path)
-    for number in range(3):
+    for number in range(count):
         outbox.add(message(number))
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
+    return outbox, blocker
+
+
+def test_removing_does_not_wait_for_a_busy_disk(path: Path) -> None:
+    outbox, blocker = beside_a_writer(path, 3)
     began_s = time.monotonic()
     outbox.remove([1, 2])
     assert time.monotonic() - began_s < 0.1
@@ -96,14 +102,11 @@ def test_removing_does_not_wait_for_a_busy_disk(path: Path) -> None:
 
 
 def test_what_a_full_disk_keeps_from_being_removed_stands_before_nothing(path: Path) -> None:
-    outbox = Outbox(path)
-    for number in range(5):
-        outbox.add(message(number))
-    blocker = sqlite3.connect(path, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
+    outbox, blocker = beside_a_writer(path, 5)
     outbox.remove([1, 2, 3])
     assert numbers(outbox, 1) == [3]
     assert numbers(outbox, 2) == [3, 4]
+    blocker.close()
 
 
 def test_a_damaged_file_is_set_aside(path: Path) -> None:
