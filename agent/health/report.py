@@ -37,6 +37,8 @@ class Fault(StrEnum):
     """The NPU should be at work and is not."""
     NO_UPDATES = "no_updates"
     """Updates cannot be worked at, as without their trusted root: what was installed last goes on."""
+    NO_OUTBOX = "no_outbox"
+    """Events are not kept on disk: those of an outage of the broker are lost."""
     MEMORY_LOW = "memory_low"
     DISK_LOW = "disk_low"
     HOT = "hot"
@@ -62,6 +64,7 @@ def assess(snapshot: Snapshot, before: Collection[Fault] = ()) -> tuple[Fault, .
         Fault.TOO_SLOW: (snapshot.recognizer.real_time_factor or 0.0) > too_slow_from,
         Fault.ENGINE_FALLBACK: snapshot.engine.fallback,
         Fault.NO_UPDATES: bool(snapshot.updates.fault),
+        Fault.NO_OUTBOX: bool(snapshot.link.outbox_fault),
         Fault.MEMORY_LOW: system.memory_available_bytes < MEMORY_LOW_BYTES,
         Fault.DISK_LOW: system.disk_free_bytes < DISK_LOW_BYTES,
         Fault.HOT: max(system.temperature_celsius.values(), default=0.0) > HOT_CELSIUS,

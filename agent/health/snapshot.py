@@ -130,6 +130,8 @@ class LinkHealth:
     """Messages that never left, by reason."""
     outbox_messages: int = 0
     """Kept on disk until the broker has them."""
+    outbox_fault: str = ""
+    """Why events are not kept on disk; empty if they are."""
     refused_total: Mapping[str, int] = field(default_factory=dict)
     """Inbound messages that were not obeyed, by reason."""
     handler_failures_total: int = 0

@@ -75,6 +75,7 @@ class Link:
         self._outbox = outbox
         self._mirror = mirror
         self._flat = FlatValues() if settings.flat_values else None
+        self._outbox_fault = "" if outbox else "it could not be opened"
         self._kept_sent, self._kept_rest_s = 0, 0.0
         self._kept_done: list[int] = []
         self._lock = threading.Lock()
@@ -140,9 +141,14 @@ class Link:
         try:
             self._outbox.add(message)
         except sqlite3.Error as error:  # a full disk takes the memory of events, not the events
-            log.error("outbox_failed", error=str(error))  # noqa: TRY400 - no bug of ours
+            self._outbox_failed(error)
             return False
+        self._outbox_fault = ""
         return True
+
+    def _outbox_failed(self, error: sqlite3.Error) -> None:
+        self._outbox_fault = str(error)
+        log.error("outbox_failed", error=str(error))
 
     def command(
         self, command: Command, suffix: str, deadline_s: float, connection: int | None = None
@@ -183,6 +189,7 @@ class Link:
                 published_total=self._counts["published"],
                 dropped_total=dict(self._dropped) | {"ring": dropped},
                 outbox_messages=kept,
+                outbox_fault=self._outbox_fault,
                 refused_total=dict(self._gate.refused),
                 handler_failures_total=self._counts["handler_failures"],
             )
@@ -289,7 +296,7 @@ class Link:
             self._kept_done.clear()
             entries = self._outbox.waiting(self._kept_sent, max(0, window - len(self._underway)))
         except sqlite3.Error as error:
-            log.error("outbox_failed", error=str(error))  # noqa: TRY400 - no bug of ours
+            self._outbox_failed(error)
             self._kept_rest_s = now_s + OUTBOX_REST_S  # not at each turn: a busy link would fill the journal
             return
         for entry in entries:

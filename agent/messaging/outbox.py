@@ -19,7 +19,6 @@ from agent.messaging.namespace import Message
 
 RING_LENGTH = 1000
 
-_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 log = structlog.get_logger()
 
@@ -36,6 +35,7 @@ CREATE TABLE IF NOT EXISTS dropped (count INTEGER NOT NULL);
 INSERT INTO dropped SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM dropped);
 """
 _INSERT = "INSERT INTO outbox (keep, topic, payload, properties) VALUES (?, ?, ?, ?)"
+_WAITING = "SELECT id, keep, topic, payload, properties FROM outbox WHERE id > ? ORDER BY id LIMIT ?"
 _TRIM = """
 DELETE FROM outbox WHERE keep = 'ring' AND id <= (
     SELECT id FROM outbox WHERE keep = 'ring' ORDER BY id DESC LIMIT 1 OFFSET ?
@@ -74,7 +74,7 @@ class Outbox:
         try:
             self._writer = _open(path)
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode not in _DAMAGED:
+            if not _is_damage(error):
                 raise
             aside = path.with_suffix(".damaged")
             log.error("outbox_damaged", error=str(error), kept_as=str(aside))  # noqa: TRY400 - no surprise
@@ -87,6 +87,7 @@ class Outbox:
         self._reader.execute("PRAGMA wal_autocheckpoint = 0")
         self._reader.text_factory = bytes  # what a worn disk has changed may be no text
         self._unremoved: set[int] = set()
+        self._damaged = False
         # Counted in memory, so that a health report needs no disk; each number is written by one thread only.
         self._added: int = self._writer.execute("SELECT count(*) FROM outbox").fetchone()[0]
         self._dropped: int = self._writer.execute("SELECT count FROM dropped").fetchone()[0]
@@ -97,11 +98,13 @@ class Outbox:
 
         Raises:
             ValueError: it must never be kept.
-            sqlite3.Error: the disk is full or fails.
+            sqlite3.Error: the disk is full or fails, or was found damaged: what cannot be read is not kept.
 
         """
         if message.keep is Keep.NEVER:
             raise ValueError(f"a message on {message.topic} must not wait")
+        if self._damaged:
+            raise sqlite3.DatabaseError("the file is damaged; restart the agent, which sets it aside")
         row = (message.keep, message.topic, message.payload, json.dumps(message.user_properties))
         with self._lock:
             trimmed = 0
@@ -116,11 +119,17 @@ class Outbox:
             self._dropped += trimmed
 
     def waiting(self, after: int, limit: int) -> list[Entry]:
-        """Give the oldest messages whose id is above `after`, at most `limit`, in order."""
-        rows = self._reader.execute(
-            "SELECT id, keep, topic, payload, properties FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
-            (after, limit + len(self._unremoved)),
-        )
+        """Give the oldest messages whose id is above `after`, at most `limit`, in order.
+
+        Raises:
+            sqlite3.Error: the disk fails, or the file is damaged.
+
+        """
+        try:
+            rows = self._reader.execute(_WAITING, (after, limit + len(self._unremoved))).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._damaged = _is_damage(error)
+            raise
         entries: list[Entry] = []
         for n, *columns in rows:
             if n in self._unremoved:
@@ -132,7 +141,6 @@ class Outbox:
             except (ValueError, TypeError) as error:  # sent or not, it would stand before all others for ever
                 log.error("outbox_entry_damaged", id=n, error=str(error))  # noqa: TRY400 - no bug of ours
                 self._unremoved.add(n)
-        rows.close()
         return entries
 
     def remove(self, ids: Iterable[int]) -> None:
@@ -184,6 +192,13 @@ def _open(path: Path) -> sqlite3.Connection:
         raise error
     connection.executescript(_SCHEMA)
     return connection
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Tell a file whose content is wrong from a disk that is full or fails."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)  # Python's own errors have none
+    primary = code & 0xFF  # the upper bytes say where (sqlite.org/rescode.html)
+    return primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def _message(keep: bytes, topic: bytes, payload: bytes, properties: bytes) -> Message:

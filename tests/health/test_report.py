@@ -66,6 +66,7 @@ def test_a_well_station_has_no_fault() -> None:
         ("recognizer", {"real_time_factor": 1.2}, Fault.TOO_SLOW),
         ("engine", {"fallback": True}, Fault.ENGINE_FALLBACK),
         ("updates", {"fault": "/etc/voxline/root.json: No such file or directory"}, Fault.NO_UPDATES),
+        ("link", {"outbox_fault": "disk I/O error"}, Fault.NO_OUTBOX),
         ("system", {"memory_available_bytes": 2**20}, Fault.MEMORY_LOW),
         ("system", {"disk_free_bytes": 2**20}, Fault.DISK_LOW),
         ("system", {"temperature_celsius": {"soc": 99.0, "gpu": 40.0}}, Fault.HOT),

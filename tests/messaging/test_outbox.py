@@ -121,17 +121,42 @@ def test_a_damaged_file_is_set_aside(path: Path) -> None:
 @pytest.mark.parametrize("page", [1, 2, 3, 4, 5])
 def test_a_file_with_a_damaged_page_is_set_aside(path: Path, page: int) -> None:
     """As a worn disk leaves it: else nothing would be kept any more, or nothing that is kept sent."""
-    outbox = Outbox(path)
-    for _ in range(60):
-        outbox.add(NAMESPACE.message(Reject(time=datetime.now(UTC), reason="x", heard=command().heard)))
-    outbox.close()
-    with path.open("r+b") as file:
-        file.seek(4096 * page)
-        file.write(random.Random(page).randbytes(4096))
+    fill(path)
+    damage(path, page)
     again = Outbox(path)
     again.add(message(1))
     assert numbers(again) == [1]
     assert path.with_suffix(".damaged").exists()
+
+
+def fill(path: Path) -> None:
+    """Make an outbox of several pages."""
+    outbox = Outbox(path)
+    for _ in range(60):
+        outbox.add(NAMESPACE.message(Reject(time=datetime.now(UTC), reason="x", heard=command().heard)))
+    outbox.close()
+
+
+def damage(path: Path, page: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096 * page)
+        file.write(random.Random(page).randbytes(4096))
+
+
+def test_what_could_not_be_read_again_is_not_taken(path: Path) -> None:
+    """Nothing would be sent before a restart, which sets the file aside: so it is not kept, and said so."""
+    fill(path)
+    outbox = Outbox(path)
+    for page in range(1, 6):
+        damage(path, page)
+    with pytest.raises(sqlite3.DatabaseError):
+        outbox.waiting(0, 100)
+    with pytest.raises(sqlite3.DatabaseError, match="restart the agent"):
+        outbox.add(message(1))
+    outbox.close()
+    again = Outbox(path)
+    again.add(message(1))
+    assert numbers(again) == [1]
 
 
 @pytest.mark.parametrize(
