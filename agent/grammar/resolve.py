@@ -18,8 +18,10 @@ from agent.grammar.template import SlotCounts, TemplateError, parse, references,
 from agent.grammar.words import IGNORED
 
 _SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_MISREAD = re.compile(r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?:st|nd|rd|th)\b", re.IGNORECASE)
-"""A thousand with a comma; `1st`. Not the step of a range in place, `{0..100,5:level}`."""
+_MISREAD = re.compile(
+    r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?:st|nd|rd|th)\b|(?<!\w)–\d+|(?<![\d.])\.\d+", re.IGNORECASE
+)
+"""A thousand with a comma; `1st`; a dash for a minus; `.5`. Not a range in place, `{0..100,5:level}`."""
 _SYNTAX = frozenset("'’()[]{}<>|;\\_@")
 
 
@@ -127,8 +129,8 @@ def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
         templates.report(path, "template", str(error), advice, error.offset)
         return None
     if misread := _MISREAD.search(text):
-        advice = "Write it in letters, as it is said, or a number without commas"
-        message = f"`{misread[0]}` would be read digit by digit, or as no word"
+        advice = "Write it in letters, as it is said, or as a number like `1000`, `0.5` or `-5`"
+        message = f"`{misread[0]}` would not be read as it is written"
         templates.report(path, "unknown_character", message, advice, misread.start())
         return None
     for offset, character in enumerate(text):
