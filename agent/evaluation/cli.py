@@ -33,7 +33,8 @@ THRESHOLDS = [step / 20 for step in range(20)] + [0.97, 0.98, 0.99, 0.995, 0.999
 _MOST_DB = 100
 """16-bit sound has no more."""
 DEFAULT_BUNDLE = Path("models/bundles/voxline-en-zh")
-_console = Console(width=max(120, Console().width))  # in 80 columns, as in a pipe, figures would be cut
+# In 80 columns, as in a pipe, figures would be cut; and what stands in brackets in a file's name is no style.
+_console = Console(width=max(120, Console().width), markup=False)
 _progress_console = Console(stderr=True)
 
 
@@ -73,7 +74,7 @@ def evaluate_commands(
     as_json: Json = False,
 ) -> None:
     """Exact, wrong and rejected commands, clean and at each SNR (of the loudest 2048-sample frames)."""
-    snrs = [*(snr or []), *(more_snr or [])]  # click gives an option one value; what follows are arguments
+    snrs = {*(snr or []), *(more_snr or [])}  # click gives an option one value; what follows are arguments
     if bool(noise) != bool(snrs):
         raise VoxlineError("--noise and --snr come together: give both or neither")
     if picture:
