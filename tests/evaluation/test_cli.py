@@ -61,6 +61,20 @@ def test_a_picture_that_cannot_be_drawn_is_named_before_anything_is_heard(
         CliRunner().invoke(app, [what, *SETUP, *arguments], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("what", ["commands", "rejects"])
+def test_a_recording_that_cannot_be_read_is_named_before_anything_is_heard(
+    what: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ear, "listener", None)
+    soundfile.write(folder / "z-empty.wav", np.zeros(0), 16_000)
+    said = {"command": "conveyor_start", "slots": {"conveyor": 3}}
+    (folder / "labels.json").write_text(json.dumps({COMMAND: said, "z-empty.wav": said}))
+    arguments = ["--audio", str(folder)]
+    arguments += ["--labels", str(folder / "labels.json")] if what == "commands" else []
+    with pytest.raises(AudioError, match=r"z-empty\.wav: holds no sound"):
+        CliRunner().invoke(app, [what, *SETUP, *arguments], catch_exceptions=False)
+
+
 def test_a_silent_clip_has_no_ratio_and_is_named(folder: Path) -> None:
     soundfile.write(folder / "silent.wav", np.zeros(8000), 16_000)
     labels = folder / "labels.json"
