@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -135,7 +136,12 @@ def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
         return None
     for offset, character in enumerate(text):
         if not (character.isalnum() or character in IGNORED | _SYNTAX):
-            advice = "Write it as it is said, in letters"
+            narrow = unicodedata.normalize("NFKC", character)
+            advice = (
+                f"Write a half-width `{narrow}`"
+                if narrow in _SYNTAX
+                else "Write it as it is said, in letters"
+            )
             message = f"`{character}` cannot be said"
             templates.report(path, "unknown_character", message, advice, offset)
             return None

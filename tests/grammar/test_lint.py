@@ -283,6 +283,13 @@ def test_a_slot_without_quotes_in_a_payload_is_told_as_such() -> None:
     )
 
 
+@pytest.mark.parametrize(("wide", "narrow"), [("（", "("), ("｜", "|"), ("［", "["), ("；", ";")])
+def test_brackets_of_a_chinese_keyboard_are_told(wide: str, narrow: str) -> None:
+    text = f"name: a\nlanguage: zh\ncommands: {{b: {{topic: b, sentences: ['启动{wide}停止']}}}}\n"
+    (fault,) = check(parse_grammar(text))
+    assert (fault.message, fault.advice) == (f"`{wide}` cannot be said", f"Write a half-width `{narrow}`")
+
+
 def test_text_that_is_no_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
     file = tmp_path / "latin.yaml"
     file.write_text("name: a\ndescription: Säge\n", "latin-1")
