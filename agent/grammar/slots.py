@@ -81,10 +81,12 @@ def _read_both_ways(spelled: "SpokenValues", numbers: "SpokenValues") -> str | N
     for length in range(text.min_length, text.max_length + 1):
         least = max(known.minimum, Decimal(10 ** (length - 1) if length > 1 else 0))
         steps = ((least - known.minimum) / known.step).to_integral_value(ROUND_CEILING)
-        first = known.minimum + steps * known.step
-        if first != int(first):
-            continue
-        phrase = " ".join(DIGITS[numbers.language][int(digit)][0] for digit in str(int(first)))
+        # Of so many steps that decimals allow, one leads to a whole number, or none ever does.
+        several = (known.minimum + (steps + more) * known.step for more in range(10**known.decimals))
+        whole = next((int(number) for number in several if number == int(number)), None)
+        if whole is None:
+            return None
+        phrase = " ".join(DIGITS[numbers.language][int(digit)][0] for digit in str(whole))
         if phrase in numbers and phrase in spelled:
             return phrase
     return None

@@ -101,6 +101,11 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             "  k: {minimum: 50, maximum: 500, step: 50, read: [digits]}\n",
             ("values", 8, 9),
         ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists:\n  m: {spell: digits, max_length: 3}\n  k: {minimum: 0.5, maximum: 9.5, step: 0.5}\n",
+            ("values", 8, 9),
+        ),
         # meaning
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pump]\n", ("same_sentence", 9, 17)),
         (HEAD + "    payload: {speed: '{speed}'}\n", ("unknown_slot", 7, 23)),
