@@ -1,6 +1,6 @@
 """Audio files of any rate, channel count and format that libsndfile reads (WAV, FLAC, Ogg, Opus, MP3 ...)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,12 @@ def read_audio(path: Path) -> NDArray[np.int16]:
         msg = f"{path}: holds no sound"
         raise AudioError(msg)
     return samples
+
+
+def require_audio(paths: Iterable[Path]) -> None:
+    """See that all files begin as sound. Raises `AudioError` like `read_blocks`."""
+    for path in paths:
+        next(read_blocks(path))
 
 
 def _blocks(path: Path, file: soundfile.SoundFile) -> Iterator[NDArray[np.int16]]:

@@ -1,7 +1,11 @@
-"""How loud, how noisy, how clipped: a streaming meter in constant memory, pure."""
+"""How loud, how noisy, how clipped: a streaming meter in constant memory, pure.
+
+Power is what varies: many converters add a constant to every sample, which no ear and no model hears.
+"""
 
 import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
 
@@ -20,6 +24,9 @@ _RECENT = 100  # frames: the last second, for level, peak and clipping
 _SMOOTH = 10  # frames: power is averaged over 100 ms before a minimum or maximum is sought
 _SPAN = 50  # frames: minima and maxima are kept per half second ...
 _SPANS = 10  # ... for the last five seconds: longer than people speak without a pause
+
+_Sums = tuple[int, int]
+"""Of a frame's samples: their sum, and that of their squares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class LevelMeter:
 
     def __init__(self) -> None:
         self._cutter = FrameCutter()
-        self._powers: deque[float] = deque(maxlen=_RECENT)
+        self._sums: deque[_Sums] = deque(maxlen=_RECENT)
         self._peaks: deque[int] = deque(maxlen=_RECENT)
         self._clipped: deque[int] = deque(maxlen=_RECENT)
         self._spans: deque[tuple[float, float]] = deque(maxlen=_SPANS)
@@ -60,13 +67,13 @@ class LevelMeter:
 
     def levels(self) -> Levels:
         """Show where it stands: all at the bottom before the first whole frame."""
-        if not self._powers:
+        if not self._sums:
             return Levels(LOWEST_DBFS, LOWEST_DBFS, 0.0, LOWEST_DBFS, LOWEST_SNR_DB)
         spans = list(self._spans)
         loudest = max(high for _, high in spans)
         floor = min(loudest, *(low for low, _ in spans))
         return Levels(
-            rms_dbfs=_db(math.fsum(self._powers) / len(self._powers)),
+            rms_dbfs=_db(_power(list(self._sums))),
             peak_dbfs=_db((max(self._peaks) / FULL_SCALE) ** 2),
             clipping_ratio=sum(self._clipped) / (len(self._clipped) * FRAME_SAMPLES),
             noise_floor_dbfs=_db(floor),
@@ -76,11 +83,12 @@ class LevelMeter:
     def _take(self, frame: NDArray[np.int16]) -> None:
         wide = frame.astype(np.int64)
         magnitude = np.abs(wide)
-        power = int(wide @ wide) / (len(frame) * FULL_SCALE**2)
-        recent = [power, *islice(reversed(self._powers), _SMOOTH - 1)]
-        smooth = math.fsum(recent) / len(recent)
-        # exact zeros are a gated or muted microphone, or the edge of a recording: no noise is so quiet
-        quiet = smooth if all(recent) else math.inf
+        sums = int(wide.sum()), int(wide @ wide)
+        recent = [sums, *islice(reversed(self._sums), _SMOOTH - 1)]
+        smooth = _power(recent)
+        # 10 ms of the same are a gated or muted microphone, or the edge of a recording: no noise is so quiet
+        varies = all(FRAME_SAMPLES * squares > total**2 for total, squares in recent)
+        quiet = smooth if varies else math.inf
         if self._in_span == 0:
             self._spans.append((quiet, smooth))
         else:
@@ -89,7 +97,7 @@ class LevelMeter:
         self._in_span = (self._in_span + 1) % _SPAN
         self._peaks.append(int(magnitude.max()))
         self._clipped.append(int(np.count_nonzero(magnitude >= _CLIPPED_AT)))
-        self._powers.append(power)  # last: `levels` takes it for a sign that there is something to show
+        self._sums.append(sums)  # last: `levels` takes it for a sign that there is something to show
 
 
 def advice(levels: Levels) -> str | None:
@@ -121,9 +129,16 @@ def levels_at(samples: NDArray[np.int16], centres: NDArray[np.int64], reach: int
     begin, end = int(centres[0]) - reach, int(centres[-1]) + reach
     outside = max(0, -begin), max(0, end - len(samples))
     sound = np.pad(samples[max(0, begin) : end].astype(np.float32), outside) / np.float32(FULL_SCALE)
-    around = sliding_window_view(sound**2, 2 * reach)[centres - centres[0]].mean(axis=1)
+    around = sliding_window_view(sound, 2 * reach)[centres - centres[0]].var(axis=1)
     levels: NDArray[np.float32] = 10 * np.log10(np.maximum(around, np.float32(10 ** (LOWEST_DBFS / 10))))
     return levels
+
+
+def _power(frames: Collection[_Sums]) -> float:
+    """Return the mean square of what varies in some frames, full scale 1: 0 only where nothing does."""
+    count = len(frames) * FRAME_SAMPLES
+    total, squares = (sum(each) for each in zip(*frames, strict=True))
+    return float((count * squares - total**2) / (count * FULL_SCALE) ** 2)
 
 
 def _db(power: float) -> float:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from agent.acoustics.bundle import load_bundle
 from agent.acoustics.engines.onnx import OnnxEngine
-from agent.audio.file import read_audio
+from agent.audio.file import read_audio, require_audio
 from agent.errors import VoxlineError
 from agent.evaluation import commands, pictures, rejects
 from agent.evaluation.listening import Ear
@@ -33,7 +33,8 @@ THRESHOLDS = [step / 20 for step in range(20)] + [0.97, 0.98, 0.99, 0.995, 0.999
 _MOST_DB = 100
 """16-bit sound has no more."""
 DEFAULT_BUNDLE = Path("models/bundles/voxline-en-zh")
-_console = Console(width=max(120, Console().width))  # in 80 columns, as in a pipe, figures would be cut
+# In 80 columns, as in a pipe, figures would be cut; and what stands in brackets in a file's name is no style.
+_console = Console(width=max(120, Console().width), markup=False)
 _progress_console = Console(stderr=True)
 
 
@@ -48,9 +49,11 @@ def _open_ear(bundle_folder: Path, grammar_file: Path, operating_point: str) -> 
     return Ear(bundle, OnnxEngine(bundle), graph, calibration)
 
 
-def _read_labels(path: Path, ear: Ear) -> dict[str, commands.Label]:
+def _read_labels(path: Path, audio: Path, ear: Ear) -> dict[str, commands.Label]:
+    """Read what was said in the recordings in `audio`; see that all are there before hours of listening."""
     labels = commands.read_labels(path)
     commands.require_known(labels, ear.graph, path)
+    require_audio(audio / file for file in sorted(labels))
     return labels
 
 
@@ -73,7 +76,7 @@ def evaluate_commands(
     as_json: Json = False,
 ) -> None:
     """Exact, wrong and rejected commands, clean and at each SNR (of the loudest 2048-sample frames)."""
-    snrs = [*(snr or []), *(more_snr or [])]  # click gives an option one value; what follows are arguments
+    snrs = {*(snr or []), *(more_snr or [])}  # click gives an option one value; what follows are arguments
     if bool(noise) != bool(snrs):
         raise VoxlineError("--noise and --snr come together: give both or neither")
     if picture:
@@ -81,7 +84,7 @@ def evaluate_commands(
     bed = np.concatenate([read_audio(file) for file in noise]) if noise else None
     conditions: list[float | None] = [None, *sorted(snrs, reverse=True)]
     ear = _open_ear(bundle, grammar, operating_point)
-    said = _read_labels(labels, ear)
+    said = _read_labels(labels, audio, ear)
     with Progress(console=_progress_console, transient=True) as progress:
         task = progress.add_task("hearing", total=len(said) * len(conditions))
         trials = commands.run_trials(ear, said, audio, bed, conditions, lambda _: progress.advance(task))
@@ -126,10 +129,11 @@ def evaluate_rejects(
     if picture:
         pictures.require_drawable(picture)
     ear = _open_ear(bundle, grammar, operating_point)
-    said = _read_labels(labels, ear) if labels else {}
+    said = _read_labels(labels, labelled_audio, ear) if labels and labelled_audio else {}
     files = rejects.find_audio(audio)
     if not files:
         raise VoxlineError(f"--audio {audio}: holds no recordings")
+    require_audio(files)
     with Progress(console=_progress_console, transient=True) as progress:
         task = progress.add_task("hearing", total=len(files))
         negatives = rejects.hear_negatives(ear, files, lambda _file, _hours: progress.advance(task))

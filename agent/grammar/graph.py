@@ -93,8 +93,11 @@ class Graph:
         `commands`, cannot hear the others. Built-in commands count like any other: name them to keep them.
         """
         wanted = [index for index, command in enumerate(self.commands) if command.name in commands]
-        alive = np.isin(self.final, wanted)
+        # Lists: looking at arrays node by node would hold the listener up for a second in large grammars.
+        alive = np.isin(self.final, wanted).tolist()
+        first_arc, source = self.first_arc.tolist(), self.source.tolist()
         for node in range(len(alive) - 1, -1, -1):
             if alive[node]:
-                alive[self.source[self.first_arc[node] : self.first_arc[node + 1]]] = True
-        return alive
+                for before in source[first_arc[node] : first_arc[node + 1]]:
+                    alive[before] = True
+        return np.array(alive)

@@ -216,6 +216,15 @@ def parse(words: Sequence[str]) -> str:
     return f"{text}.{''.join(map(spelled_digit, fraction))}" if fraction else text
 
 
+def may_end_number(words: Sequence[str]) -> bool:
+    """Whether words may be the end of a number: `hundred`, `point five`, `千`."""
+    try:
+        parse(words)
+    except ValueError:
+        return False
+    return words[-1] not in ("a", "and")
+
+
 def spelled_digit(word: str) -> str:
     """The digit that `word` names.
 

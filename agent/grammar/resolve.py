@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -18,8 +19,10 @@ from agent.grammar.template import SlotCounts, TemplateError, parse, references,
 from agent.grammar.words import IGNORED
 
 _SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_MISREAD = re.compile(r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?:st|nd|rd|th)\b", re.IGNORECASE)
-"""A thousand with a comma; `1st`. Not the step of a range in place, `{0..100,5:level}`."""
+_MISREAD = re.compile(
+    r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?:st|nd|rd|th)\b|(?<!\w)–\d+|(?<![\d.])\.\d+", re.IGNORECASE
+)
+"""A thousand with a comma; `1st`; a dash for a minus; `.5`. Not a range in place, `{0..100,5:level}`."""
 _SYNTAX = frozenset("'’()[]{}<>|;\\_@")
 
 
@@ -127,13 +130,18 @@ def _parse(templates: Templates, text: str, path: Path) -> Expression | None:
         templates.report(path, "template", str(error), advice, error.offset)
         return None
     if misread := _MISREAD.search(text):
-        advice = "Write it in letters, as it is said, or a number without commas"
-        message = f"`{misread[0]}` would be read digit by digit, or as no word"
+        advice = "Write it in letters, as it is said, or as a number like `1000`, `0.5` or `-5`"
+        message = f"`{misread[0]}` would not be read as it is written"
         templates.report(path, "unknown_character", message, advice, misread.start())
         return None
     for offset, character in enumerate(text):
         if not (character.isalnum() or character in IGNORED | _SYNTAX):
-            advice = "Write it as it is said, in letters"
+            narrow = unicodedata.normalize("NFKC", character)
+            advice = (
+                f"Write a half-width `{narrow}`"
+                if narrow in _SYNTAX
+                else "Write it as it is said, in letters"
+            )
             message = f"`{character}` cannot be said"
             templates.report(path, "unknown_character", message, advice, offset)
             return None

@@ -143,7 +143,7 @@ class NumberRange(Strict):
         if self.minimum > self.maximum:
             raise PydanticCustomError("range", "`minimum` is above `maximum`|Swap them")
         bounds = (self.minimum, self.maximum, self.step)
-        if any(abs(bound) >= 10**9 for bound in bounds):
+        if not all(-(10**9) < bound < 10**9 for bound in bounds):
             raise PydanticCustomError("range", "the range leaves ±999,999,999|Choose smaller bounds")
         if self.decimals > MAX_DECIMALS:
             raise PydanticCustomError("range", f"more than {MAX_DECIMALS} decimals|Choose a larger step")
@@ -163,7 +163,7 @@ class NumberRange(Strict):
 
     @property
     def decimals(self) -> int:
-        """How many digits may follow the point."""
+        """How many digits may follow the point; more than may be said count as one more."""
         return max(_decimals(self.minimum), _decimals(self.maximum), _decimals(self.step))
 
 
@@ -184,7 +184,8 @@ class Spelled(Strict):
 
 
 def _decimals(number: Decimal) -> int:
-    return max(0, -int(number.normalize().as_tuple().exponent))
+    exact = (places for places in range(MAX_DECIMALS + 1) if round(number, places) == number)
+    return next(exact, MAX_DECIMALS + 1)
 
 
 def _kind(value: object) -> str:

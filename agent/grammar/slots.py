@@ -9,7 +9,7 @@ from functools import cached_property
 from agent.errors import GrammarError
 from agent.grammar.automaton import NOTHING
 from agent.grammar.graph import Graph
-from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, parse, spelled_digit, split
+from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, may_end_number, parse, spelled_digit, split
 from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, Spelled, same
 from agent.grammar.spelling import ICAO, LETTERS
 from agent.grammar.template import parse as parse_template
@@ -41,7 +41,9 @@ def values(definition: SlotDefinition, language: str) -> Mapping[str, Scalar]:
         GrammarError: one phrase stands for two values, or a list has too many phrases.
     """
     if not isinstance(definition, NamedValues):
-        return SpokenValues(definition, language)
+        spoken = SpokenValues(definition, language)
+        spoken.require_plain_units()
+        return spoken
     store = WordStates(language)
     templates = _plain(store)
     result: dict[str, Scalar] = {}
@@ -79,10 +81,12 @@ def _read_both_ways(spelled: "SpokenValues", numbers: "SpokenValues") -> str | N
     for length in range(text.min_length, text.max_length + 1):
         least = max(known.minimum, Decimal(10 ** (length - 1) if length > 1 else 0))
         steps = ((least - known.minimum) / known.step).to_integral_value(ROUND_CEILING)
-        first = known.minimum + steps * known.step
-        if first != int(first):
-            continue
-        phrase = " ".join(DIGITS[numbers.language][int(digit)][0] for digit in str(int(first)))
+        # Of so many steps that decimals allow, one leads to a whole number, or none ever does.
+        several = (known.minimum + (steps + more) * known.step for more in range(10**known.decimals))
+        whole = next((int(number) for number in several if number == int(number)), None)
+        if whole is None:
+            return None
+        phrase = " ".join(DIGITS[numbers.language][int(digit)][0] for digit in str(whole))
         if phrase in numbers and phrase in spelled:
             return phrase
     return None
@@ -132,6 +136,19 @@ class SpokenValues(Mapping[str, Scalar]):
         except (ValueError, ArithmeticError):
             raise KeyError(spoken) from None
 
+    def require_plain_units(self) -> None:
+        """See that no words are the end of a number as well as the beginning of its unit.
+
+        Raises:
+            GrammarError: some are, as in `five hundred` with the unit `[hundred]`, or too many units.
+        """
+        units = {tuple(unit.split()) for unit in self._units}
+        for unit in units:
+            for length in range(1, len(unit) + 1):
+                if unit[length:] in units and may_end_number(unit[:length]):
+                    words = " ".join(unit[:length])
+                    raise GrammarError(f"`{words}` may be a part of the number, or of the unit")
+
     def may_be(self, value: Scalar) -> bool:
         """Tell whether somebody could say a value."""
         definition = self.definition
@@ -165,6 +182,8 @@ class SpokenValues(Mapping[str, Scalar]):
             return [""]
         store = WordStates(self.language)
         start = _plain(store).before(parse_template(unit), store.automata.state({}, _END))
+        if store.automata.counts(start)[start] > MAX_PHRASES:
+            raise GrammarError(f"a unit has more than {MAX_PHRASES} spoken forms")
         return sorted(_sentences(store, start), key=len, reverse=True)
 
     def _spelled(self, words: list[str]) -> str:

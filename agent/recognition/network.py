@@ -131,17 +131,18 @@ def _slot_fingerprints(graph: Graph) -> NDArray[np.uint64]:
     Words outside slots do not change what a sentence of a given command means, so they count for nothing.
     """
     nodes = len(graph.label)
-    fingerprint = np.zeros(2 * nodes + 1, np.uint64)
-    inside = np.full(nodes, "", dtype=object)
+    fingerprint = [0] * (2 * nodes + 1)
+    inside = [""] * nodes
+    first_arc, sources, ends = graph.first_arc.tolist(), graph.source.tolist(), graph.word.tolist()
     for node in range(nodes):
-        arcs = graph.source[graph.first_arc[node] : graph.first_arc[node + 1]]
+        arcs = sources[first_arc[node] : first_arc[node + 1]]
         slot = next((inside[source] for source in arcs if inside[source]), "")
-        if graph.word[node] >= 0:
-            word = graph.words[graph.word[node]]
+        if ends[node] >= 0:
+            word = graph.words[ends[node]]
             slot = word.opens or slot
             if slot:
                 fingerprint[2 * node] = crc32(f"{slot}\0{word.text}".encode()) + 1
             if word.closes:
                 slot = ""
         inside[node] = slot
-    return fingerprint
+    return np.array(fingerprint, np.uint64)

@@ -130,12 +130,32 @@ def test_another_thread_may_ask_at_any_step_of_the_first_frame(monkeypatch: pyte
             super().append(item)
             shown.append(meter.levels())
 
-    for name in ("_powers", "_peaks", "_clipped", "_spans"):
+    for name in ("_sums", "_peaks", "_clipped", "_spans"):
         monkeypatch.setattr(meter, name, Watched())
     meter.update(noise(0.01))
     assert len(shown) == 4
     assert set(shown[:3]) == {LevelMeter().levels()}
     assert shown[3] == meter.levels() == measure(noise(0.01))
+
+
+@pytest.mark.parametrize("offset", [-2000, 160, 2000])
+def test_what_a_converter_adds_to_every_sample_is_neither_noise_nor_speech(offset: int) -> None:
+    sound = np.concatenate([noise(3, 30), noise(0.5, 1000), noise(0.4, 30)])
+    plain, shifted = measure(sound), measure(sound + np.int16(offset))
+    assert shifted.noise_floor_dbfs == pytest.approx(plain.noise_floor_dbfs, abs=0.1)
+    assert shifted.snr_db == pytest.approx(plain.snr_db, abs=0.1)
+    assert shifted.rms_dbfs == pytest.approx(plain.rms_dbfs, abs=0.1)
+    assert advice(shifted) is None
+    centres = np.arange(8000, 60_000, 800)
+    levels = levels_at(sound + np.int16(offset), centres, reach=400)
+    assert levels == pytest.approx(levels_at(sound, centres, reach=400), abs=0.1)
+
+
+def test_a_constant_is_silence_and_no_noise_floor() -> None:
+    flat = np.full(1600, 500, np.int16)
+    assert measure(flat).rms_dbfs == LOWEST_DBFS
+    levels = measure(np.concatenate([flat, noise(1, 100) + np.int16(500), flat]))
+    assert levels.noise_floor_dbfs == pytest.approx(20 * math.log10(100 / 32768), abs=1.0)
 
 
 def test_before_any_sound() -> None:

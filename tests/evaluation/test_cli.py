@@ -36,11 +36,12 @@ def test_commands_are_scored_clean_and_in_noise(folder: Path) -> None:
     picture = folder / "accuracy.svg"
     result = CliRunner().invoke(
         app,
-        ["commands", *SETUP, *arguments, "--picture", str(picture), "--snr", "24", "18"],
+        ["commands", *SETUP, *arguments, "--picture", str(picture), "--snr", "24", "18", "24"],
         catch_exceptions=False,
     )
     report = json.loads(result.stdout[result.stdout.index("{") :])
     assert [score["snr_db"] for score in report["scores"]] == [None, 24.0, 18.0]
+    assert [score["exact"]["total"] for score in report["scores"]] == [1, 1, 1]
     assert report["scores"][0]["exact"]["count"] == 1
     assert picture.read_text().startswith("<?xml")
 
@@ -57,6 +58,20 @@ def test_a_picture_that_cannot_be_drawn_is_named_before_anything_is_heard(
     arguments = ["--audio", str(folder), "--picture", str(folder / name)]
     arguments += ["--labels", str(folder / "labels.json")] if what == "commands" else []
     with pytest.raises(VoxlineError, match=said):
+        CliRunner().invoke(app, [what, *SETUP, *arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("what", ["commands", "rejects"])
+def test_a_recording_that_cannot_be_read_is_named_before_anything_is_heard(
+    what: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Ear, "listener", None)
+    soundfile.write(folder / "z-empty.wav", np.zeros(0), 16_000)
+    said = {"command": "conveyor_start", "slots": {"conveyor": 3}}
+    (folder / "labels.json").write_text(json.dumps({COMMAND: said, "z-empty.wav": said}))
+    arguments = ["--audio", str(folder)]
+    arguments += ["--labels", str(folder / "labels.json")] if what == "commands" else []
+    with pytest.raises(AudioError, match=r"z-empty\.wav: holds no sound"):
         CliRunner().invoke(app, [what, *SETUP, *arguments], catch_exceptions=False)
 
 
@@ -126,11 +141,12 @@ def test_false_accepts_are_counted_by_the_hour(folder: Path) -> None:
 
 
 def test_what_was_not_exact_is_named(folder: Path) -> None:
-    labels = folder / "labels.json"
-    labels.write_text(json.dumps({COMMAND: {"command": "conveyor_start", "slots": {"conveyor": 2}}}))
+    labels, file = folder / "labels.json", f"[night]{COMMAND}"
+    (folder / COMMAND).rename(folder / file)
+    labels.write_text(json.dumps({file: {"command": "conveyor_start", "slots": {"conveyor": 2}}}))
     arguments = ["--labels", str(labels), "--audio", str(folder)]
     result = CliRunner().invoke(app, ["commands", *SETUP[:-1], *arguments], catch_exceptions=False)
-    assert f"{COMMAND}, clean: wrong: start conveyor three (accepted)" in result.stdout
+    assert f"{file}, clean: wrong: start conveyor three (accepted)" in result.stdout
 
 
 @pytest.mark.parametrize(

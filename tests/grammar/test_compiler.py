@@ -260,6 +260,15 @@ def test_cache_is_found_by_content(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_commands_in_another_order_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    start = "  start: {sentences: [start the conveyor], topic: start}\n"
+    halt = "  halt: {sentences: [halt the conveyor], topic: halt}\n"
+    for body in (start + halt, halt + start):
+        graph = compile_grammar(parse_grammar(f"name: a\ncommands:\n{body}"), TOKENS, tmp_path)
+        said = {text_of(graph, path): graph.interpret(path).command for path in all_paths(graph)}
+        assert (said["start the conveyor"], said["halt the conveyor"]) == ("start", "halt")
+
+
 def test_graphs_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.grammar.cache._KEPT", 2)
     (tmp_path / "left-by-a-power-cut.graph.partial").write_bytes(b"half")

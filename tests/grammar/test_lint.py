@@ -50,6 +50,9 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "    requires: [{state: x}]\n", ("schema", 7, 16)),
         (HEAD.replace("topic: pump", "topic: pump/#"), ("schema", 4, 12)),
         (HEAD + "lists:\n  n: {minimum: 9, maximum: 1}\n", ("schema", 8, 6)),
+        (HEAD + "lists:\n  n: {minimum: 0, maximum: 1e9999999}\n", ("schema", 8, 6)),
+        (HEAD + "lists:\n  n: {minimum: 0, maximum: 1, step: 1e-9999999}\n", ("schema", 8, 6)),
+        (HEAD + "lists:\n  n: {minimum: 1e-9999999, maximum: 1}\n", ("schema", 8, 6)),
         (HEAD + "    requires: [{state: x, minimum: 5, maximum: 2}]\n", ("schema", 7, 16)),
         (HEAD + "lists:\n  n: {minimum: 0, maximum: 1, stepp: 2}\n", ("unknown_key", 8, 31)),
         (HEAD + "lists:\n  n: [a, {in: b, out: 1, unit: x}]\n", ("unknown_key", 8, 26)),
@@ -72,6 +75,8 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - go {0.5..2:n}\n", ("template", 7, 12)),
         (HEAD + "      - go to 1,000 now\n", ("unknown_character", 7, 15)),
         (HEAD + "      - to the 1st floor\n", ("unknown_character", 7, 16)),
+        (HEAD + "      - set it to .5 bar\n", ("unknown_character", 7, 19)),
+        (HEAD + "      - set it to –5 degrees\n", ("unknown_character", 7, 19)),
         (HEAD + "      - 'go {n:a-b}'\nlists: {n: [up, down]}\n", ("template", 7, 13)),
         (HEAD + "      - <a>\nrules:\n  a: x <b>\n  b: y <a>\n", ("cycle", 9, 6)),
         (HEAD + "      - '[stop]'\n", ("empty_sentence", 6, 9)),
@@ -94,6 +99,11 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             HEAD + "      - move {m:n}\n      - go {k:n}\n"
             "lists:\n  m: {spell: icao, min_length: 3, max_length: 3}\n"
             "  k: {minimum: 50, maximum: 500, step: 50, read: [digits]}\n",
+            ("values", 8, 9),
+        ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists:\n  m: {spell: digits, max_length: 3}\n  k: {minimum: 0.5, maximum: 9.5, step: 0.5}\n",
             ("values", 8, 9),
         ),
         # meaning
@@ -276,6 +286,13 @@ def test_a_slot_without_quotes_in_a_payload_is_told_as_such() -> None:
         ":7:20: warning [unpublished_slot] slot `n` is said but not published: "
         'without quotes `{n}` is a mapping. Write "{n}" in quotes'
     )
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [("（", "("), ("｜", "|"), ("［", "["), ("；", ";")])
+def test_brackets_of_a_chinese_keyboard_are_told(wide: str, narrow: str) -> None:
+    text = f"name: a\nlanguage: zh\ncommands: {{b: {{topic: b, sentences: ['启动{wide}停止']}}}}\n"
+    (fault,) = check(parse_grammar(text))
+    assert (fault.message, fault.advice) == (f"`{wide}` cannot be said", f"Write a half-width `{narrow}`")
 
 
 def test_text_that_is_no_utf_8_is_told_by_its_line(tmp_path: Path) -> None:

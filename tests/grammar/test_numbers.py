@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.errors import GrammarError
 from agent.grammar.numbers import parse
 from agent.grammar.schema import NumberRange, Reading, Spelled
 from agent.grammar.slots import values
@@ -95,6 +96,33 @@ def test_a_unit_that_must_be_said_is_missed() -> None:
     assert (meaning["five percent"], meaning["five per cent"]) == (5, 5)
     assert "five" not in meaning
     assert "five per" not in meaning
+
+
+@pytest.mark.parametrize(
+    ("unit", "language", "words"),
+    [
+        ("[hundred]", "en", "hundred"),
+        ("[point five] bar", "en", "point five"),
+        ("[千]克", "zh", "千"),
+        ("[千克]", "zh", None),
+        ("[点]", "zh", None),
+        ("[(a|per)] minute", "en", None),
+        ("hundred", "en", None),
+    ],
+)
+def test_a_word_belongs_to_the_number_or_to_the_unit(unit: str, language: str, words: str | None) -> None:
+    weight = NumberRange(minimum=Decimal(0), maximum=Decimal(9000), unit=unit)
+    if words is None:
+        assert values(weight, language)
+    else:
+        with pytest.raises(GrammarError, match=f"`{words}` may be a part of the number, or of the unit"):
+            values(weight, language)
+
+
+def test_a_unit_said_in_too_many_ways_is_refused() -> None:
+    unit = f"{'[very] [quite] ' * 20}fast"
+    with pytest.raises(GrammarError, match="more than 200000 spoken forms"):
+        values(NumberRange(minimum=Decimal(0), maximum=Decimal(9), unit=unit), "en")
 
 
 def test_digit_by_digit() -> None:

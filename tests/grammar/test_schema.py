@@ -6,6 +6,7 @@ from pydantic import JsonValue
 from agent.grammar.load import parse_grammar
 from agent.grammar.payload import render, slots_in
 from agent.grammar.schema import CANCEL, CONFIRM, WAKE, Condition, Grammar, Risk
+from agent.grammar.slots import values
 
 GRAMMAR = """
 name: a
@@ -68,6 +69,17 @@ def test_a_grammar_survives_the_way_through_json() -> None:
     assert Grammar.model_validate_json(written).model_dump() == grammar.model_dump()
 
 
+def test_a_number_may_begin_with_its_point() -> None:
+    more = "    requires: [{state: bar, equals: .5}]\nlists: {bar: [.5, -.25]}\n"
+    grammar = parse_grammar(GRAMMAR.format(language="en") + more)
+    assert grammar.commands["go"].requires[0].holds(0.5)
+    assert dict(values(grammar.lists["bar"], "en")) == {
+        "zero point five": 0.5,
+        "minus zero point two five": -0.25,
+        "negative zero point two five": -0.25,
+    }
+
+
 def test_payload_keeps_types_and_leaves_out_what_was_not_said() -> None:
     template: JsonValue = {
         "line": "{line}", "speed": "{speed}", "text": "line {line} at {speed}",
@@ -84,13 +96,13 @@ def test_payload_keeps_types_and_leaves_out_what_was_not_said() -> None:
     assert set(slots_in(template)) == {"line", "speed"}
 
 
-values = st.recursive(
+plain_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
-@given(values)
+@given(plain_values)
 def test_what_is_said_is_never_read_as_a_template(template: JsonValue) -> None:
     """A value such as "{b}" must come out as it is."""
     slots = dict.fromkeys(slots_in(template), "{b}")
