@@ -5,8 +5,10 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import structlog
 
 from agent.acoustics.bundle import Bundle, load_bundle
@@ -16,7 +18,7 @@ from agent.audio.file import read_audio, read_blocks
 from agent.audio.microphone import Microphone
 from agent.audio.pcm import PcmPipe
 from agent.audio.playback import Playback
-from agent.audio.source import AudioSource
+from agent.audio.source import SAMPLE_RATE_HZ, AudioSource
 from agent.commands.fit import require_fit
 from agent.errors import VoxlineError
 from agent.evaluation.golden import find_golden
@@ -34,6 +36,8 @@ from agent.settings import Microphone as MicrophoneSettings
 
 LARGE_BYTES = 256 * 1024
 """Memory blocks from this size on go back to the system when they are free."""
+SILENCE_AFTER_S = 2.0
+"""Longer than anything waits for the rest of a sentence: a recording may end with its last word."""
 TEST_UTTERANCES = 3
 """Of the golden set; the first that is understood ends a self-test."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -66,7 +70,8 @@ def open_source(settings: Settings) -> AudioSource:
     """
     audio = settings.audio
     if isinstance(audio, AudioFile):
-        return Playback(read_blocks(audio.path), real_time=True)
+        silence = np.zeros(round(SILENCE_AFTER_S * SAMPLE_RATE_HZ), np.int16)
+        return Playback(chain(read_blocks(audio.path), [silence]), real_time=True)
     if isinstance(audio, MicrophoneSettings):
         return Microphone(audio.device)
     return PcmPipe()

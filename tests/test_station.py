@@ -1,11 +1,19 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from agent.acoustics.bundle import load_bundle
+from agent.acoustics.engines.onnx import OnnxEngine
+from agent.audio.file import read_audio
+from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import GrammarError
-from agent.station import load_vocabulary
-from tests.integration.booth import BUNDLE, require_bundle
+from agent.evaluation.listening import Ear
+from agent.grammar import compile_grammar, load_grammar
+from agent.settings import AudioFile
+from agent.station import load_vocabulary, open_source
+from tests.integration.booth import BUNDLE, GOLDEN, GRAMMAR, require_bundle, station_settings
 
 require_bundle()
 WHEEL = """name: wheel
@@ -29,3 +37,17 @@ def test_no_station_listens_for_two_commands_by_the_same_sounds(tmp_path: Path) 
         load_vocabulary(grammar, bundle, tmp_path)
     grammar.write_text(WHEEL.replace("write the wheel", "log the wheel"))
     load_vocabulary(grammar, bundle, tmp_path)
+
+
+def test_a_recording_may_end_with_its_last_word(tmp_path: Path) -> None:
+    said = read_audio(GOLDEN / "28-what-is-the-status.opus")
+    loud = np.flatnonzero(np.abs(said) > 300)
+    file = tmp_path / "stop.wav"
+    soundfile.write(file, said[loud[0] : loud[-1]], SAMPLE_RATE_HZ)
+    source = open_source(station_settings(1, tmp_path, audio=AudioFile(type="file", path=file)))
+    bundle = load_bundle(BUNDLE)
+    graph = compile_grammar(load_grammar(GRAMMAR), bundle.manifest.tokens)
+    points = bundle.manifest.operating_points
+    listener = Ear(bundle, OnnxEngine(bundle), graph, points.normal).listener()
+    heard = [each for frame in source.frames() for each in listener.hear(frame.samples, frame.time_s)]
+    assert [(each.command, each.reject) for each in heard] == [("status", None)]
