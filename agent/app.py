@@ -38,7 +38,6 @@ from agent.messaging.client import Link
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
 from agent.messaging.outbox import open_outbox
-from agent.messaging.payload import Payload
 from agent.messaging.sparkplug.link import SparkplugLink
 from agent.messaging.understand import Interpreter
 from agent.panel.panel import Panel
@@ -101,7 +100,7 @@ class App:
             self._outbox,
             self._sparkplug.publish if self._sparkplug else None,
         )
-        self._updates = Exchange(settings, self._inbox.put, self._publish)
+        self._updates = Exchange(settings, self._inbox.put, self._link.publish)
         self._ears, self._vocabulary = self._updates.load()
         self._source = source or open_source(settings)
         self._hearing = Hearing(self._source, self._ears.listener(self._vocabulary), self._inbox.put)
@@ -130,7 +129,7 @@ class App:
             AudioError: the source ended for good, though it should not have.
         """
         self._link.watch(self._vocabulary.required_states)
-        self._publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
+        self._link.publish(contract.State(time=datetime.now(UTC), status=contract.Status.ONLINE))
         self._link.start()
         if self._sparkplug:
             self._sparkplug.start()
@@ -232,7 +231,7 @@ class App:
         if self._vitals.progressed():
             self._watchdog.progress(now_s)
         if audio := self._vitals.audio_event(now_s):
-            self._publish(audio)
+            self._link.publish(audio)
         if result := self._examiner.tick(now_s):
             self._examined(result)
         hindrances = self._policy.hindrances(now_s)
@@ -243,7 +242,7 @@ class App:
         self._panel.tick(now_s)
         if faults != self._faults or now_s >= self._next_health_s:
             self._next_health_s = now_s + self._settings.health.interval_s
-            self._publish(compose.health(snapshot, faults, datetime.now(UTC)))
+            self._link.publish(compose.health(snapshot, faults, datetime.now(UTC)))
             self._watchdog.status(", ".join(faults) or WELL)
             self._tell_of(hindrances)
             if self._metrics:
@@ -263,7 +262,7 @@ class App:
 
     def _examined(self, result: Result) -> None:
         self._examiner.take(result, time.monotonic())
-        self._publish(compose.self_tested(result, datetime.now(UTC)))
+        self._link.publish(compose.self_tested(result, datetime.now(UTC)))
         log.info("self_tested", outcome=result.outcome, utterance=result.utterance, reason=result.reason)
         give_back()  # of the test, of a grammar that was compiled before it, of an hour of sentences
 
@@ -289,7 +288,7 @@ class App:
             return
         if vocabulary is None:
             log.error("grammar_refused", reason=error)
-            self._publish(
+            self._link.publish(
                 contract.Grammar(
                     time=datetime.now(UTC),
                     event="refused",
@@ -320,21 +319,18 @@ class App:
         self._link.watch(vocabulary.required_states)
         self._step(self._loaded())
         now = datetime.now(UTC)
-        self._publish(contract.Grammar(time=now, event="loaded", grammar=vocabulary.version))
+        self._link.publish(contract.Grammar(time=now, event="loaded", grammar=vocabulary.version))
         log.info("grammar_loaded", grammar=vocabulary.version)
 
     def _loaded(self) -> events.Loaded:
         return events.Loaded(self._vocabulary.grammar, self._vocabulary.version, self._ears.version)
 
     def _publish_engine(self, choice: EngineChoice) -> None:
-        self._publish(
+        self._link.publish(
             contract.Engine(
                 time=datetime.now(UTC), engine=choice.name, reason=choice.reason, fallback=choice.fallback
             )
         )
-
-    def _publish(self, payload: Payload) -> bool:
-        return self._link.publish(payload)
 
 
 def _open_metrics(settings: Health) -> MetricsServer | None:

@@ -4,7 +4,6 @@ RKNNLite cannot ask for it, so this speaks to the library directly, once, outsid
 """
 
 import ctypes
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from agent.acoustics.bundle import Bundle
 from agent.acoustics.features import window_rows
 from agent.errors import EngineError
 
-LIBRARY = Path("/usr/lib/librknnrt.so")
+LIBRARY = "/usr/lib/librknnrt.so"
 RUNS = 5
 _COLLECT_PERF = 1 << 3
 _PERF_DETAIL, _PERF_RUN = 3, 4
@@ -46,7 +45,7 @@ class _PerfDetail(ctypes.Structure):
     _fields_ = [("text", ctypes.c_char_p), ("size", ctypes.c_uint64)]
 
 
-def profile_layers(bundle: Bundle, soc: str, library: Path = LIBRARY) -> tuple[float, str]:
+def profile_layers(bundle: Bundle, soc: str) -> tuple[float, str]:
     """Run the canary window and return milliseconds per run and the runtime's own table of layers.
 
     The table costs time itself: the sum of its layers is more than a run takes.
@@ -60,7 +59,7 @@ def profile_layers(bundle: Bundle, soc: str, library: Path = LIBRARY) -> tuple[f
     layout = bundle.manifest.npu.input_layout
     fed = bundle.manifest.npu_tensor(window_rows(bundle.manifest, canary.samples))
     try:
-        runtime = ctypes.CDLL(str(library))
+        runtime = ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise EngineError(f"the NPU runtime cannot be loaded: {error}") from error
     quick_ms, _ = _run(runtime, model.read_bytes(), fed, layout, flags=0)

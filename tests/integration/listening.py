@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from agent.audio.microphone import Microphone
 from agent.audio.source import Frame
+from tests.integration.brokers import eventually
 from tests.integration.pulse import MICROPHONE
 
 
@@ -36,6 +37,11 @@ class Listener:
 
     def heard_since(self, frames: int) -> Callable[[], bool]:
         return lambda: len(self.frames) > frames + 10
+
+    def catch_up(self) -> None:
+        """Wait until all is here that has sounded by now."""
+        now_s = time.monotonic()
+        assert eventually(lambda: self.frames[-1].time_s > now_s)
 
     def samples(self) -> NDArray[np.int16]:
         return np.concatenate([frame.samples for frame in self.frames])

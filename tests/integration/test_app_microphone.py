@@ -47,4 +47,4 @@ def test_what_is_played_into_the_room_arrives_as_a_command(tmp_path: Path) -> No
             app.stop()
             running.join(PATIENCE_S)
         assert not running.is_alive()
-        assert json.loads(plant.on("/state")[-1].payload)["status"] == "offline"
+        assert eventually(lambda: json.loads(plant.on("/state")[-1].payload)["status"] == "offline")

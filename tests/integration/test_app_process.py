@@ -17,7 +17,7 @@ import pytest
 
 from agent.messaging.namespace import Namespace
 from tests.integration.booth import BUNDLE, GRAMMAR, STATION, require_bundle
-from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, mosquitto, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, Scada, eventually, mosquitto, needs_mosquitto
 
 require_bundle()
 __all__ = ["mosquitto"]
@@ -122,10 +122,8 @@ def test_systemd_is_told_what_the_station_lacks(
 def test_sigkill_leaves_the_last_will(tmp_path: Path, mosquitto: Mosquitto, plant: Scada) -> None:
     with running(tmp_path, mosquitto.port) as agent:
         plant.wait_for("/health")
-        states = len(plant.on("/state"))
         agent.kill()
-        plant.wait_for("/state", states + 1)
-    assert last_state(plant) == ("offline", "link_lost")
+        assert eventually(lambda: last_state(plant) == ("offline", "link_lost"))
     assert plant.on("/state")[-1].retain
 
 

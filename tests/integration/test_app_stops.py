@@ -12,7 +12,7 @@ from agent.messaging.outbox import Outbox
 from agent.settings import Commands
 from tests.commands.station import utterance
 from tests.integration.booth import Booth, require_bundle, station_settings
-from tests.integration.brokers import Mosquitto, eventually, mosquitto, needs_mosquitto
+from tests.integration.brokers import PATIENCE_S, Mosquitto, eventually, mosquitto, needs_mosquitto
 from tests.messaging.examples import mqtt
 
 require_bundle()
@@ -28,13 +28,13 @@ def test_the_fate_of_a_command_under_way_is_told_when_the_agent_stops(
     app = App(patient, Playback(Booth().blocks(), real_time=True))
     running = threading.Thread(target=app.run, daemon=True)
     running.start()
-    assert eventually(lambda: app._hands.connection == 1, 15)
+    assert eventually(lambda: app._hands.connection == 1)
     mosquitto.freeze()
     try:
         app._inbox.put(utterance("conveyor_stop", time.monotonic() - 0.1, conveyor=2))
         assert eventually(lambda: app._vitals.accepts == 1)
         app.stop()
-        running.join(15)
+        running.join(PATIENCE_S)
         assert not running.is_alive()
     finally:
         mosquitto.thaw()

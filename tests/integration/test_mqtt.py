@@ -233,11 +233,11 @@ def test_stations_of_a_cell_hear_each_other_and_themselves(mosquitto: Mosquitto)
         second.start()
         states = [("press-2", State), ("press-9", State)]
         assert eventually(lambda: [(m.station, type(m.payload)) for m in heard] == states)
-        for speaker in (second, link):
-            speaker.publish(Claim(time=datetime.now(UTC), command_id=command().id, command="stop"))
-            time.sleep(0.1)
         claims = [("press-9", Claim), ("press-2", Claim)]
-        assert eventually(lambda: [(m.station, type(m.payload)) for m in heard[2:]] == claims)
+        for count, speaker in enumerate((second, link), 1):
+            speaker.publish(Claim(time=datetime.now(UTC), command_id=command().id, command="stop"))
+            assert eventually(partial(has, heard, 2 + count))
+        assert [(m.station, type(m.payload)) for m in heard[2:]] == claims
         second.stop()
         assert eventually(lambda: isinstance(heard[-1].payload, State) and heard[-1].station == "press-9")
 

@@ -38,7 +38,7 @@ from agent.messaging.contract import (
 from agent.messaging.inbound import Admitted
 from agent.messaging.payload import Payload
 from tests.health.test_report import WELL
-from tests.integration.brokers import Mosquitto, Received, Scada, mosquitto, needs_mosquitto
+from tests.integration.brokers import Mosquitto, Received, Scada, eventually, mosquitto, needs_mosquitto
 from tests.integration.npm import installed
 from tests.messaging.examples import NAMESPACE, command, mqtt
 
@@ -170,9 +170,8 @@ def test_an_answer_made_from_the_document_is_obeyed() -> None:
     with broker() as port, Scada(port) as scada:
         link = Link(mqtt(port), NAMESPACE, on_inbound=heard.append)
         link.start()
-        deadline_s = time.monotonic() + 5
-        while not heard and time.monotonic() < deadline_s:
-            scada.publish(NAMESPACE.topic(Response), json.dumps(answer))
-            time.sleep(0.1)
+        assert eventually(lambda: link.health().connected)
+        scada.publish(NAMESPACE.topic(Response), json.dumps(answer))
+        assert eventually(lambda: heard)
         link.stop()
     assert isinstance(heard[0].payload, Response)

@@ -151,7 +151,7 @@ def test_wished_tried_swapped_proven_and_told(
             assert stage.app._ears.version != f"{NAME}@9.0.0"
             assert eventually(lambda: len(plant.on("/event/update")) == 2, PATIENCE_S)
             assert said(plant, "/event/update")[-1]["outcome"] == "rolled_back"
-            assert in_phase(plant, "rolled_back")
+            assert eventually(lambda: in_phase(plant, "rolled_back"))
 
 
 def test_a_model_that_only_its_self_test_finds_out_goes_back_by_itself(

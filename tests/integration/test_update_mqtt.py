@@ -10,7 +10,6 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from pydantic import SecretStr
@@ -24,7 +23,7 @@ from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.mqtt import MAX_WAITING, PIECE_BYTES, Broker, Server
 from agent.updates.transports.transport import Timeouts
 from tests.integration.brokers import (
-    HOST,
+    PATIENCE_S,
     Mosquitto,
     Scada,
     eventually,
@@ -54,10 +53,10 @@ def repository(tmp_path: Path) -> ReleaseRepository:
 
 
 @contextlib.contextmanager
-def serving(broker: Mosquitto, folder: Path) -> Iterator[Server]:
-    server = Server(mqtt(broker.port), folder)
+def serving(broker: Mosquitto, folder: Path, kind: type[Server] = Server) -> Iterator[Server]:
+    server = kind(mqtt(broker.port), folder)
     try:
-        assert server.ready.wait(10)
+        assert server.ready.wait(PATIENCE_S)
         yield server
     finally:
         server.close()
@@ -250,30 +249,24 @@ def test_a_peer_that_floods_and_forges_the_pieces(
         updater.stop()
 
 
+class Forger(Server):
+    """Answers in place of the server, with pieces of the right length."""
+
+    def _read(self, raw: bytes) -> tuple[int, bytes]:
+        status, piece = super()._read(raw)
+        forged = PieceRequest.model_validate_json(raw).path.startswith("objects/")
+        return status, bytes(len(piece)) if forged else piece
+
+
 def test_forged_pieces_end_in_a_refusal(
     mosquitto: Mosquitto, repository: ReleaseRepository, tmp_path: Path
 ) -> None:
-    forger = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-
-    def forge(client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        request = PieceRequest.model_validate_json(message.payload)
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.CorrelationData = message.properties.CorrelationData  # type: ignore[union-attr]
-        properties.UserProperty = ("status", "200")
-        if request.path.startswith("objects/"):
-            client.publish(f"{BASE}/update/piece", bytes(request.length), 1, properties=properties)
-
-    forger.on_message = forge
-    forger.connect(HOST, mosquitto.port)
-    forger.subscribe(PIECE_REQUEST_TOPIC, 1)
-    forger.loop_start()
     way = Broker(mqtt(mosquitto.port), BASE, BRISK)
     station = Obedient()
-    with serving(mosquitto, repository.public):
+    with serving(mosquitto, repository.public, Forger):
         updater = make_updater(tmp_path / "station", repository, station, way, terms=Terms(0, 0))
         updater.start()
         updater.wish(wish("model/press/1.0.0"))
         assert eventually(lambda: bool(updater.state.reason))
         updater.stop()
-    forger.loop_stop()
     assert not station.swaps

@@ -94,7 +94,7 @@ def test_removing_does_not_wait_for_a_busy_disk(path: Path) -> None:
     outbox, blocker = beside_a_writer(path, 3)
     began_s = time.monotonic()
     outbox.remove([1, 2])
-    assert time.monotonic() - began_s < 0.1
+    assert time.monotonic() - began_s < 2, "SQLite would wait 5 s"
     assert numbers(outbox) == [2]  # remembered, so that nothing is sent twice
     blocker.execute("ROLLBACK")
     outbox.remove([])

@@ -1,8 +1,6 @@
 """The button's thread: what it tells when devices come, go and misbehave."""
 
 import queue
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from agent.commands.events import Button as Pressed
 from agent.panel import button as button_module
 from agent.panel.button import Button, Contact
+from tests.integration.brokers import eventually
 
 DOWN, UP = Pressed(pressed=True), Pressed(pressed=False)
 
@@ -41,13 +40,6 @@ class Plug:
         self.closed += 1
 
 
-def soon(true: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    return true()
-
-
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(button_module, "_RETRY_S", 0.01)
@@ -56,12 +48,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_absent_button_is_named_and_found_when_it_comes() -> None:
     plug, told = Plug(), list[Pressed]()
     button = Button(plug.open, told.append)
-    assert soon(lambda: button.failure == "no such button")
+    assert eventually(lambda: button.failure == "no such button")
     plug.there = True
-    assert soon(lambda: button.failure == "")
+    assert eventually(lambda: button.failure == "")
     plug.changes.put(True)
     plug.changes.put(False)
-    assert soon(lambda: told == [DOWN, UP])
+    assert eventually(lambda: told == [DOWN, UP])
     button.close()
 
 
@@ -71,11 +63,11 @@ def test_a_button_that_vanishes_while_it_is_down_counts_as_released() -> None:
     button = Button(plug.open, told.append)
     plug.changes.put(True)
     plug.changes.put(None)
-    assert soon(lambda: told == [DOWN, UP])
-    assert soon(lambda: button.failure == "no such button")
+    assert eventually(lambda: told == [DOWN, UP])
+    assert eventually(lambda: button.failure == "no such button")
     assert plug.closed == 1
     plug.there = True
-    assert soon(lambda: button.failure == "")
+    assert eventually(lambda: button.failure == "")
     button.close()
     assert plug.closed == 2
 
@@ -85,7 +77,7 @@ def test_a_station_that_stops_lets_go() -> None:
     plug.there = True
     button = Button(plug.open, told.append)
     plug.changes.put(True)
-    assert soon(lambda: told == [DOWN])
+    assert eventually(lambda: told == [DOWN])
     button.close()
     assert told == [DOWN, UP]
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,18 +18,12 @@ from agent.panel.button import Button
 from agent.panel.keys import KeyContact
 from agent.panel.lamp import RHYTHMS, STEP_S, Lamp
 from agent.settings import GpioButton, GpioLine, Key
+from tests.integration.brokers import eventually
 
 CHIPS = Path("/sys/kernel/config/gpio-sim")
 DOWN, UP = Pressed(pressed=True), Pressed(pressed=False)
 _UI_DEV_CREATE, _UI_SET_EVBIT, _UI_SET_KEYBIT = 0x5501, 0x40045564, 0x40045565
 F13 = 183
-
-
-def soon(true: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + 10
-    while not true() and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    return true()
 
 
 class Chip:
@@ -73,11 +67,11 @@ def test_a_button_between_line_and_ground(chip: Chip) -> None:
 
     told: list[Pressed] = []
     button = Button(lambda: GpioContact(GpioButton(type="gpio", chip=chip.path, line=0)), told.append)
-    assert soon(lambda: button.failure == "")
+    assert eventually(lambda: button.failure == "")
     chip.pull(0, "down")
-    assert soon(lambda: told == [DOWN])
+    assert eventually(lambda: told == [DOWN])
     chip.pull(0, "up")
-    assert soon(lambda: told == [DOWN, UP])
+    assert eventually(lambda: told == [DOWN, UP])
     button.close()
 
 
@@ -138,17 +132,17 @@ def tap(device: int, value: int) -> None:
 def test_a_pedal_is_found_by_name_read_and_lost(pedal: int) -> None:
     told: list[Pressed] = []
     button = Button(lambda: KeyContact(Key(type="key", device="voxline*pedal", code=F13)), told.append)
-    assert soon(lambda: button.failure == "")
+    assert eventually(lambda: button.failure == "")
     tap(pedal, 1)
-    assert soon(lambda: told == [DOWN])
+    assert eventually(lambda: told == [DOWN])
     time.sleep(1.0)  # the kernel repeats a key that is held
     assert told == [DOWN]
     tap(pedal, 0)
-    assert soon(lambda: told == [DOWN, UP])
+    assert eventually(lambda: told == [DOWN, UP])
     tap(pedal, 1)
-    assert soon(lambda: told == [DOWN, UP, DOWN])
+    assert eventually(lambda: told == [DOWN, UP, DOWN])
     fcntl.ioctl(pedal, 0x5502)  # unplugged while it is down
-    assert soon(lambda: "no input device is named like" in button.failure)
+    assert eventually(lambda: "no input device is named like" in button.failure)
     assert told[:4] == [DOWN, UP, DOWN, UP]
     assert DOWN not in told[4:]  # the kernel lets a key go that vanishes, and so does the button
     button.close()

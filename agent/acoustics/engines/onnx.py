@@ -21,11 +21,10 @@ _FAULTS = (
 
 
 class OnnxEngine:
-    """Runs `model.onnx`.
+    """Runs `model.onnx`, on one core.
 
     Args:
         bundle: a verified bundle.
-        threads: how many cores one call may use.
 
     Raises:
         EngineError: the model cannot be loaded, or its tensors are not those of the manifest.
@@ -33,10 +32,10 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle) -> None:
         path = bundle.onnx
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # it would keep the peak for ever
         # weights outside the arena: 30 MB less for the encoder, at the same speed
