@@ -30,6 +30,7 @@ from agent.updates.release_cli import app
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
 from agent.updates.updater import Updater
+from tests.integration.booth import BUNDLE
 from tests.integration.brokers import eventually
 from tests.updates.house import Obedient, make_repository, make_trust, make_updater, release, wish
 
@@ -193,6 +194,16 @@ def test_a_key_that_never_leaves_its_device_needs_its_public_half(tmp_path: Path
         ("reissue {repository} grammar/press/1.0.0 0.9.0", "not above"),
         ("delegate {repository} targets grammar/* --keys {key}", "no name for a role"),
         ("delegate {repository} ../x grammar/* --keys {key}", "no name for a role"),
+        ("add {repository} {grammar} --version 2.0.0 --min-agent 1", "min_agent_version"),
+        ("add {repository} {grammar} --version 2.0.0 --max-latency-ms 9 --max-memory-mb 9", "for a bundle"),
+        ("add {repository} {bundle} --version 2.0.0", "the version in its manifest.json"),
+        ("add {repository} {bundle} --min-agent 1", "min_agent_version"),
+        (
+            "channel {repository} stable model/a/1.0.0 model/b/1.0.0 grammar/press/1.0.0",
+            "one release of each",
+        ),
+        ("delegate {repository} lyon grammar/* --keys {key} --keys {key} --threshold 2", "needs 2 keys"),
+        ("rotate {repository} targets --keys {key} --threshold 2", "targets: needs 2 keys"),
         ("rotate {repository} online --keys {key}", "snapshot and timestamp, which the online key signs"),
         ("rotate {repository} root --keys root.pem", "a PEM file is named file2:root.pem"),
         ("rotate {repository} root --keys file2:/nowhere.pem", "no usable key"),
@@ -208,7 +219,8 @@ def test_mistakes_are_named_and_change_nothing(tmp_path: Path, words: str, says:
     repository.add(*pack_grammar(grammar, "1.0.0"))
     repository.publish()
     before = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
-    given = {"repository": repository.public.parent, "grammar": grammar, "key": make_key(tmp_path / "k.pem")}
+    key = make_key(tmp_path / "k.pem")
+    given = {"repository": repository.public.parent, "grammar": grammar, "bundle": BUNDLE, "key": key}
     result = CliRunner().invoke(app, [word.format(**given) for word in words.split()])
     assert isinstance(result.exception, UpdateError), (result.output, result.exception)
     assert says in str(result.exception)
