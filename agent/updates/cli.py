@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
@@ -17,7 +16,7 @@ from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import state_file
 from agent.updates.actions import Parts, find_releases
-from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
+from agent.updates.course import BY_HAND, RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.host import AgentHost, describe, open_repository, open_updater
 from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
@@ -76,7 +75,7 @@ def apply(
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
     wanted = Wanted(parse_references(releases or []), follow)
-    _steer(load(config), Wish(wanted, retry=str(uuid4())))
+    _steer(load(config), Wish(wanted, retry=BY_HAND))
 
 
 @app.command()

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.updates.course import (
+    BY_HAND,
     PREPARING,
     RESTING,
     WORKING,
@@ -150,7 +151,7 @@ def _started(state: State, event: Started) -> Step:
 
 def _wish_later(state: State, event: Wish) -> Step:
     if event.wanted == state.wanted:  # that is at work: what a broker repeats must not try it again
-        return replace(state, later=None, retried=event.retry or state.retried), ()
+        return _note(replace(state, later=None), event), ()
     return replace(state, later=event), ()
 
 
@@ -165,8 +166,13 @@ def _wish(state: State, event: Wish) -> Step:
     if state.pinned:
         return _refuse(state, PINNED), ()
     if retry:
-        state = replace(state, failed=(), retried=event.retry)
+        state = _note(replace(state, failed=()), event)
     return _resumed(replace(state, phase=Phase.CHECKING, reason=""))
+
+
+def _note(state: State, event: Wish) -> State:
+    """Remember an order to try again that may be repeated."""
+    return state if event.retry in ("", BY_HAND) else replace(state, retried=event.retry)
 
 
 def _found(state: State, event: Found) -> Step:
