@@ -18,6 +18,7 @@ from agent.updates import state_file
 from agent.updates.actions import Parts, find_releases
 from agent.updates.course import BY_HAND, RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.host import AgentHost, describe, open_repository, open_updater
+from agent.updates.machine import UP_TO_DATE
 from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
@@ -71,7 +72,7 @@ def apply(
     follow: Annotated[str, typer.Option(help="Run what this channel says, now and later.")] = "",
     config: ConfigPath = None,
 ) -> None:
-    """Install releases, also such as failed here before."""
+    """Install releases, also such as failed here before; the exit status is 1 if they cannot be had now."""
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
     wanted = Wanted(parse_references(releases or []), follow)
@@ -134,7 +135,7 @@ def _steer(settings: Settings, request: Request) -> None:
     finally:
         updater.stop()
     typer.echo(_text(updater.state, settings))
-    if isinstance(request, Wish) and updater.state.phase is Phase.REFUSED:
+    if isinstance(request, Wish) and updater.state.phase in RESTING and updater.state.reason != UP_TO_DATE:
         raise typer.Exit(1)
     if isinstance(request, Rollback) and updater.state.phase is not Phase.ROLLED_BACK:
         raise typer.Exit(1)

@@ -70,6 +70,7 @@ from agent.updates.release import order
 AT_WORK = WORKING | {Phase.ROLLING_BACK}
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
 PINNED = "pinned by hand"
+UP_TO_DATE = "up to date"
 MAX_STARTS = 2
 """So many starts of the process in one trial or probation, and the bundle is to blame."""
 
@@ -178,7 +179,7 @@ def _note(state: State, event: Wish) -> State:
 def _found(state: State, event: Found) -> Step:
     candidate = event.candidate
     if candidate.slot == state.active:
-        return _rest(state, "up to date"), ()
+        return _rest(state, UP_TO_DATE), ()
     if candidate.slot in state.failed:
         reason = "it failed here before; only `voxline update apply` tries it again"
         return replace(state, phase=Phase.REFUSED, reason=reason), ()
