@@ -104,8 +104,10 @@ def serve(
         raise UpdateError(f"{folder}: no repository; it lacks metadata/timestamp.json{where}")
     broker = load_account(config).mqtt
     server = Server(broker, folder)
-    typer.echo(f"offering {folder} at {broker.host}:{broker.port}")
     try:
+        typer.echo(f"waiting for the broker {broker.host}:{broker.port}")
+        server.ready.wait()
+        typer.echo(f"offering {folder} at {broker.host}:{broker.port}")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
