@@ -23,6 +23,10 @@ Keys = Annotated[
 ]
 Role = Annotated[str, typer.Option(help="Who answers for it; other than `targets` if it was delegated.")]
 Threshold = Annotated[int, typer.Option(min=1, help="How many of the keys must sign.")]
+NewThreshold = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many of the keys must sign.", show_default="as many as now, at first 1"),
+]
 
 
 @app.command()
@@ -119,7 +123,7 @@ def withdraw(
 
 
 @app.command()
-def delegate(folder: Folder, role: str, paths: list[str], keys: Keys, threshold: Threshold = 1) -> None:
+def delegate(folder: Folder, role: str, paths: list[str], keys: Keys, threshold: NewThreshold = None) -> None:
     """Let other keys answer for some releases, such as a plant's for `grammar/lyon-*/*`."""
     with ReleaseRepository(folder).alone() as repository:
         repository.delegate(role, paths, keys, threshold)
@@ -133,9 +137,9 @@ def rotate(
         str, typer.Argument(help="root, targets, snapshot or timestamp; the online key signs the last two.")
     ],
     keys: Keys,
-    threshold: Threshold = 1,
+    threshold: NewThreshold = None,
 ) -> None:
-    """Give a role new keys; the old ones count no more."""
+    """Give a role new keys; the old ones count no more. With the keys that it has it is renewed."""
     with ReleaseRepository(folder).alone() as repository:
         repository.rotate(role, keys, threshold)
     typer.echo(f"{role}: new keys staged; the old and the new root keys must sign root")

@@ -112,14 +112,25 @@ class SignedRepository(Repository):
         durable.write_file(self._keyring, json.dumps(self._uris, indent=1).encode() + b"\n")
         return key
 
-    def delegate(self, role: str, paths: list[str], uris: Iterable[str], threshold: int = 1) -> None:
+    def delegate(
+        self, role: str, paths: list[str], uris: Iterable[str], threshold: int | None = None
+    ) -> None:
         """Let other keys answer for paths, such as a plant's for `grammar/lyon-*/*`; or give it new ones.
+
+        Args:
+            role: whose keys they are.
+            paths: patterns of targets.
+            uris: of the keys.
+            threshold: how many must sign; None: as many as now, of a new role 1.
 
         Raises:
             UpdateError: no role can be called so, a key cannot be read, or they are too few.
         """
         if role in VALID_DAYS or not re.fullmatch(NAME, role):
             raise UpdateError(f"{role!r}: no name for a role; use small letters, digits, . _ -")
+        if threshold is None:
+            known = self.delegations().get(role)
+            threshold = known.threshold if known else 1
         keys = {key.keyid: key for key in map(self.learn, uris)}
         _require_enough(role, keys.values(), threshold)
         delegated = DelegatedRole(role, list(keys), threshold, False, paths=paths)
@@ -131,8 +142,13 @@ class SignedRepository(Repository):
         with self.edit_targets(role):
             pass
 
-    def rotate(self, role: str, uris: Iterable[str], threshold: int = 1) -> None:
-        """Give a top-level role new keys; the old ones count no more.
+    def rotate(self, role: str, uris: Iterable[str], threshold: int | None = None) -> None:
+        """Give a top-level role new keys; the old ones count no more. With the keys that it has: renew it.
+
+        Args:
+            role: one of `VALID_DAYS`.
+            uris: of all its keys from now on.
+            threshold: how many must sign; None: as many as now.
 
         Raises:
             UpdateError: there is no such role, a key cannot be read, or they are too few.
@@ -142,6 +158,7 @@ class SignedRepository(Repository):
                 f"{role!r}: no top-level role; there are root, targets, and snapshot and timestamp, "
                 "which the online key signs; `delegate` gives others new keys"
             )
+        threshold = threshold or self.root().roles[role].threshold
         keys = [self.learn(uri) for uri in uris]
         _require_enough(role, keys, threshold)
         with self.edit_root() as root:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner
 
 from agent.errors import GrammarError, UpdateError
+from agent.updates import signed
 from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
 from agent.updates.pack import pack_grammar
@@ -62,6 +63,34 @@ def test_two_of_three_must_sign(tmp_path: Path) -> None:
     assert make_trust(tmp_path / "trust", repository, Folder(repository.public)).read(
         "model/press/1.0.0.json"
     )
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "lyon"])
+def test_who_renews_a_role_asks_for_no_fewer_signatures(
+    tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed, "VALID_DAYS", dict.fromkeys(signed.VALID_DAYS, 1))
+    anna, ben, online = keys(tmp_path / "keys", "anna", "ben", "online")
+    roles = {"root": [anna, ben], "targets": [anna, ben], "snapshot": [online], "timestamp": [online]}
+    repository = ReleaseRepository.create(tmp_path / "repository", roles, {"root": 2, "targets": 2})
+    repository.delegate("lyon", ["grammar/lyon-*/*"], [anna, ben], 2)
+    repository.publish()
+    assert role in repository.expiring(timedelta(days=2))
+    monkeypatch.undo()
+
+    def renew(*uris: str) -> None:
+        if role == "lyon":
+            repository.delegate(role, ["grammar/lyon-*/*"], uris)
+        else:
+            repository.rotate(role, uris)
+
+    with pytest.raises(UpdateError, match="needs 2 keys"):
+        renew(anna)
+    renew(anna, ben)
+    repository.publish()
+    assert role not in repository.expiring(timedelta(days=2))
+    asked = repository.delegation("lyon") if role == "lyon" else repository.root().roles[role]
+    assert asked.threshold == 2
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp"])
