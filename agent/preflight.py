@@ -54,7 +54,8 @@ def refusals(settings: Settings, origin: Origin) -> list[str]:
     with noted("panel"):
         require_packages(settings.panel)
     with noted("storage", "state"):
-        for folder in (settings.storage.state, settings.storage.audit):
+        storage = settings.storage
+        for folder in (storage.state, storage.audit, storage.updates):
             _require_writable(folder)
     for section, tls in {"mqtt": settings.mqtt.tls, "updates": settings.updates.tls}.items():
         if tls:

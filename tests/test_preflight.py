@@ -128,18 +128,19 @@ def without_rights() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-def test_check_names_what_this_user_may_not_touch(open_folder: Path) -> None:
+@pytest.mark.parametrize("closed", ["audit", "updates"])
+def test_check_names_what_this_user_may_not_touch(open_folder: Path, closed: str) -> None:
     grammar, state, file = open_folder / "g.yaml", open_folder / "state", open_folder / "config.toml"
     grammar.touch(0o000)
-    (state / "audit").mkdir(parents=True)
+    (state / closed).mkdir(parents=True)
     state.chmod(0o777)
-    (state / "audit").chmod(0o555)
+    (state / closed).chmod(0o555)
     file.write_text(of_a_station(open_folder).replace(str(ROOT / "grammars/demo.yaml"), str(grammar)))
     with without_rights():
         said = checked(file)
     assert any(re.search(r":\d+: \[recognition\] grammar: .*Permission denied", line) for line in said)
     refused = (
-        f"[storage] state: {state / 'audit'}: Permission denied; the agent's user must be able to write there"
+        f"[storage] state: {state / closed}: Permission denied; the agent's user must be able to write there"
     )
     assert any(line.endswith(refused) for line in said)
 

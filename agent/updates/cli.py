@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
@@ -17,8 +16,9 @@ from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import state_file
 from agent.updates.actions import Parts, find_releases
-from agent.updates.course import RESTING, Phase, Pin, Rollback, State, Wanted, Wish
+from agent.updates.course import BY_HAND, RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.host import AgentHost, describe, open_repository, open_updater
+from agent.updates.machine import UP_TO_DATE
 from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
 from agent.updates.transports.mqtt import Server
@@ -72,11 +72,11 @@ def apply(
     follow: Annotated[str, typer.Option(help="Run what this channel says, now and later.")] = "",
     config: ConfigPath = None,
 ) -> None:
-    """Install releases, also such as failed here before."""
+    """Install releases, also such as failed here before; the exit status is 1 if they cannot be had now."""
     if bool(releases) == bool(follow):
         raise UpdateError("name releases, or a channel with --follow")
     wanted = Wanted(parse_references(releases or []), follow)
-    _steer(load(config), Wish(wanted, retry=str(uuid4())))
+    _steer(load(config), Wish(wanted, retry=BY_HAND))
 
 
 @app.command()
@@ -104,8 +104,10 @@ def serve(
         raise UpdateError(f"{folder}: no repository; it lacks metadata/timestamp.json{where}")
     broker = load_account(config).mqtt
     server = Server(broker, folder)
-    typer.echo(f"offering {folder} at {broker.host}:{broker.port}")
     try:
+        typer.echo(f"waiting for the broker {broker.host}:{broker.port}")
+        server.ready.wait()
+        typer.echo(f"offering {folder} at {broker.host}:{broker.port}")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
@@ -135,7 +137,7 @@ def _steer(settings: Settings, request: Request) -> None:
     finally:
         updater.stop()
     typer.echo(_text(updater.state, settings))
-    if isinstance(request, Wish) and updater.state.phase is Phase.REFUSED:
+    if isinstance(request, Wish) and updater.state.phase in RESTING and updater.state.reason != UP_TO_DATE:
         raise typer.Exit(1)
     if isinstance(request, Rollback) and updater.state.phase is not Phase.ROLLED_BACK:
         raise typer.Exit(1)

@@ -28,6 +28,8 @@ RESTING = frozenset({Phase.IDLE, Phase.COMMITTED, Phase.ROLLED_BACK, Phase.REFUS
 PREPARING = frozenset({Phase.CHECKING, Phase.DOWNLOADING, Phase.VERIFYING, Phase.STAGED})
 WORKING = frozenset({Phase.ACTIVATING, Phase.PROBATION})
 """A candidate is at work, or about to be."""
+BY_HAND = "by hand"
+"""Names the orders to try again of a person at the station: each is given once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class State:
     failed: tuple[str, ...] = ()
     """Slots that are not tried again until told so, latest last."""
     retried: str = ""
-    """The last order to try them again that was obeyed."""
+    """The last order to try them again that was obeyed, other than those by hand."""
     highest: dict[str, str] = field(default_factory=dict)
     """The highest version that was committed of each line, such as `model/press`."""
     pinned: bool = False
@@ -124,7 +126,8 @@ class Wish:
 
     wanted: Wanted
     retry: str = ""
-    """Names an order to try also what failed before, empty: none. Obeyed once: brokers repeat it."""
+    """Names an order to try also what failed before, empty: none. Obeyed once, but for `BY_HAND`: brokers
+    repeat theirs, also after one by hand."""
 
 
 @dataclass(frozen=True, slots=True)

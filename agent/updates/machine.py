@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.updates.course import (
+    BY_HAND,
     PREPARING,
     RESTING,
     WORKING,
@@ -69,6 +70,7 @@ from agent.updates.release import order
 AT_WORK = WORKING | {Phase.ROLLING_BACK}
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
 PINNED = "pinned by hand"
+UP_TO_DATE = "up to date"
 MAX_STARTS = 2
 """So many starts of the process in one trial or probation, and the bundle is to blame."""
 
@@ -150,7 +152,7 @@ def _started(state: State, event: Started) -> Step:
 
 def _wish_later(state: State, event: Wish) -> Step:
     if event.wanted == state.wanted:  # that is at work: what a broker repeats must not try it again
-        return replace(state, later=None, retried=event.retry or state.retried), ()
+        return _note(replace(state, later=None), event), ()
     return replace(state, later=event), ()
 
 
@@ -165,14 +167,19 @@ def _wish(state: State, event: Wish) -> Step:
     if state.pinned:
         return _refuse(state, PINNED), ()
     if retry:
-        state = replace(state, failed=(), retried=event.retry)
+        state = _note(replace(state, failed=()), event)
     return _resumed(replace(state, phase=Phase.CHECKING, reason=""))
+
+
+def _note(state: State, event: Wish) -> State:
+    """Remember an order to try again that may be repeated."""
+    return state if event.retry in ("", BY_HAND) else replace(state, retried=event.retry)
 
 
 def _found(state: State, event: Found) -> Step:
     candidate = event.candidate
     if candidate.slot == state.active:
-        return _rest(state, "up to date"), ()
+        return _rest(state, UP_TO_DATE), ()
     if candidate.slot in state.failed:
         reason = "it failed here before; only `voxline update apply` tries it again"
         return replace(state, phase=Phase.REFUSED, reason=reason), ()

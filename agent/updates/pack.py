@@ -25,18 +25,12 @@ def pack_model(folder: Path, min_agent_version: str = "0.0.0", limits: Limits | 
 
     Raises:
         BundleError: the bundle is damaged.
+        UpdateError: `min_agent_version` is no version.
     """
     bundle = load_bundle(folder)
     files = {name: folder / name for name in (MANIFEST_FILE, *bundle.manifest.files)}
-    release = Release(
-        kind=Kind.MODEL,
-        name=bundle.manifest.name,
-        version=bundle.manifest.version,
-        min_agent_version=min_agent_version,
-        limits=limits,
-        files={name: _entry(path) for name, path in files.items()},
-    )
-    return release, files
+    name, version = bundle.manifest.name, bundle.manifest.version
+    return _pack(folder, Kind.MODEL, name, version, files, min_agent_version, limits)
 
 
 def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> Packed:
@@ -45,7 +39,7 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
     Raises:
         FaultyGrammarError: `voxline grammar check` names an error in it.
         GrammarError: it cannot be read.
-        UpdateError: its name or the version cannot be those of a release.
+        UpdateError: its name, the version or `min_agent_version` cannot be those of a release.
     """
     files = {GRAMMAR_FILE: file}
     golden = file.parent / FOLDER
@@ -53,19 +47,33 @@ def pack_grammar(file: Path, version: str, min_agent_version: str = "0.0.0") -> 
         files |= {f"{FOLDER}/{path.name}": path for path in sorted(golden.iterdir()) if path.is_file()}
     grammar = load_grammar(file)
     refuse_errors(check(grammar))
-    name = grammar.name
     if not re.fullmatch(VERSION, version):
         raise UpdateError(f"{file}: a grammar is released under a version such as --version 1.2.0")
+    return _pack(file, Kind.GRAMMAR, grammar.name, version, files, min_agent_version)
+
+
+def _pack(
+    source: Path,
+    kind: Kind,
+    name: str,
+    version: str,
+    files: dict[str, Path],
+    min_agent_version: str,
+    limits: Limits | None = None,
+) -> Packed:
     try:
         release = Release(
-            kind=Kind.GRAMMAR,
+            kind=kind,
             name=name,
             version=version,
             min_agent_version=min_agent_version,
+            limits=limits,
             files={name: _entry(path) for name, path in files.items()},
         )
     except ValidationError as error:
-        raise UpdateError(f"{file}: cannot be released as {name} {version}: {first_fault(error)}") from error
+        raise UpdateError(
+            f"{source}: cannot be released as {name} {version}: {first_fault(error)}"
+        ) from error
     return release, files
 
 

@@ -11,7 +11,7 @@ from agent.errors import UpdateError
 from agent.options import Json
 from agent.updates.keys import make_key
 from agent.updates.pack import pack_grammar, pack_model
-from agent.updates.release import Channel, Limits, Reference
+from agent.updates.release import Channel, Limits, Reference, parse_references
 from agent.updates.repository import ReleaseRepository
 
 app = typer.Typer(help="Make signed releases of models and grammars.", no_args_is_help=True)
@@ -23,6 +23,10 @@ Keys = Annotated[
 ]
 Role = Annotated[str, typer.Option(help="Who answers for it; other than `targets` if it was delegated.")]
 Threshold = Annotated[int, typer.Option(min=1, help="How many of the keys must sign.")]
+NewThreshold = Annotated[
+    int | None,
+    typer.Option(min=1, help="How many of the keys must sign.", show_default="as many as now, at first 1"),
+]
 
 
 @app.command()
@@ -53,13 +57,23 @@ def add(
     what: Annotated[Path, typer.Argument(help="Folder of a model bundle, or file of a grammar.")],
     version: Annotated[str, typer.Option(help="Of a grammar; a bundle says its own.")] = "",
     min_agent: Annotated[str, typer.Option(help="Oldest Voxline that can run it.")] = "0.0.0",
-    max_latency_ms: Annotated[float | None, typer.Option(help="Of a bundle's engine, p95.")] = None,
-    max_memory_mb: Annotated[float | None, typer.Option(help="Of a bundle, on a station.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(min=0.1, max=10_000, help="Of a bundle's engine, p95.")
+    ] = None,
+    max_memory_mb: Annotated[
+        float | None, typer.Option(min=1, max=1_000_000, help="Of a bundle, on a station.")
+    ] = None,
     role: Role = "targets",
 ) -> None:
     """Stage a release."""
     if (max_latency_ms is None) != (max_memory_mb is None):
         raise UpdateError("limits come together: give --max-latency-ms and --max-memory-mb, or neither")
+    if what.is_dir() and version:
+        raise UpdateError(
+            f"{what}: a bundle is released under the version in its manifest.json, not --version"
+        )
+    if max_latency_ms is not None and not what.is_dir():
+        raise UpdateError(f"{what}: limits are for a bundle; a grammar has none")
     limits = None
     if max_latency_ms is not None and max_memory_mb is not None:
         limits = Limits(latency_p95_s=max_latency_ms / 1000, memory_bytes=round(max_memory_mb * 1e6))
@@ -90,8 +104,7 @@ def channel(
     role: Role = "targets",
 ) -> None:
     """Stage what stations that follow a channel should run."""
-    for text in releases:
-        Reference.parse(text)
+    parse_references(releases)
     with ReleaseRepository(folder).alone() as repository:
         repository.set_channel(name, Channel(releases=tuple(releases)), role)
     typer.echo(f"channel {name} staged: {', '.join(releases)}")
@@ -110,7 +123,7 @@ def withdraw(
 
 
 @app.command()
-def delegate(folder: Folder, role: str, paths: list[str], keys: Keys, threshold: Threshold = 1) -> None:
+def delegate(folder: Folder, role: str, paths: list[str], keys: Keys, threshold: NewThreshold = None) -> None:
     """Let other keys answer for some releases, such as a plant's for `grammar/lyon-*/*`."""
     with ReleaseRepository(folder).alone() as repository:
         repository.delegate(role, paths, keys, threshold)
@@ -124,9 +137,9 @@ def rotate(
         str, typer.Argument(help="root, targets, snapshot or timestamp; the online key signs the last two.")
     ],
     keys: Keys,
-    threshold: Threshold = 1,
+    threshold: NewThreshold = None,
 ) -> None:
-    """Give a role new keys; the old ones count no more."""
+    """Give a role new keys; the old ones count no more. With the keys that it has it is renewed."""
     with ReleaseRepository(folder).alone() as repository:
         repository.rotate(role, keys, threshold)
     typer.echo(f"{role}: new keys staged; the old and the new root keys must sign root")

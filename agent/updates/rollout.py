@@ -13,7 +13,8 @@ class Rollout:
     """Of all stations, 0 to 100: those with the lowest hash, so that 20 holds everyone who was in 5."""
     not_before: datetime | None = None
     window: tuple[time, time] | None = None
-    """Hours of the day by the station's local clock, from and to; may span midnight."""
+    """Hours of the day by the station's local clock, from and to; may span midnight.
+    From an hour to itself is all day."""
 
     def includes(self, station: str) -> bool:
         """Whether a station is among the chosen; always the same answer for the same name."""
@@ -36,4 +37,4 @@ class Rollout:
             return False
         start, end = self.window
         clock = now.time()
-        return start <= clock < end if start <= end else clock >= start or clock < end
+        return start <= clock < end if start < end else clock >= start or clock < end

@@ -92,8 +92,7 @@ class SignedRepository(Repository):
         if folder.exists() and any(folder.iterdir()):
             raise UpdateError(f"{folder}: not empty")
         for role, uris in keys.items():  # before anything is made that would be in the way of another try
-            if len({public_key(uri).keyid for uri in uris}) < thresholds.get(role, 1):
-                raise UpdateError(f"{role}: needs {thresholds.get(role, 1)} keys")
+            _require_enough(role, map(public_key, uris), thresholds.get(role, 1))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "keyring.json").write_text("{}\n")
         repository = cls(folder)
@@ -113,36 +112,55 @@ class SignedRepository(Repository):
         durable.write_file(self._keyring, json.dumps(self._uris, indent=1).encode() + b"\n")
         return key
 
-    def delegate(self, role: str, paths: list[str], uris: Iterable[str], threshold: int = 1) -> None:
+    def delegate(
+        self, role: str, paths: list[str], uris: Iterable[str], threshold: int | None = None
+    ) -> None:
         """Let other keys answer for paths, such as a plant's for `grammar/lyon-*/*`; or give it new ones.
 
+        Args:
+            role: whose keys they are.
+            paths: patterns of targets.
+            uris: of the keys.
+            threshold: how many must sign; None: as many as now, of a new role 1.
+
         Raises:
-            UpdateError: no role can be called so, or a key cannot be read.
+            UpdateError: no role can be called so, a key cannot be read, or they are too few.
         """
         if role in VALID_DAYS or not re.fullmatch(NAME, role):
             raise UpdateError(f"{role!r}: no name for a role; use small letters, digits, . _ -")
-        keys = [self.learn(uri) for uri in uris]
-        delegated = DelegatedRole(role, [key.keyid for key in keys], threshold, False, paths=paths)
+        if threshold is None:
+            known = self.delegations().get(role)
+            threshold = known.threshold if known else 1
+        keys = {key.keyid: key for key in map(self.learn, uris)}
+        _require_enough(role, keys.values(), threshold)
+        delegated = DelegatedRole(role, list(keys), threshold, False, paths=paths)
         with self.edit_targets() as targets:
             targets.delegations = targets.delegations or Delegations({}, {})
             assert targets.delegations.roles is not None  # noqa: S101 (succinct roles are never made here)
             targets.delegations.roles[role] = delegated
-            targets.delegations.keys.update({key.keyid: key for key in keys})
+            targets.delegations.keys.update(keys)
         with self.edit_targets(role):
             pass
 
-    def rotate(self, role: str, uris: Iterable[str], threshold: int = 1) -> None:
-        """Give a top-level role new keys; the old ones count no more.
+    def rotate(self, role: str, uris: Iterable[str], threshold: int | None = None) -> None:
+        """Give a top-level role new keys; the old ones count no more. With the keys that it has: renew it.
+
+        Args:
+            role: one of `VALID_DAYS`.
+            uris: of all its keys from now on.
+            threshold: how many must sign; None: as many as now.
 
         Raises:
-            UpdateError: there is no such role, or a key cannot be read.
+            UpdateError: there is no such role, a key cannot be read, or they are too few.
         """
         if role not in VALID_DAYS:
             raise UpdateError(
                 f"{role!r}: no top-level role; there are root, targets, and snapshot and timestamp, "
                 "which the online key signs; `delegate` gives others new keys"
             )
+        threshold = threshold or self.root().roles[role].threshold
         keys = [self.learn(uri) for uri in uris]
+        _require_enough(role, keys, threshold)
         with self.edit_root() as root:
             for keyid in list(root.roles[role].keyids):
                 root.revoke_key(keyid, role)
@@ -325,6 +343,11 @@ class SignedRepository(Repository):
             return delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures).missing
         except (RepositoryError, ValueError) as error:
             raise UpdateError(f"{role}: {error}") from error
+
+
+def _require_enough(role: str, keys: Iterable[Key], threshold: int) -> None:
+    if len({key.keyid for key in keys}) < threshold:
+        raise UpdateError(f"{role}: needs {threshold} keys")
 
 
 def _read(path: Path) -> Metadata[Any]:

@@ -8,6 +8,7 @@ runtime, hangs or eats the memory ends the trial and nothing else.
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +42,8 @@ MIN_EXACT = 0.9
 REJECTS = "rejects.json"
 _REJECTS = TypeAdapter(dict[str, str])
 _POLL_S = 0.1
+_STOPPED = {-signal.SIGTERM, -signal.SIGINT}
+"""How a child ends whose agent is stopped: systemd, or Ctrl-C, tells all processes at once."""
 
 
 class Conditions(BaseModel):
@@ -96,6 +99,8 @@ def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Eviden
                 if monotonic() > deadline_s:
                     child.kill()
                     return Evidence(fault=f"the trial did not end within {TIMEOUT_S:.0f} s")
+    if child.returncode in _STOPPED:
+        return None
     try:
         return Evidence.model_validate_json(output)
     except ValidationError:

@@ -62,24 +62,26 @@ def serving(broker: Mosquitto, folder: Path, kind: type[Server] = Server) -> Ite
         server.close()
 
 
-def test_the_command_serves_with_an_account_alone(
-    mosquitto: Mosquitto, repository: ReleaseRepository, tmp_path: Path
-) -> None:
+def test_the_command_serves_with_an_account_alone(repository: ReleaseRepository, tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    address = f"127.0.0.1:{broker.port}"
     config = tmp_path / "account.toml"
-    config.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\n')
+    config.write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n')
     command = [
         *(sys.executable, "-c", "from agent.cli import main; main()"),
         *("update", "serve", str(repository.public), "--config", str(config)),
     ]
-    way = Broker(mqtt(mosquitto.port), BASE, BRISK)
+    way = Broker(mqtt(broker.port), BASE, BRISK)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == f"offering {repository.public} at 127.0.0.1:{mosquitto.port}\n"
-        updater = make_updater(tmp_path / "station", repository, Obedient(), way, terms=Terms(0, 0))
-        updater.start()
-        updater.wish(wish("model/press/1.0.0"))
-        assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
-        updater.stop()
+        assert process.stdout.readline() == f"waiting for the broker {address}\n"
+        with broker:
+            assert process.stdout.readline() == f"offering {repository.public} at {address}\n"
+            updater = make_updater(tmp_path / "station", repository, Obedient(), way, terms=Terms(0, 0))
+            updater.start()
+            updater.wish(wish("model/press/1.0.0"))
+            assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
+            updater.stop()
         process.terminate()
 
 

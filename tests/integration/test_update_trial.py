@@ -134,3 +134,15 @@ def test_a_crash_a_hang_and_an_interruption(bundle: Path, monkeypatch: pytest.Mo
     crashed = run_apart(conditions(bundle), lambda: False)
     assert crashed
     assert "ended with status 1" in crashed.fault
+
+
+@pytest.mark.parametrize("how", ["TERM", "INT"])
+def test_a_station_that_is_stopped_holds_that_against_nobody(
+    how: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes to the trial, too, and ends it before its agent has stopped."""
+    stopped = tmp_path / "python"
+    stopped.write_text(f"#!/bin/sh\nkill -{how} $$\n")
+    stopped.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(stopped))
+    assert run_apart(conditions(bundle), lambda: False) is None

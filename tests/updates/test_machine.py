@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.updates import course, machine
 from agent.updates.course import (
+    BY_HAND,
     PREPARING,
     RESTING,
     Activate,
@@ -127,6 +128,18 @@ def test_an_order_to_try_again_is_obeyed_once_however_often_it_is_repeated() -> 
     state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)))
     assert run(state, order) == (state, [])
     assert run(state, Wish(want("2.0.0"), retry="message 2"))[0].phase is Phase.CHECKING
+
+
+def test_what_a_broker_repeats_after_an_order_by_hand_is_no_new_order() -> None:
+    order = Wish(want("2.0.0"), retry="message 1")
+    state, _ = run(committed("1.0.0"), order, *install("2.0.0")[1:], Failed("slot-2.0.0", "deaf"))
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)))
+    by_hand = Wish(want("1.0.0"), retry=BY_HAND)
+    state, _ = run(state, by_hand, Found(candidate("1.0.0")), *install("2.0.0"), Failed("slot-2.0.0", "deaf"))
+    state, _ = run(state, Reverted("slot-1.0.0", (ref("1.0.0"),)))
+    assert run(state, order) == (state, [])
+    again, _ = run(state, Wish(want("2.0.0"), retry=BY_HAND), Found(candidate("2.0.0")))
+    assert again.phase is Phase.DOWNLOADING
 
 
 def test_an_order_to_try_again_outlives_a_pin() -> None:

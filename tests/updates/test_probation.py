@@ -126,6 +126,7 @@ def test_a_larger_share_holds_every_station_of_a_smaller_one() -> None:
     [
         (12, None, True), (3, (22, 5), True), (23, (22, 5), True), (12, (22, 5), False), (5, (22, 5), False),
         (4, (1, 5), True), (0, (1, 5), False),
+        (12, (0, 0), True), (3, (22, 22), True),
     ],
 )  # fmt: skip
 def test_hours(hour: int, window: tuple[int, int] | None, opens: bool) -> None:

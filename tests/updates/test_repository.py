@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner
 
 from agent.errors import GrammarError, UpdateError
+from agent.updates import signed
 from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
 from agent.updates.pack import pack_grammar
@@ -30,6 +31,7 @@ from agent.updates.release_cli import app
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
 from agent.updates.updater import Updater
+from tests.integration.booth import BUNDLE
 from tests.integration.brokers import eventually
 from tests.updates.house import Obedient, make_repository, make_trust, make_updater, release, wish
 
@@ -61,6 +63,34 @@ def test_two_of_three_must_sign(tmp_path: Path) -> None:
     assert make_trust(tmp_path / "trust", repository, Folder(repository.public)).read(
         "model/press/1.0.0.json"
     )
+
+
+@pytest.mark.parametrize("role", ["root", "targets", "lyon"])
+def test_who_renews_a_role_asks_for_no_fewer_signatures(
+    tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed, "VALID_DAYS", dict.fromkeys(signed.VALID_DAYS, 1))
+    anna, ben, online = keys(tmp_path / "keys", "anna", "ben", "online")
+    roles = {"root": [anna, ben], "targets": [anna, ben], "snapshot": [online], "timestamp": [online]}
+    repository = ReleaseRepository.create(tmp_path / "repository", roles, {"root": 2, "targets": 2})
+    repository.delegate("lyon", ["grammar/lyon-*/*"], [anna, ben], 2)
+    repository.publish()
+    assert role in repository.expiring(timedelta(days=2))
+    monkeypatch.undo()
+
+    def renew(*uris: str) -> None:
+        if role == "lyon":
+            repository.delegate(role, ["grammar/lyon-*/*"], uris)
+        else:
+            repository.rotate(role, uris)
+
+    with pytest.raises(UpdateError, match="needs 2 keys"):
+        renew(anna)
+    renew(anna, ben)
+    repository.publish()
+    assert role not in repository.expiring(timedelta(days=2))
+    asked = repository.delegation("lyon") if role == "lyon" else repository.root().roles[role]
+    assert asked.threshold == 2
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "snapshot", "timestamp"])
@@ -193,6 +223,16 @@ def test_a_key_that_never_leaves_its_device_needs_its_public_half(tmp_path: Path
         ("reissue {repository} grammar/press/1.0.0 0.9.0", "not above"),
         ("delegate {repository} targets grammar/* --keys {key}", "no name for a role"),
         ("delegate {repository} ../x grammar/* --keys {key}", "no name for a role"),
+        ("add {repository} {grammar} --version 2.0.0 --min-agent 1", "min_agent_version"),
+        ("add {repository} {grammar} --version 2.0.0 --max-latency-ms 9 --max-memory-mb 9", "for a bundle"),
+        ("add {repository} {bundle} --version 2.0.0", "the version in its manifest.json"),
+        ("add {repository} {bundle} --min-agent 1", "min_agent_version"),
+        (
+            "channel {repository} stable model/a/1.0.0 model/b/1.0.0 grammar/press/1.0.0",
+            "one release of each",
+        ),
+        ("delegate {repository} lyon grammar/* --keys {key} --keys {key} --threshold 2", "needs 2 keys"),
+        ("rotate {repository} targets --keys {key} --threshold 2", "targets: needs 2 keys"),
         ("rotate {repository} online --keys {key}", "snapshot and timestamp, which the online key signs"),
         ("rotate {repository} root --keys root.pem", "a PEM file is named file2:root.pem"),
         ("rotate {repository} root --keys file2:/nowhere.pem", "no usable key"),
@@ -208,7 +248,8 @@ def test_mistakes_are_named_and_change_nothing(tmp_path: Path, words: str, says:
     repository.add(*pack_grammar(grammar, "1.0.0"))
     repository.publish()
     before = {path: path.read_bytes() for path in repository.public.parent.rglob("*") if path.is_file()}
-    given = {"repository": repository.public.parent, "grammar": grammar, "key": make_key(tmp_path / "k.pem")}
+    key = make_key(tmp_path / "k.pem")
+    given = {"repository": repository.public.parent, "grammar": grammar, "bundle": BUNDLE, "key": key}
     result = CliRunner().invoke(app, [word.format(**given) for word in words.split()])
     assert isinstance(result.exception, UpdateError), (result.output, result.exception)
     assert says in str(result.exception)

@@ -20,6 +20,7 @@ from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.cli import app
 from agent.updates.course import Pin
+from agent.updates.probation import Terms
 from agent.updates.release import Channel
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import has_requests, leave_request, take_requests
@@ -129,6 +130,22 @@ def test_what_is_not_there_is_refused(repository: ReleaseRepository) -> None:
     result = voxline("apply", "model/press/9.0.0")
     assert result.exit_code == 1
     assert "no such release" in result.output
+
+
+@pytest.mark.parametrize("before", [[], ["model/press/1.0.0"]])
+def test_what_cannot_be_had_now_is_not_told_as_done(
+    before: list[str], repository: ReleaseRepository, tmp_path: Path
+) -> None:
+    for reference in before:
+        assert voxline("apply", reference).exit_code == 0
+        updater = make_updater(tmp_path / "state/updates", repository, Obedient(), terms=Terms(0.0, 0, 0.0))
+        updater.start()
+        assert eventually(lambda: status()["phase"] == "committed")
+        updater.stop()
+        assert voxline("apply", reference).exit_code == 0  # up to date
+    repository.public.rename(tmp_path / "stick")
+    result = voxline("apply", "model/press/2.0.0")
+    assert (result.exit_code, "a stick may be missing" in result.output) == (1, True)
 
 
 def test_two_models_cannot_run_together(repository: ReleaseRepository) -> None:
