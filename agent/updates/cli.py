@@ -51,7 +51,7 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
     state = state_file.load(folder / "state.json")
     with TemporaryDirectory() as copy:
         if (folder / "trust").is_dir():
-            shutil.copytree(folder / "trust", copy, dirs_exist_ok=True, symlinks=True)
+            _copy(folder / "trust", copy)
         repository = open_repository(settings, Path(copy))
         repository.refresh()
         documents = find_releases(state.wanted, repository) if state.wanted else {}
@@ -125,10 +125,11 @@ def _steer(settings: Settings, request: Request) -> None:
         leave_request(folder / "requests", request)
         typer.echo(_LEFT)
         return
-    leave_request(folder / "requests", request)
-    phase = updater.state.phase
-    updater.start(look=isinstance(request, Wish))
     try:
+        state_file.save(folder / "state.json", updater.state)  # else it would wait for the disk, for ever
+        leave_request(folder / "requests", request)
+        phase = updater.state.phase
+        updater.start(look=isinstance(request, Wish))
         while not _settled(updater):
             if updater.state.phase is not phase:
                 phase = updater.state.phase
@@ -141,6 +142,14 @@ def _steer(settings: Settings, request: Request) -> None:
         raise typer.Exit(1)
     if isinstance(request, Rollback) and updater.state.phase is not Phase.ROLLED_BACK:
         raise typer.Exit(1)
+
+
+def _copy(folder: Path, to: str) -> None:
+    """Copy a folder. Raises `UpdateError` that names the file which cannot be read."""
+    try:
+        shutil.copytree(folder, to, dirs_exist_ok=True, symlinks=True)
+    except shutil.Error as error:  # it holds a list: source, destination and reason of each
+        raise UpdateError(error.args[0][0][2]) from error
 
 
 def _require_owner(state: Path) -> None:

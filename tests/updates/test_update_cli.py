@@ -148,6 +148,24 @@ def test_what_cannot_be_had_now_is_not_told_as_done(
     assert (result.exit_code, "a stick may be missing" in result.output) == (1, True)
 
 
+def test_where_the_disk_takes_nothing_an_order_fails_at_once(
+    repository: ReleaseRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for the disk, for ever, and a playbook with it."""
+    assert repository
+
+    def refuse(path: Path, _content: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "write_file", refuse)
+        result = voxline("pin")
+    assert "Read-only file system" in str(result.exception)
+    assert "state.json" in str(result.exception)
+    assert not has_requests(tmp_path / "state/updates/requests")
+    assert voxline("pin").exit_code == 0
+
+
 def test_two_models_cannot_run_together(repository: ReleaseRepository) -> None:
     assert repository
     result = voxline("apply", "model/press/1.0.0", "model/press/9.0.0")
