@@ -214,10 +214,13 @@ class Mqtt(Section):
 
     @field_validator("password")
     @classmethod
-    def _not_empty(cls, password: SecretStr | None) -> SecretStr | None:
-        if password is not None and not password.get_secret_value():
+    def _whole(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is None:
+            return None
+        text = password.get_secret_value().removeprefix("\ufeff")  # editors of Windows begin a file with it
+        if not text:
             raise ValueError("is empty; write the password, or leave it out")
-        return password
+        return SecretStr(text)
 
     @model_validator(mode="after")
     def _who(self) -> Self:
@@ -373,7 +376,8 @@ def read_origin(path: Path | None = None) -> Origin:
     """Read what `load` builds settings of. Raises `SettingsError` where the file cannot be read."""
     path = path or Path(os.environ.get("VOXLINE_CONFIG", SYSTEM_FILE))
     text, data = read_toml(path)
-    return Origin(path, text, data, _secrets_directory(), dict(os.environ), ENVIRONMENT_PREFIX)
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    return Origin(path, text, data, _secrets_directory(), environment, ENVIRONMENT_PREFIX)
 
 
 def _build(kind: type[_S], data: Mapping[str, Any], origin: Origin) -> _S:

@@ -28,19 +28,26 @@ class Origin:
     """`text`, parsed."""
     secrets: Path
     environment: Mapping[str, str]
+    """By name in capitals: pydantic-settings takes `voxline_mqtt__port` for `VOXLINE_MQTT__PORT`."""
     prefix: str
     """Of the environment variables that are ours."""
 
     def place(self, keys: Sequence[str]) -> str:
         """Name what holds the setting `keys`: a variable, a secret file, or file and line."""
-        variable = self.prefix + DELIMITER.join(keys).upper()
-        if variable in self.environment:
-            return f"environment variable {variable}"
-        secret = self.secrets / DELIMITER.join(keys)
-        if secret.exists():
-            return str(secret)
+        name = DELIMITER.join(keys)
+        for variable in self.environment:
+            if _gives(variable, self.prefix + name.upper()):
+                return f"environment variable {variable}"
+        for secret in sorted(self.secrets.glob("*")):
+            if _gives(secret.name.lower(), name):
+                return str(secret)
         line = line_of(self.text, keys)
         return f"{self.file}:{line}" if line else str(self.file)
+
+
+def _gives(found: str, name: str) -> bool:
+    """Whether a variable or file sets a setting, or something below it, where there is nothing."""
+    return found == name or found.startswith(name + DELIMITER)
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:

@@ -155,9 +155,18 @@ def test_variable_overrides_file_and_is_named_when_wrong(file: Path, monkeypatch
     assert "VOXLINE_MQQT__PORT: no section 'mqqt'; did you mean 'mqtt'?" in faults(file, TEXT)
 
 
-def test_secret_file_is_read_and_masked(file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["voxline_mqtt__port", "VOXLINE_MQTT__PORT__X"])
+def test_a_variable_in_small_letters_or_too_deep_is_named(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "many")
+    assert f"environment variable {name.upper()}: [mqtt] port must be" in faults(file, TEXT)
+
+
+@pytest.mark.parametrize("content", ["s3cret\n", "\ufeffs3cret\r\n"], ids=["plain", "Windows"])
+def test_secret_file_is_read_and_masked(file: Path, tmp_path: Path, content: str) -> None:
     (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "mqtt__password").write_text("s3cret\n")
+    (tmp_path / "secrets" / "mqtt__password").write_text(content, encoding="utf-8", newline="")
     file.write_text(TEXT)
     password = load(file).mqtt.password
     assert password is not None

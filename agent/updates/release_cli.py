@@ -168,7 +168,7 @@ def publish(folder: Folder) -> None:
 @app.command(name="expire-soon")
 def expire_soon(
     folder: Folder,
-    days: Annotated[float, typer.Option(min=0, help="How soon is soon.")] = 14.0,
+    days: Annotated[float, typer.Option(min=0, max=36_500, help="How soon is soon.")] = 14.0,
     as_json: Json = False,
 ) -> None:
     """Name metadata that expires soon; the exit status is 1 if there is any."""
