@@ -90,6 +90,8 @@ class State:
     """Of the process since this trial or probation began, unless it was stopped on purpose."""
     stopped: bool = False
     """The process ended on purpose."""
+    steady: str = ""
+    """The boot in which the bundle on probation ran as long as one must; empty if it has not yet."""
     failed: tuple[str, ...] = ()
     """Slots that are not tried again until told so, latest last."""
     retried: str = ""
@@ -113,11 +115,20 @@ class Started:
     """Where the link points: what is truly in use."""
     running: tuple[Reference, ...]
     """What is in it."""
+    boot: str = ""
+    """Of the machine, another one each time; empty if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
     """The process ends on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """The bundle on probation has run as long as one must, though nobody may have spoken yet."""
+
+    boot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +239,7 @@ class Delivered:
 
 Event = (
     Started | Stopping | Wish | Withdraw | Found | Trouble | Fetched | Passed | Go | Swapped | Failed
-    | Healthy | Rollback | Reverted | Pin | Delivered
+    | Steady | Healthy | Rollback | Reverted | Pin | Delivered
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@
 | activating | Swapped | probation | |
 | activating, probation | Failed | rolling_back | Revert |
 | all but rolling_back | Rollback | rolling_back | Revert |
+| probation | Steady | probation | |
 | probation | Healthy | committed | Tidy |
 | rolling_back | Reverted | rolled_back | Tidy |
 
@@ -56,6 +57,7 @@ from agent.updates.course import (
     Rollback,
     Started,
     State,
+    Steady,
     Stopping,
     Swapped,
     Tidy,
@@ -124,9 +126,13 @@ def _resumed(state: State) -> Step:
 
 
 def _started(state: State, event: Started) -> Step:
-    """Go on where the process ended; the link says what is true."""
-    starts = state.starts + (not state.stopped)
-    state = replace(state, active=event.active, running=event.running, stopped=False)
+    """Go on where the process ended; the link says what is true.
+
+    That the mains are switched off each night is not the fault of a bundle that ran well until then.
+    """
+    went_out = bool(state.steady) and event.boot != state.steady
+    starts = state.starts + (not state.stopped and not went_out)
+    state = replace(state, active=event.active, running=event.running, stopped=False, steady="")
     candidate = state.candidate
     if state.phase in (Phase.CHECKING, Phase.DOWNLOADING):
         return _resumed(replace(state, phase=Phase.CHECKING, candidate=None))
@@ -218,7 +224,12 @@ def _go(state: State, event: Go) -> Step:
 
 def _swapped(state: State, event: Swapped) -> Step:
     assert state.candidate  # noqa: S101 (for mypy: `advance` compared it with the event's)
-    return replace(state, phase=Phase.PROBATION, active=event.slot, running=state.candidate.releases), ()
+    running = state.candidate.releases
+    return replace(state, phase=Phase.PROBATION, active=event.slot, running=running, steady=""), ()
+
+
+def _steady(state: State, event: Steady) -> Step:
+    return replace(state, steady=event.boot), ()
 
 
 def _failed(state: State, event: Failed) -> Step:
@@ -305,6 +316,7 @@ TABLE: tuple[Row, ...] = (
     Row({_P.ACTIVATING}, Swapped, {_P.PROBATION}, _swapped),
     Row(WORKING, Failed, {_P.ROLLING_BACK}, _failed),
     Row(RESTING | PREPARING | WORKING, Rollback, {_P.ROLLING_BACK}, _rollback),
+    Row({_P.PROBATION}, Steady, {_P.PROBATION}, _steady),
     Row({_P.PROBATION}, Healthy, {_P.COMMITTED}, _healthy),
     Row({_P.ROLLING_BACK}, Reverted, {_P.ROLLED_BACK}, _reverted),
 )

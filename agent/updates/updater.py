@@ -35,6 +35,7 @@ from agent.updates.course import (
     Rollback,
     Started,
     State,
+    Steady,
     Stopping,
     Swapped,
     Trouble,
@@ -99,7 +100,7 @@ class Updater:
         self.lacking = repository if isinstance(repository, str) else ""
         """Why there is no repository; empty if there is one."""
         self._file, self._requests = folder / "state.json", folder / "requests"
-        self._name, self._host = name, host
+        self._name, self._host, self._boot = name, host, boot()
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
@@ -194,7 +195,7 @@ class Updater:
             running, damage = self._actions.running(active), ""
         except UpdateError as error:
             running, damage = self.state.running, str(error)
-        effects = self._at_once(Started(active, running))
+        effects = self._at_once(Started(active, running, self._boot))
         if damage and self._store.active() == active:
             log.error("update_slot_damaged", reason=damage)
             return self._at_once(Rollback(damage))
@@ -301,7 +302,8 @@ class Updater:
         if candidate and state.phase is Phase.PROBATION:
             finding = judge(state.before, record, self._terms)
             if finding is None:
-                return None
+                steady = record.seconds >= self._terms.seconds and state.steady != self._boot
+                return Steady(self._boot) if steady else None
             return (Failed if finding.worse else Healthy)(candidate.slot, finding.evidence)
         if wanted and state.phase is Phase.STAGED:
             opens = wanted.rollout.opens(datetime.now().astimezone(), self._actions.past())
@@ -331,6 +333,14 @@ class Updater:
         if news != self._reported:
             self._reported = news
             self._host.report(*news)
+
+
+def boot() -> str:
+    """Name this boot of the machine (random(4)); empty where it has no name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
 
 
 def lock(folder: Path) -> int:

@@ -32,6 +32,7 @@ from agent.updates.course import (
     Rollback,
     Started,
     State,
+    Steady,
     Stopping,
     Swapped,
     Trouble,
@@ -196,6 +197,27 @@ def test_a_stop_on_purpose_is_no_crash() -> None:
     assert state.phase is Phase.PROBATION
 
 
+def again(boot: str) -> Started:
+    return Started("slot-2.0.0", (ref("2.0.0"),), boot)
+
+
+@pytest.mark.parametrize(
+    ("events", "phase"),
+    [
+        ([Steady("a"), again("b"), Steady("b"), again("c"), Steady("c"), again("d")], Phase.PROBATION),
+        ([again("b"), again("c")], Phase.ROLLING_BACK),
+        ([Steady("a"), again("a"), Steady("a"), again("a")], Phase.ROLLING_BACK),
+        ([Steady("a"), again("b"), again("c")], Phase.PROBATION),
+        ([Steady("a"), again("b"), again("c"), again("d")], Phase.ROLLING_BACK),
+    ],
+    ids=["each night", "at once", "in one boot", "once at once", "twice at once"],
+)
+def test_mains_that_go_out_speak_against_no_bundle_that_ran_well(events: list[Event], phase: Phase) -> None:
+    """Where hardly anybody speaks a probation lasts for days, and machines are switched off at night."""
+    state, _ = run(committed("1.0.0"), *install("2.0.0"), *events)
+    assert state.phase is phase
+
+
 def test_a_trial_that_ends_the_process_twice_is_refused() -> None:
     state, _ = run(State(), *install("1.0.0")[:3])
     state, effects = run(state, Started(None, ()))
@@ -290,6 +312,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Trouble, st.just("trouble"), st.booleans()),
     st.builds(Fetched, slots), st.builds(Passed, slots), st.builds(Swapped, slots),
     st.builds(Failed, slots, st.just("worse")), st.builds(Healthy, slots, st.just("well")),
+    st.builds(Steady, st.sampled_from(["a", "b"])),
     st.builds(Rollback, st.just("by hand")), st.builds(Pin, st.booleans()),
     st.builds(Delivered, st.integers(1, 5)),
     st.sampled_from([Withdraw(), Go(None), Stopping()]),
