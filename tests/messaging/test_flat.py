@@ -36,3 +36,13 @@ def test_health_and_commands_become_values_with_their_quality() -> None:
     accept = Accept(time=NOW, command_id=order.id, meaning=order.meaning, heard=order.heard)
     assert dict(flat.update(accept))["last_command"].value == "set_speed"
     assert flat.update(Reject(time=NOW, reason="background", heard=order.heard)) == []
+
+
+def test_a_clock_that_is_set_after_the_start_makes_the_values_good() -> None:
+    flat = FlatValues()
+    report = health(WELL, (), NOW)
+    unsure = flat.update(report.model_copy(update={"quality": Quality.UNCERTAIN}))
+    sure = flat.update(report)
+    assert [name for name, _ in sure] == [name for name, _ in unsure]
+    assert {value.quality for _, value in sure} == {Quality.GOOD}
+    assert flat.update(report) == []
