@@ -207,7 +207,7 @@ class Link:
             vital=[self._namespace.filter(kind) for kind in KINDS if kind.channel.vital],
         )
         self._supervised.stand()
-        self._twin.say(will)
+        self._twin.stand(will, time.monotonic())
         with self._lock:
             self._counts["connects"] += 1
             self._connected, self._changed_s = True, time.monotonic()
@@ -238,6 +238,8 @@ class Link:
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
             raise LinkDownError("the broker did not acknowledge in time", by_broker=False)
+        if self._twin.unheard(now_s):
+            raise LinkDownError("the broker keeps `state` from this station: see its rules", by_broker=True)
         self._supervised.wait(session, min(_IDLE_S, nearest_s - now_s))
 
     def _filters(self) -> list[str]:
