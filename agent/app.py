@@ -81,6 +81,7 @@ class App:
         self._settings = settings
         self._inbox = Inbox()
         self._faults: tuple[Fault, ...] = ()
+        self._synchronized: bool | None = None
         self._inhibited = ""
         self._stopping = self._reload_wanted = False
         self._compiling = threading.Lock()
@@ -247,8 +248,9 @@ class App:
             self._tell_of(hindrances)
             if self._metrics:
                 self._metrics.show(snapshot, faults)
-        if faults != self._faults:
-            self._faults = faults
+        synchronized = snapshot.system.clock_synchronized  # with it the quality of the state changes
+        if faults != self._faults or synchronized != self._synchronized:
+            self._faults, self._synchronized = faults, synchronized
             self._hands.degrade(faults)
 
     def _tell_of(self, hindrances: Hindrances) -> None:

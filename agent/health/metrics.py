@@ -1,11 +1,14 @@
 """The health report for Prometheus: `GET /metrics` in its text format."""
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from socketserver import TCPServer
+from socketserver import ThreadingTCPServer
+
+import structlog
 
 from agent.errors import SettingsError
 from agent.health.report import Fault
@@ -13,6 +16,8 @@ from agent.health.snapshot import Snapshot, Versions
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SLOW_CLIENT_S = 5.0
+
+log = structlog.get_logger()
 
 
 def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
@@ -61,7 +66,7 @@ def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
 
 
 class MetricsServer:
-    """Answers `GET /metrics` with the latest snapshot, in a thread of its own.
+    """Answers `GET /metrics` with the latest snapshot; each client in a thread: browsers open idle ones.
 
     Args:
         host: address to listen on.
@@ -100,12 +105,18 @@ class MetricsServer:
         self._thread.join()
 
 
-class _Server(TCPServer):  # an HTTPServer asks for the host's name, for as long as the DNS likes
+class _Server(ThreadingTCPServer):  # an HTTPServer asks for the host's name, for as long as the DNS likes
     allow_reuse_address = True
+    daemon_threads = True
 
     def __init__(self, metrics: MetricsServer, host: str, port: int) -> None:
         self.metrics = metrics
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that leave: port checks do, every few seconds."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("metrics_failed")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -44,6 +44,7 @@ FAREWELL_S = 1.0
 OUTBOX_REST_S = 10.0
 """An outbox that cannot be read is left alone for so long."""
 _IDLE_S = 0.5
+_NOT_AUTHORIZED = 0x87
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ class Link:
         self._outbox_fault = "" if outbox else "it could not be opened"
         self._kept_sent, self._kept_rest_s = 0, 0.0
         self._kept_done: list[int] = []
+        self._told: set[str] = set()
         self._lock = threading.Lock()
         self._commands: deque[Sending] = deque()
         self._events = Unsent(QUEUE_LENGTH)
@@ -212,13 +214,14 @@ class Link:
             vital=[self._namespace.filter(kind) for kind in KINDS if kind.channel.vital],
         )
         self._supervised.stand()
-        self._twin.say(will)
+        self._twin.stand(will, time.monotonic())
         with self._lock:
             self._counts["connects"] += 1
             self._connected, self._changed_s = True, time.monotonic()
             self._events.add(*self._retained.values())
         self._subscribed = frozenset()
         self._kept_sent = 0
+        self._told.clear()
         log.info("link_up", host=self._settings.host, port=self._settings.port)
         try:
             self._guard(self._on_up, self._counts["connects"])
@@ -242,6 +245,8 @@ class Link:
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
             raise LinkDownError("the broker did not acknowledge in time", by_broker=False)
+        if self._twin.unheard(now_s):
+            raise LinkDownError("the broker keeps `state` from this station: see its rules", by_broker=True)
         self._supervised.wait(session, min(_IDLE_S, nearest_s - now_s))
 
     def _filters(self) -> list[str]:
@@ -280,13 +285,11 @@ class Link:
                 sending.settle(Fate.UNCONFIRMED, error.reason)
                 raise
             else:
-                self._underway[message_id] = Underway(now_s, sending.deadline_s, sending)
+                self._underway[message_id] = Underway(message.topic, now_s, sending.deadline_s, sending)
 
     def _send_events(self, session: Session, now_s: float, window: int) -> None:
         while len(self._underway) < window and (message := self._events.take()):
-            message_id = self._say(session, message)
-            if message_id is not None:
-                self._underway[message_id] = Underway(now_s, now_s + self._settings.keepalive_s / 2)
+            self._say(session, message, now_s)
 
     def _send_kept(self, session: Session, now_s: float, window: int) -> None:
         if self._outbox is None or now_s < self._kept_rest_s:
@@ -301,21 +304,25 @@ class Link:
             return
         for entry in entries:
             self._kept_sent = entry.id
-            message_id = self._say(session, entry.message)
-            if message_id is None:  # it would stand before all others for ever
-                self._kept_done.append(entry.id)
-                continue
-            deadline_s = now_s + self._settings.keepalive_s / 2
-            self._underway[message_id] = Underway(now_s, deadline_s, kept=entry.id)
+            if not self._say(session, entry.message, now_s, entry.id):
+                self._kept_done.append(entry.id)  # it would stand before all others for ever
 
-    def _say(self, session: Session, message: Message) -> int | None:
-        """Send what is no command and give its id; None: sent at each connection, it would end each."""
+    def _say(self, session: Session, message: Message, now_s: float, kept: int | None = None) -> bool:
+        """Send what is no command; false: the broker does not take it, and it would end each connection."""
         try:
-            return session.publish(message)
+            message_id = session.publish(message)
         except ValueError as error:
-            self._dropped["refused_by_broker"] += 1
-            log.warning("message_not_taken", topic=message.topic, reason=str(error))
-            return None
+            self._not_taken(message.topic, str(error))
+            return False
+        deadline_s = now_s + self._settings.keepalive_s / 2
+        self._underway[message_id] = Underway(message.topic, now_s, deadline_s, kept=kept)
+        return True
+
+    def _not_taken(self, topic: str, reason: str) -> None:
+        self._dropped["refused_by_broker"] += 1
+        if topic not in self._told:  # a report comes every few seconds
+            self._told.add(topic)
+            log.warning("message_not_taken", topic=topic, reason=reason)
 
     def _may_release(self, message_id: int) -> bool:
         """Tell whether the broker, which holds a command, may still pass it on.
@@ -333,12 +340,14 @@ class Link:
         self._counts["published"] += not code.is_failure
         if underway.kept is not None:
             self._kept_done.append(underway.kept)
-        if underway.sending is None:
-            self._dropped["refused_by_broker"] += code.is_failure
+        if underway.sending:
+            fate, reason = (Fate.REFUSED, str(code)) if code.is_failure else (Fate.ACKNOWLEDGED, "")
+            underway.sending.settle(fate, reason)
         elif code.is_failure:
-            underway.sending.settle(Fate.REFUSED, str(code))
-        else:
-            underway.sending.settle(Fate.ACKNOWLEDGED)
+            self._not_taken(underway.topic, str(code))
+            if code.value == _NOT_AUTHORIZED and underway.topic == self._namespace.topic(State):
+                reason = f"the broker does not let this station say {underway.topic}: {code}"
+                raise LinkDownError(reason, by_broker=True)  # else it took itself for well, and nobody saw it
 
     def _farewell(self, session: Session) -> None:
         goodbye = _offline("shutdown")

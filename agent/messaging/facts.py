@@ -27,6 +27,8 @@ FACTS: Mapping[str, type[Scalar]] = {
     "rejects_total": int,
 }
 """Every fact that there is, and what it is unless it is not known."""
+HAPPENED = frozenset({"last_command", "last_probability"})
+"""Those that are new each time, also where they say the same as before."""
 
 
 def facts(payload: Payload) -> dict[str, Scalar | None]:

@@ -2,22 +2,22 @@
 
 from agent.grammar.schema import Scalar
 from agent.messaging.contract import Value
-from agent.messaging.facts import facts
-from agent.messaging.payload import Payload
+from agent.messaging.facts import HAPPENED, facts
+from agent.messaging.payload import Payload, Quality
 
 
 class FlatValues:
-    """Takes what the station publishes and gives the values that changed."""
+    """Takes what the station publishes and gives the values that changed, in themselves or in quality."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Scalar | None] = {}
+        self._last: dict[str, tuple[Scalar | None, Quality]] = {}
 
     def update(self, payload: Payload) -> list[tuple[str, Value]]:
         """Give name and value of each fact in `payload` that is new."""
-        known = facts(payload)
-        changed = {name: fact for name, fact in known.items() if self._last.get(name, ...) != fact}
+        known = {name: (fact, payload.quality) for name, fact in facts(payload).items()}
+        changed = {n: fact for n, fact in known.items() if n in HAPPENED or self._last.get(n) != fact}
         self._last |= changed
         return [
-            (name, Value(time=payload.time, quality=payload.quality, value=fact))
-            for name, fact in changed.items()
+            (name, Value(time=payload.time, quality=quality, value=fact))
+            for name, (fact, quality) in changed.items()
         ]

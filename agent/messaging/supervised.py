@@ -37,6 +37,7 @@ class Supervised:
         self.stopping = threading.Event()
         self._name, self._serve, self._on_loss = name, serve, on_loss
         self._backoff = Backoff(spread_s)
+        self._told = ""
         self._wake, self._waker = socket.socketpair()
         self._wake.setblocking(False)
         self._waker.setblocking(False)
@@ -59,8 +60,9 @@ class Supervised:
             self._waker.send(b"\0")
 
     def stand(self) -> None:
-        """Note that the connection stands: the next pause is a short one."""
+        """Note that the connection stands: the next pause is a short one, and its loss is news."""
         self._backoff.reset()
+        self._told = ""
 
     def wait(self, session: Session, timeout_s: float) -> None:
         """Wait for the network or a nudge, and do what the network asks for."""
@@ -82,11 +84,13 @@ class Supervised:
     def _report(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome and state.outcome.exception()
         reason = str(error) or type(error).__name__
-        unexpected = error if not isinstance(error, LinkDownError) else None
-        log.warning(
-            f"{self._name}_down",
-            reason=reason,
-            retry_in_s=round(state.upcoming_sleep, 1),
-            exc_info=unexpected,
-        )
+        if reason != self._told:  # not at each try: an outage of a night would fill the journal
+            unexpected = error if not isinstance(error, LinkDownError) else None
+            log.warning(
+                f"{self._name}_down",
+                reason=reason,
+                retry_in_s=round(state.upcoming_sleep, 1),
+                exc_info=unexpected,
+            )
+        self._told = reason
         self._on_loss(reason)

@@ -26,6 +26,7 @@ class Sending:
 class Underway:
     """A message that left and is not acknowledged."""
 
+    topic: str
     sent_s: float
     deadline_s: float
     sending: Sending | None = None

@@ -52,8 +52,11 @@ class GpioLight:
         self._request.set_value(self._line, Value.ACTIVE if on else Value.INACTIVE)
 
     def close(self) -> None:
-        """Give the line back."""
-        self._request.release()
+        """Put it out and give the line back: most chips leave it as it was. Raises as `switch`."""
+        try:
+            self.switch(on=False)
+        finally:
+            self._request.release()
 
 
 def _request(settings: GpioLine, line: gpiod.LineSettings) -> gpiod.LineRequest:

@@ -37,7 +37,7 @@ class Light(Protocol):
         """Light it or not. Raises `OSError`: it is gone."""
 
     def close(self) -> None:
-        """Give the device back."""
+        """Put it out and give the device back. Raises `OSError`: it is gone."""
 
 
 class SysLed:

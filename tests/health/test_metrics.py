@@ -1,5 +1,7 @@
 import re
 import socket
+import struct
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -75,12 +77,24 @@ def test_scrape(server: MetricsServer) -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{server.port}/", timeout=5)
 
 
-def test_garbage_and_a_client_that_leaves_do_no_harm(server: MetricsServer) -> None:
+def test_garbage_and_a_client_that_leaves_do_no_harm(
+    server: MetricsServer, capfd: pytest.CaptureFixture[str]
+) -> None:
     server.show(WELL, ())
-    for content in (b"\0\xff" * 100 + b"\r\n\r\n", b""):
+    for content in (b"\0\xff" * 100 + b"\r\n\r\n", b"", b"GET /metrics HTTP/1.0\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", server.port)) as sock:
             sock.sendall(content)
+            reset = struct.pack("ii", 1, 0)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
     test_scrape(server)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_says_nothing_holds_up_nobody(server: MetricsServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)):
+        began_s = time.monotonic()
+        test_scrape(server)
+        assert time.monotonic() - began_s < 3
 
 
 def test_a_taken_port_is_named(server: MetricsServer) -> None:

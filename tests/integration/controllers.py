@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,11 +38,12 @@ class Controller:
         folder: for its layer and its key, empty.
         name: of its own.
         files: content by path in its tree, beside what this machine has.
+        binds: what `systemd-nspawn --bind` is told, for what lies outside its tree.
     """
 
-    def __init__(self, folder: Path, name: str, files: dict[str, str]) -> None:
+    def __init__(self, folder: Path, name: str, files: dict[str, str], binds: Sequence[str] = ()) -> None:
         self.name, self.port = name, free_port()
-        self._folder, self._tree = folder, folder / "tree"
+        self._folder, self._tree, self._binds = folder, folder / "tree", binds
         self.key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
         self._files = files | {
@@ -94,6 +96,7 @@ class Controller:
                 "systemd-nspawn",
                 f"--directory={self._tree / 'root'}",
                 f"--machine={self.name}",
+                *(f"--bind={bind}" for bind in self._binds),
                 *("--register=no", "--keep-unit", "--boot", "--console=pipe", "--quiet"),
             ],
             stdin=subprocess.DEVNULL,

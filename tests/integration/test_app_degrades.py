@@ -21,6 +21,8 @@ from agent.acoustics.engines.choose import ChosenEngine
 from agent.app import App
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_S, FRAME_SAMPLES, AudioSource, Frame
+from agent.health import probes
+from agent.messaging import client
 from agent.messaging.namespace import Namespace
 from agent.settings import Commands, Microphone
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
@@ -167,3 +169,17 @@ def test_with_a_full_disk_commands_go_on_and_it_says_so(tmp_path: Path) -> None:
             plant.wait_for("/command/conveyor/start")
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_clock_that_is_set_after_the_start_makes_the_state_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A controller without a clock of its own starts long before it hears from a time server."""
+    synchronized = False
+    for module in (client, probes):
+        monkeypatch.setattr(module, "clock_synchronized", lambda: synchronized)
+    with running(tmp_path, Tap()) as plant:
+        plant.wait_for("/health", 2)  # by now all is said of the start
+        assert last_state(plant)["quality"] == "uncertain"
+        synchronized = True
+        assert eventually(lambda: last_state(plant)["quality"] == "good")

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from agent.commands.events import Fate
+from agent.messaging import twin
 from agent.messaging.channel import Senders
 from agent.messaging.client import Link
 from agent.messaging.contract import (
@@ -82,6 +84,40 @@ def test_a_station_speaks_for_itself_and_for_no_other(guarded: Mosquitto) -> Non
             link.publish(Reject(time=datetime.now(UTC), reason="background", heard=command().heard))
             assert eventually(lambda: link.health().dropped_total.get("refused_by_broker") == 1)
         assert not [message for message in scada.received if "press-3" in message.topic]
+
+
+def test_a_station_that_may_not_say_how_it_is_has_no_link_and_says_why(guarded: Mosquitto) -> None:
+    """As where its id is not its name at the broker: nobody would see it, and it would call itself well."""
+    foreign = mqtt(guarded.port, username="press-3", password=SecretStr(PASSWORD), reconnect_spread_s=60)
+    link = Link(foreign, NAMESPACE)
+    with capture_logs() as logs:
+        link.publish(State(time=datetime.now(UTC), status=Status.ONLINE))
+        link.start()
+        assert eventually(lambda: link.health().reason)
+    health = link.health()
+    link.stop()
+    assert not health.connected
+    assert "does not let this station say" in health.reason
+    assert f"{NAMESPACE.base}/state: Not authorized" in health.reason
+    assert [log["topic"] for log in logs if log["event"] == "message_not_taken"] == [NAMESPACE.topic(State)]
+
+
+def test_where_the_broker_keeps_states_back_without_a_word_there_is_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stations of a cell would not know of each other, and all act on what they heard."""
+    monkeypatch.setattr(twin, "ECHO_S", 1.0)
+    access = tmp_path / "acl"
+    rules = (DOCS / "mosquitto.acl").read_text().replace("pattern read +/+/+/+/+/voice/+/state\n", "")
+    access.write_text(rules.replace("%u", "+").replace("pattern", "topic"))
+    config = f"allow_anonymous true\nacl_file {access}"
+    with Mosquitto(tmp_path, config) as broker:
+        link = Link(mqtt(broker.port, reconnect_spread_s=60), NAMESPACE)
+        link.publish(State(time=datetime.now(UTC), status=Status.ONLINE))
+        link.start()
+        assert eventually(lambda: "keeps `state` from this station" in link.health().reason)
+        assert not link.health().connected
+        link.stop()
 
 
 def test_scada_answers_and_cannot_speak_for_a_station(guarded: Mosquitto) -> None:

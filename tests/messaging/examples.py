@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agent.grammar.schema import Risk
-from agent.messaging.contract import Command, Heard, Meaning, State, Status, Word
+from agent.messaging.contract import Accept, Command, Heard, Meaning, State, Status, Word
 from agent.messaging.namespace import Message, Namespace
 from agent.settings import Mqtt, Station
 
@@ -25,6 +25,12 @@ def command(ttl_s: float = 2.0) -> Command:
             text="set speed one two five zero", probability=0.98, worst_word=Word(text="five", score=-0.4)
         ),
     )
+
+
+def accept(time: datetime) -> Accept:
+    """The event that a command was made of an utterance; each says the same."""
+    order = command()
+    return Accept(time=time, command_id=order.id, meaning=order.meaning, heard=order.heard)
 
 
 def offline() -> Message:

@@ -47,3 +47,18 @@ def test_a_station_knows_its_own_word_after_an_outage_however_long() -> None:
     for known in (will, own, last):
         twin.hear(known, now_s)
     assert not twin.present(now_s)
+
+
+def test_a_state_that_does_not_come_back_is_kept_from_us() -> None:
+    mine, will = state(), state()
+    twin = Twin("a/state")
+    twin.stand(will, now_s=0.0)
+    assert not twin.unheard(60.0)  # nothing was said
+    twin.say(mine)
+    twin.stand(will, now_s=100.0)
+    assert not twin.unheard(109.0)
+    assert twin.unheard(111.0)
+    twin.hear(mine, now_s=112.0)
+    assert not twin.unheard(1000.0)
+    twin.stand(will, now_s=2000.0)
+    assert twin.unheard(2011.0)

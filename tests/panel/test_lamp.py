@@ -6,7 +6,7 @@ import pytest
 
 from agent.audio.tones import Tone
 from agent.panel.lamp import RHYTHMS, STEP_S, Lamp, SysLed
-from agent.settings import Led
+from agent.settings import GpioLine, Led
 
 
 @pytest.fixture
@@ -78,3 +78,25 @@ def test_a_lamp_that_is_not_there_is_named_and_tried_again(led: Path) -> None:
     assert lamp.failure == ""
     assert (led / "brightness").read_text() == "255"
     lamp.close()
+
+
+def test_a_lamp_on_a_line_is_put_out_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real line: a simulated chip goes dark by itself when it is given back, and real ones do not."""
+    gpiod = pytest.importorskip("gpiod", reason="gpiod is not installed: pip install 'voxline[gpio]'")
+    from agent.panel.gpio import GpioLight
+
+    done: list[str] = []
+
+    class Line:
+        def set_value(self, _line: int, value: object) -> None:
+            done.append(str(value))
+
+        def release(self) -> None:
+            done.append("given back")
+
+    monkeypatch.setattr(gpiod, "request_lines", lambda *_, **__: Line())
+    lamp = Lamp(lambda: GpioLight(GpioLine(type="gpio", line=1)))
+    lamp.arm(armed=True)
+    lamp.tick(0.0)
+    lamp.close()
+    assert done == ["Value.ACTIVE", "Value.INACTIVE", "given back"]

@@ -14,7 +14,7 @@ from agent.messaging.namespace import Message
 from agent.messaging.sparkplug import wire
 from agent.messaging.sparkplug.node import REBIRTH, Node
 from tests.health.test_report import WELL
-from tests.messaging.examples import NAMESPACE
+from tests.messaging.examples import NAMESPACE, accept
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 NOW_MS = 1_795_420_800_000
@@ -82,6 +82,17 @@ def test_data_holds_only_what_is_new() -> None:
     counted = node.data(NOW)
     assert counted
     assert values(counted.payload)["accepts_total"] == 3
+
+
+def test_a_command_that_is_said_again_is_told_again_with_its_time() -> None:
+    node = Node(NAMESPACE, NOW)
+    node.connect(NOW)
+    node.birth(NOW)
+    for seconds in (1, 2):
+        node.take(accept(NOW + timedelta(seconds=seconds)))
+        told = read(node.data(NOW)).metrics
+        assert [metric.name for metric in told] == ["last_command", "last_probability"]
+        assert {metric.timestamp for metric in told} == {NOW_MS + 1000 * seconds}
 
 
 def test_numbers_run_to_255_and_births_begin_anew() -> None:
