@@ -18,7 +18,6 @@ import structlog
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Delivered, Fate
-from agent.health.probes import clock_synchronized
 from agent.health.snapshot import LinkHealth
 from agent.messaging.channel import Keep, Senders
 from agent.messaging.contract import KINDS, Command, MachineState, State, Status
@@ -27,7 +26,8 @@ from agent.messaging.gate import Gate
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.outbox import Outbox
-from agent.messaging.payload import Payload, Quality
+from agent.messaging.payload import Payload
+from agent.messaging.quality import by_this_clock
 from agent.messaging.session import LinkDownError, Session
 from agent.messaging.supervised import Supervised
 from agent.messaging.twin import Twin
@@ -112,7 +112,7 @@ class Link:
         Returns:
             Whether it is kept, or on its way; false: it is lost.
         """
-        payload = _by_this_clock(payload)
+        payload = by_this_clock(payload)
         if isinstance(payload, State):
             self._twin.say(payload)
         taken = self._publish(self._namespace.message(payload))
@@ -161,7 +161,7 @@ class Link:
         With `connection` it goes out on that one only: what was known when it was decided on, such as that
         nobody has locked out, was heard there.
         """
-        message = self._namespace.message(_by_this_clock(command), suffix)
+        message = self._namespace.message(by_this_clock(command), suffix)
         sending = Sending(command.id, message, deadline_s, Future())
         with self._lock:
             connected = self._connected and connection in (None, self._counts["connects"])
@@ -392,14 +392,4 @@ class Link:
 
 
 def _offline(reason: str) -> State:
-    return State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason, quality=_quality())
-
-
-def _by_this_clock(payload: Payload) -> Payload:
-    quality = _quality()
-    return payload if quality is Quality.GOOD else payload.model_copy(update={"quality": quality})
-
-
-def _quality() -> Quality:
-    """Say of what is published that its times may be off, where nothing sets this machine's clock."""
-    return Quality.UNCERTAIN if clock_synchronized() is False else Quality.GOOD
+    return by_this_clock(State(time=datetime.now(UTC), status=Status.OFFLINE, reason=reason))

@@ -22,7 +22,7 @@ from agent.app import App
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_S, FRAME_SAMPLES, AudioSource, Frame
 from agent.health import probes
-from agent.messaging import client
+from agent.messaging import quality
 from agent.messaging.namespace import Namespace
 from agent.settings import Commands, Microphone
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
@@ -176,7 +176,7 @@ def test_a_clock_that_is_set_after_the_start_makes_the_state_good(
 ) -> None:
     """A controller without a clock of its own starts long before it hears from a time server."""
     synchronized = False
-    for module in (client, probes):
+    for module in (quality, probes):
         monkeypatch.setattr(module, "clock_synchronized", lambda: synchronized)
     with running(tmp_path, Tap()) as plant:
         plant.wait_for("/health", 2)  # by now all is said of the start

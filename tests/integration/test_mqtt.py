@@ -15,8 +15,8 @@ import pytest
 
 from agent.commands.decision import Detail
 from agent.commands.events import Fate
-from agent.messaging import client as client_module
-from agent.messaging.client import Link
+from agent.messaging import quality as quality_module
+from agent.messaging.client import Link, _offline
 from agent.messaging.contract import Claim, Inhibit, MachineState, Reject, Response, State, Status
 from agent.messaging.inbound import Admitted
 from agent.messaging.namespace import Namespace
@@ -175,11 +175,11 @@ def test_a_clock_that_nothing_sets_is_told_with_all_that_is_published(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, synchronized: bool | None, quality: str
 ) -> None:
     """Consumers judge by it whether a command is late."""
-    monkeypatch.setattr(client_module, "clock_synchronized", lambda: synchronized)
+    monkeypatch.setattr(quality_module, "clock_synchronized", lambda: synchronized)
     with Scada(mosquitto.port) as scada:
         with running(mosquitto.port) as link:
             link.command(command(), "x", time.monotonic() + 2).result(3)
-            assert client_module._offline("link_lost").quality == quality
+            assert _offline("link_lost").quality == quality
         scada.wait_for("/state", 2)
         assert {json.loads(message.payload)["quality"] for message in scada.received} == {quality}
 
