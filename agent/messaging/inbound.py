@@ -1,6 +1,8 @@
 """Decide whether a message from the network may be obeyed. Pure: message and time in, a verdict out."""
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -73,7 +75,7 @@ def judge(arrival: Arrival, namespace: Namespace, now: datetime) -> Admitted | R
         return Refusal.EXPIRED
     try:
         payload = _read(kind, arrival)
-    except ValidationError:
+    except ValueError:
         return Refusal.MALFORMED
     if isinstance(payload, Inhibit) and not payload.active and payload.quality is not Quality.GOOD:
         return Refusal.DOUBTFUL
@@ -90,14 +92,30 @@ def fault(arrival: Arrival, namespace: Namespace) -> str:
         return "its packet cannot be read"
     try:
         _read(address[0], arrival)
+    except ValidationError as error:
+        return first_fault(error)
     except Exception as error:  # noqa: BLE001 - what `judge` stumbled over must not end the link here
-        return first_fault(error) if isinstance(error, ValidationError) else repr(error)
+        return str(error)
     return ""
 
 
 def _read(kind: type[Payload], arrival: Arrival) -> Payload:
+    """Read a payload. Raises `ValueError` if it is not what the contract says."""
     # Strictly: "no" and 0 are not `false`, they free nothing.
-    return kind.model_validate_json(arrival.payload, strict=True)
+    payload = kind.model_validate_json(arrival.payload, strict=True)
+    json.loads(
+        arrival.payload, object_pairs_hook=_require_unique
+    )  # pydantic saw that it is not deep
+    return payload
+
+
+def _require_unique(fields: Sequence[tuple[str, object]]) -> None:
+    """Refuse two values for one name, of which readers take now the first, now the last (RFC 8259, 4)."""
+    seen: set[str] = set()
+    for name, _ in fields:
+        if name in seen:
+            raise ValueError(f"`{name[:40]}` stands there twice")
+        seen.add(name)
 
 
 def feared(arrival: Arrival, refusal: Refusal, namespace: Namespace, now: datetime) -> Admitted | None:

@@ -28,7 +28,7 @@ from agent.messaging.contract import (
     Status,
     Talk,
 )
-from agent.messaging.inbound import Admitted, Arrival, Refusal, judge
+from agent.messaging.inbound import Admitted, Arrival, Refusal, fault, feared, judge
 from agent.messaging.payload import Payload, Quality
 from agent.messaging.understand import MAX_PEERS, Interpreter
 from tests.messaging.examples import NAMESPACE
@@ -142,6 +142,7 @@ def test_invented_peers_take_no_memory() -> None:
         (Arrival(TOPIC, GOOD.replace(b'"outcome"', b'"outcmoe"'), retain=False), Refusal.MALFORMED),
         (Arrival(TOPIC, GOOD.replace(b'"1.0"', b'"2.0"'), retain=False), Refusal.MALFORMED),
         (Arrival(TOPIC, GOOD.replace(b"Z", b""), retain=False), Refusal.MALFORMED),  # no time zone
+        (Arrival(TOPIC, GOOD.replace(b"{", b'{"reason":"x",', 1), retain=False), Refusal.MALFORMED),  # twice
         (Arrival(TOPIC, b"", retain=False), Refusal.MALFORMED),
         (Arrival(TOPIC, b"[" * 10_000, retain=False), Refusal.MALFORMED),
     ],
@@ -157,6 +158,19 @@ def test_of_a_channel_and_releases_only_one_can_be_wanted() -> None:
     assert judge(Arrival(topic, both, retain=True), NAMESPACE, NOW) is Refusal.MALFORMED
     alone = judge(Arrival(topic, json.dumps(stable).encode(), retain=True), NAMESPACE, NOW)
     assert isinstance(alone, Admitted)
+
+
+def test_a_lockout_that_says_both_locks_out() -> None:
+    """Readers of JSON take now the first of two values, now the last: its writer may mean either."""
+    time = NOW.isoformat()
+    both = f'{{"time": "{time}", "active": true, "active": false, "who": "Ada", "why": ""}}'.encode()
+    arrival = Arrival(f"{CELL}/voice/inhibit", both, retain=True)
+    assert judge(arrival, NAMESPACE, NOW) is Refusal.MALFORMED
+    assert fault(arrival, NAMESPACE) == "`active` stands there twice"
+    feared_of = feared(arrival, Refusal.MALFORMED, NAMESPACE, NOW)
+    assert feared_of
+    assert isinstance(feared_of.payload, Inhibit)
+    assert feared_of.payload.active
 
 
 def test_what_a_later_station_adds_is_passed_over() -> None:
