@@ -103,9 +103,7 @@ def _read(kind: type[Payload], arrival: Arrival) -> Payload:
     """Read a payload. Raises `ValueError` if it is not what the contract says."""
     # Strictly: "no" and 0 are not `false`, they free nothing.
     payload = kind.model_validate_json(arrival.payload, strict=True)
-    json.loads(
-        arrival.payload, object_pairs_hook=_require_unique
-    )  # pydantic saw that it is not deep
+    json.loads(arrival.payload, object_pairs_hook=_require_unique)  # pydantic saw that it is not deep
     return payload
 
 

@@ -122,7 +122,10 @@ class Recognizer:
         self._talk.push(heard)
         self._search(self._settled, self._hindsight.push(heard))
         for newest, (frame, time_s) in enumerate(_timed_frames(heard.committed), start=1 - len(times_s)):
-            self._decoder.step(frame, may_begin=time_s > self._deaf_until_s)
+            reported = time_s <= self._deaf_until_s
+            self._decoder.step(frame, may_begin=not reported)
+            if reported:
+                self._decoder.background.sounds = 0
             endpoint = find_endpoint(self._decoder, self._patience)
             if endpoint:
                 hypothesis = self._describe(self._decoder, endpoint, time_s, newest)

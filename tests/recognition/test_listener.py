@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agent.audio.file import read_audio
+from agent.audio.source import FRAME_S
+from agent.evaluation.listening import Ear, frames, in_room
 from agent.recognition.hypothesis import Hypothesis, Reject
 from agent.recognition.listener import Listener
+from tests.integration.booth import GOLDEN
 
 
 class Heard:
@@ -45,3 +49,16 @@ def test_the_reason_names_the_sound_where_the_sound_is_to_blame(
     [hypothesis] = Listener(stand_in, stand_in).hear(tone(amplitude), 0.0)
     assert hypothesis.reject is told
     assert hypothesis.snr_db is not None
+
+
+@pytest.mark.parametrize("at_s", [4.8, 5.0, 5.3])
+def test_what_was_understood_is_not_refused_by_the_next_model(ear: Ear, at_s: float) -> None:
+    """It hears the last second again, and with it the end of the sentence."""
+    said = read_audio(GOLDEN / "13-set-the-speed-of-conveyor-two-to-sixty-five-percent.opus")
+    listener, heard = ear.listener(), []
+    for number, frame in enumerate(frames(in_room(said, None, None, seed=0))):
+        if number == round(at_s / FRAME_S):
+            fresh = ear.listener()
+            heard += listener.exchange(fresh.stream, fresh.recognizer)
+        heard += listener.hear(frame, number * FRAME_S)
+    assert [(each.command, each.reject) for each in heard] == [("set_speed", None)]
