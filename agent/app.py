@@ -245,7 +245,8 @@ class App:
             self._next_health_s = now_s + self._settings.health.interval_s
             self._link.publish(compose.health(snapshot, faults, datetime.now(UTC)))
             self._watchdog.status(", ".join(faults) or WELL)
-            self._tell_of(hindrances)
+            if faults == self._faults and Fault.NO_LINK not in faults:  # else the broker may yet tell
+                self._tell_of(hindrances)
             if self._metrics:
                 self._metrics.show(snapshot, faults)
         synchronized = snapshot.system.clock_synchronized  # with it the quality of the state changes

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
@@ -93,10 +94,28 @@ class Vitals:
             return self._source.state.device or ""
         return self._configured
 
+    def _audio(self, now_s: float) -> AudioHealth:
+        audio = AudioHealth(
+            source=self._source_name(),
+            frames_total=self._hearing.frames_total,
+            silent_for_seconds=now_s - self._hearing.last_frame_s,
+            stuck=self._hearing.stuck(now_s) is not None,
+            overruns_total=self._source.overruns if isinstance(self._source, Microphone | PcmPipe) else 0,
+        )
+        if not self._hearing.frames_total:
+            return audio
+        levels = self._hearing.listener.levels
+        return replace(
+            audio,
+            level_dbfs=levels.rms_dbfs,
+            peak_dbfs=levels.peak_dbfs,
+            noise_floor_dbfs=levels.noise_floor_dbfs,
+            snr_db=levels.snr_db,
+        )
+
     def snapshot(self, now_s: float, grammar_version: str, hindrances: Hindrances) -> Snapshot:
         """Ask all parts how they are."""
         choice, latency = self.ears.engine.choice, self.ears.engine.latency
-        levels = self._hearing.listener.levels
         beam_nats, beam_sentences = self._hearing.listener.recognizer.beam
         return Snapshot(
             uptime_seconds=now_s - self._started_s,
@@ -112,17 +131,7 @@ class Vitals:
                 inference_p95_seconds=latency.quantile_s(0.95),
                 inference_max_seconds=latency.quantile_s(1.0),
             ),
-            audio=AudioHealth(
-                source=self._source_name(),
-                frames_total=self._hearing.frames_total,
-                silent_for_seconds=now_s - self._hearing.last_frame_s,
-                stuck=self._hearing.stuck(now_s) is not None,
-                overruns_total=self._source.overruns if isinstance(self._source, Microphone | PcmPipe) else 0,
-                level_dbfs=levels.rms_dbfs,
-                peak_dbfs=levels.peak_dbfs,
-                noise_floor_dbfs=levels.noise_floor_dbfs,
-                snr_db=levels.snr_db,
-            ),
+            audio=self._audio(now_s),
             recognizer=RecognizerHealth(
                 real_time_factor=self._hearing.real_time_factor,
                 beam_nats=beam_nats,

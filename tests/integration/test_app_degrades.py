@@ -171,6 +171,16 @@ def test_with_a_full_disk_commands_go_on_and_it_says_so(tmp_path: Path) -> None:
         subprocess.run(["umount", "-l", disk], check=True)
 
 
+def test_before_any_sound_no_level_is_told(tmp_path: Path) -> None:
+    """An alarm on a bad signal would come at each start."""
+    tap = Tap()
+    tap.fault = "stop"
+    with running(tmp_path, tap) as plant:
+        first, *_ = plant.on("/health")
+        audio = json.loads(first.payload)["audio"]
+        assert {audio[name] for name in ("level_dbfs", "peak_dbfs", "noise_floor_dbfs", "snr_db")} == {None}
+
+
 def test_a_clock_that_is_set_after_the_start_makes_the_state_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
