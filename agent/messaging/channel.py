@@ -7,6 +7,8 @@ from typing import Literal
 CONTENT_TYPE = "application/json"
 MAX_INBOUND_BYTES = 16_384
 """Larger messages are refused; the broker is told not to send them."""
+PIECE_BYTES = 65_536
+"""The most of a file that one message brings over MQTT."""
 
 
 class Place(StrEnum):

@@ -16,7 +16,7 @@ from agent.commands.decision import Hindrances
 from agent.commands.events import Answer, Fate
 from agent.grammar.schema import Risk, Scalar
 from agent.health import snapshot
-from agent.messaging.channel import Channel, Keep, Place, Senders
+from agent.messaging.channel import PIECE_BYTES, Channel, Keep, Place, Senders
 from agent.messaging.payload import Hour, Line, Part, Payload, Utc
 from agent.names import NAME, ReleaseName, Version
 
@@ -393,7 +393,7 @@ class PieceRequest(Part):
     path: str = Field(max_length=500)
     """`metadata/...`, `targets/...` or `objects/...`."""
     offset: int = Field(ge=0)
-    length: int = Field(ge=1, le=65_536)
+    length: int = Field(ge=1, le=PIECE_BYTES)
 
 
 KINDS = tuple(Payload.__subclasses__())

@@ -21,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
+from agent.messaging.channel import PIECE_BYTES
 from agent.messaging.contract import PIECE_REQUEST_TOPIC, PIECE_TOPIC, PieceRequest
 from agent.messaging.tls import tls_context
 from agent.messaging.tolerant import TolerantClient
@@ -28,7 +29,6 @@ from agent.settings import Mqtt
 from agent.updates.transports.folder import open_within
 from agent.updates.transports.transport import NOT_FOUND, Timeouts, Transport
 
-PIECE_BYTES = 65_536
 _FOLDERS = ("metadata/", "targets/", "objects/")
 _EXPIRY_S = 60
 _PACKET_BYTES = PIECE_BYTES + 8192
