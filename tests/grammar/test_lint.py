@@ -106,6 +106,17 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             "lists:\n  m: {spell: digits, max_length: 3}\n  k: {minimum: 0.5, maximum: 9.5, step: 0.5}\n",
             ("values", 8, 9),
         ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists:\n  m: {minimum: 1, maximum: 9, unit: hundred}\n"
+            "  k: {minimum: 100, maximum: 900, step: 100}\n",
+            ("values", 8, 9),
+        ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists:\n  m: {spell: icao, max_length: 3}\n  k: {minimum: 1, maximum: 9, unit: kilo}\n",
+            ("values", 8, 9),
+        ),
         # meaning
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pump]\n", ("same_sentence", 9, 17)),
         (HEAD + "    payload: {speed: '{speed}'}\n", ("unknown_slot", 7, 23)),
