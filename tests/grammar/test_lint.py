@@ -75,6 +75,8 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - go {0.5..2:n}\n", ("template", 7, 12)),
         (HEAD + "      - go to 1,000 now\n", ("unknown_character", 7, 15)),
         (HEAD + "      - to the 1st floor\n", ("unknown_character", 7, 16)),
+        (HEAD + "      - go to 12 000 now\n", ("unknown_character", 7, 15)),
+        (HEAD + "      - load 2.5.1 now\n", ("unknown_character", 7, 14)),
         (HEAD + "      - set it to .5 bar\n", ("unknown_character", 7, 19)),
         (HEAD + "      - set it to –5 degrees\n", ("unknown_character", 7, 19)),
         (HEAD + "      - 'go {n:a-b}'\nlists: {n: [up, down]}\n", ("template", 7, 13)),
