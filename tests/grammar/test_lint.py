@@ -327,6 +327,12 @@ def test_text_that_is_no_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
         ("[go on]", "[]", "5:16: commands.b.sentences: is empty. Give at least one"),
         ("[go on]", "['']", "5:18: commands.b.sentences.0: string should have at least 1 character"),
         ("commands:", "lists: {a: [true]}\ncommands:", "2:13: lists.a.0: must be a text, a number or {in"),
+        (
+            "commands:",
+            "lists: {a: {minimum: 0, maximum: 9, unit: [percent]}}\ncommands:",
+            "2:43: lists.a.unit: must be a text. Put it in quotes",
+        ),
+        ("commands:", "lists: {a: [{in: 5, out: 5}]}\ncommands:", "2:18: lists.a.0.in: must be a text. Put"),
         ("commands:", "lists:\ncommands:", "2:7: lists: must be a mapping. Write `key: value` below it"),
         ("go on", "go \x01on", "5:20: not valid YAML: character U+0001 is not allowed. Remove it"),
     ],
