@@ -208,8 +208,7 @@ def _apart(left: str, right: str) -> bool:
 
 
 def _spelling(token: str) -> str:
-    token = token.replace("’", "'")
-    return token if token.isupper() and len(token) > 1 else normal(token)
+    return token.replace("’", "'") if token.isupper() and len(token) > 1 else normal(token)
 
 
 def _segments(text: str) -> list[str]:
