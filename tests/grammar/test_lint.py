@@ -77,6 +77,8 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - to the 1st floor\n", ("unknown_character", 7, 16)),
         (HEAD + "      - go to 12 000 now\n", ("unknown_character", 7, 15)),
         (HEAD + "      - load 2.5.1 now\n", ("unknown_character", 7, 14)),
+        (HEAD + "      - mail me @ home\n", ("unknown_character", 7, 17)),
+        (HEAD + "      - go {n}\nlists: {n: [{in: '- 5', out: -5}]}\n", ("unknown_character", 8, 19)),
         (HEAD + "      - set it to .5 bar\n", ("unknown_character", 7, 19)),
         (HEAD + "      - set it to –5 degrees\n", ("unknown_character", 7, 19)),
         (HEAD + "      - 'go {n:a-b}'\nlists: {n: [up, down]}\n", ("template", 7, 13)),
