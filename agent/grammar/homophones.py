@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -15,8 +16,12 @@ MAX_PAIRS = 200_000
 """Pairs of nodes that are looked at; beyond it the search stops and has found what it has found."""
 
 _MOST_FAULTS = 20
+_MOST_WAYS = 4
+"""To one pair of nodes: numbers in two slots may differ in millions."""
 
-_Pair = tuple[int, int]
+_Apart = tuple[tuple[str, ...], ...]
+_Pair = tuple[int, int, _Apart]
+"""Two nodes, and what only either of the ways to them put into slots."""
 Path = tuple[int, ...]
 
 
@@ -64,37 +69,103 @@ def same_sounds(grammar: Grammar, graph: Graph) -> Iterator[Fault]:
 def homophones(graph: Graph) -> Iterator[tuple[Path, Path]]:
     """Pairs of complete paths with the same sounds and different meanings, one per place where they meet.
 
-    Walks all pairs of different nodes that the same sounds reach. Where the two ways meet again, or both may
-    end, their meanings are compared.
+    Walks all pairs of nodes that the same sounds reach, again where other slots differ so far. Where the two
+    ways meet again, or both may end, their meanings are compared. Within a slot they go on together: what it
+    holds is told by all of its words.
     """
     paths = Paths(graph)
     origin: dict[_Pair, _Pair | int] = {}
-    queue: deque[_Pair] = deque()
+    seen: dict[tuple[int, int], set[_Apart]] = {}
+    queue: deque[tuple[_Pair, _Heard, _Heard]] = deque()
 
-    def visit(nodes: list[int], others: list[int], before: _Pair | int) -> None:
+    def visit(nodes: list[int], others: list[int], heard: _Heard, also: _Heard, before: _Pair | int) -> None:
         by_label: dict[int, list[int]] = {}
         for node in others:
             by_label.setdefault(int(graph.label[node]), []).append(node)
         for node in nodes:
             for other in by_label.get(int(graph.label[node]), ()):
-                if node != other and (node, other) not in origin and (other, node) not in origin:
-                    origin[node, other] = before
-                    queue.append((node, other))
+                if node == other and heard == also:
+                    continue
+                one, two = _hear(graph, heard, node), _hear(graph, also, other)
+                apart = _apart(graph, one, two)
+                known = seen.setdefault((min(node, other), max(node, other)), set())
+                if apart in known or apart[::-1] in known or len(known) == _MOST_WAYS:
+                    continue
+                known.add(apart)
+                pair = node, other, apart
+                origin[pair] = before
+                queue.append((pair, one, two))
 
     starts = np.flatnonzero(graph.starts).tolist()
-    visit(starts, starts, -1)
+    visit(starts, starts, _SILENCE, _SILENCE, -1)
     for node, followers in enumerate(paths.after):
-        visit(followers, followers, node)
+        if len({*graph.label[followers].tolist()}) < len(followers):
+            heard = _SILENCE
+            for step in paths.to(node):
+                heard = _hear(graph, heard, step)
+            visit(followers, followers, heard, heard, node)
     while queue and len(origin) < MAX_PAIRS:
-        first, second = pair = queue.popleft()
-        shared = set(paths.after[first]) & set(paths.after[second])
-        both_end = graph.final[first] >= 0 and graph.final[second] >= 0
-        if shared or both_end:
+        pair, heard, also = queue.popleft()
+        first, second, _ = pair
+        met = first == second and heard.within is None
+        if met or (graph.final[first] >= 0 and graph.final[second] >= 0):
             one, other = _trace(paths, origin, pair)
-            rest = () if both_end else (min(shared), *paths.on(min(shared)))
+            rest = paths.on(first) if met else ()
             if graph.interpret((*one, *rest)) != graph.interpret((*other, *rest)):
                 yield (*one, *rest), (*other, *rest)
-        visit(paths.after[first], paths.after[second], pair)
+        if not met:
+            visit(paths.after[first], paths.after[second], heard, also, pair)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What the words so far put into slots."""
+
+    slots: tuple[tuple[str, str], ...] = ()
+    """Slots that are filled, with their words."""
+    within: str | None = None
+    """The slot that is being filled."""
+    words: tuple[str, ...] = ()
+    """Its words."""
+
+
+_SILENCE = _Heard()
+
+
+def _hear(graph: Graph, heard: _Heard, node: int) -> _Heard:
+    """What is heard after `node`, too."""
+    index = graph.word[node]
+    word = graph.words[index]
+    slot = heard.within or word.opens
+    if index < 0 or not slot:
+        return heard
+    words = (*heard.words, word.text)
+    if word.closes:
+        return _Heard((*heard.slots, (slot, " ".join(words))))
+    return _Heard(heard.slots, slot, words)
+
+
+def _apart(graph: Graph, one: _Heard, other: _Heard) -> _Apart:
+    """What only either of two ways put into slots so far."""
+    if one == other:
+        return (), ()
+    mine, others = dict(one.slots), dict(other.slots)
+    both = {
+        slot
+        for slot in mine.keys() & others.keys()
+        if all(
+            held.get(mine[slot]) == held.get(others[slot])
+            for (_, name), held in graph.slot_values.items()
+            if name == slot
+        )
+    }
+    within = (one.within, one.words) != (other.within, other.words)
+
+    def rest(heard: _Heard) -> tuple[str, ...]:
+        left = sorted(filled for filled in heard.slots if filled[0] not in both)
+        return (*(part for filled in left for part in filled), *(heard.words if within else ()))
+
+    return rest(one), rest(other)
 
 
 def _trace(paths: Paths, origin: dict[_Pair, _Pair | int], pair: _Pair) -> tuple[Path, Path]:
@@ -106,4 +177,4 @@ def _trace(paths: Paths, origin: dict[_Pair, _Pair | int], pair: _Pair) -> tuple
         before = origin[before]
     prefix = paths.to(before) if before >= 0 else ()
     trail.reverse()
-    return (*prefix, *(first for first, _ in trail)), (*prefix, *(second for _, second in trail))
+    return (*prefix, *(pair[0] for pair in trail)), (*prefix, *(pair[1] for pair in trail))

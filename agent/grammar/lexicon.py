@@ -88,7 +88,7 @@ def ways(texts: str | Sequence[str]) -> Sequence[str]:
 
 def normal(word: str) -> str:
     """The word as it is compared: lower case, but a single capital is the name of a letter."""
-    return word if len(word) == 1 else word.lower()
+    return word if len(word) == 1 else word.lower().replace("’", "'")
 
 
 _INITIALS = "b p m f d t n l g k h j q x zh ch sh r z c s"

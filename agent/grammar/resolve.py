@@ -20,9 +20,12 @@ from agent.grammar.words import IGNORED
 
 _SLOT = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _MISREAD = re.compile(
-    r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?:st|nd|rd|th)\b|(?<!\w)–\d+|(?<![\d.])\.\d+", re.IGNORECASE
+    r"\d+(?:,\d+)+(?=[^\d:}]|$)|\d+(?: \d{3})* 000\b|\d+\.\d+\.\d[\d.]*"
+    r"|\d+(?:st|nd|rd|th)\b|(?<!\w)–\d+|(?<!\S)- +\d+|(?<![\d.])\.\d+|(?<!{)@",
+    re.IGNORECASE,
 )
-"""A thousand with a comma; `1st`; a dash for a minus; `.5`. Not a range in place, `{0..100,5:level}`."""
+"""A thousand with a comma or a space; `2.5.1`; `1st`; a dash for a minus, or a space behind it; `.5`; `@`.
+Not a range in place, `{0..100,5:level}`."""
 _SYNTAX = frozenset("'’()[]{}<>|;\\_@")
 
 

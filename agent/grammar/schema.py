@@ -67,6 +67,8 @@ def explained(detail: ErrorDetails) -> tuple[str, str]:
             return f"`{detail['input']}` cannot stand here", _SPELLING[context["pattern"]]
         case "tuple_type":
             return "must be a list", "Write it in brackets, as in [one, other]"
+        case "string_type":
+            return "must be a text", "Put it in quotes"
         case "too_short":
             return "is empty", "Give at least one"
         case "model_type" if context["class_name"] == NamedValue.__name__:

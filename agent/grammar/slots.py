@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from functools import cached_property
 
 from agent.errors import GrammarError
@@ -69,26 +69,52 @@ def disagreement(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str 
     if isinstance(one, SpokenValues):
         one, other = other, one
     if isinstance(one, SpokenValues) and isinstance(other, SpokenValues):
-        return _read_both_ways(one, other) or _read_both_ways(other, one)
+        shared = (_shared(*pair, one.language) for pair in (*_rivals(one, other), *_rivals(other, one)))
+        return next((phrase for phrase in shared if phrase is not None), None)
     return next((phrase for phrase, value in one.items() if not same(other.get(phrase, value), value)), None)
 
 
-def _read_both_ways(spelled: "SpokenValues", numbers: "SpokenValues") -> str | None:
-    """Return digits that are text to the one and a number to the other; two ranges agree on a number."""
-    text, known = spelled.definition, numbers.definition
-    if not isinstance(text, Spelled) or not isinstance(known, NumberRange):
-        return None
-    for length in range(text.min_length, text.max_length + 1):
-        least = max(known.minimum, Decimal(10 ** (length - 1) if length > 1 else 0))
-        steps = ((least - known.minimum) / known.step).to_integral_value(ROUND_CEILING)
-        # Of so many steps that decimals allow, one leads to a whole number, or none ever does.
-        several = (known.minimum + (steps + more) * known.step for more in range(10**known.decimals))
-        whole = next((int(number) for number in several if number == int(number)), None)
-        if whole is None:
-            return None
-        phrase = " ".join(DIGITS[numbers.language][int(digit)][0] for digit in str(whole))
-        if phrase in numbers and phrase in spelled:
-            return phrase
+def _rivals(one: "SpokenValues", other: "SpokenValues") -> Iterator[tuple[SlotDefinition, SlotDefinition]]:
+    """Yield what means another thing by every phrase of both: text and a number, five hundreds and 500."""
+    first, second = one.definition, other.definition
+    if isinstance(first, Spelled) and isinstance(second, NumberRange):
+        yield first, second
+    if isinstance(first, NumberRange) and isinstance(second, NumberRange):
+        for words, rest in _overlaps(one.units, other.units):
+            unit = f"{words} {rest}".strip()
+            yield first.model_copy(update={"unit": unit}), second.model_copy(update={"unit": rest or None})
+
+
+def _overlaps(units: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (words, rest) of units that are words which may end a number, and then one of `others`."""
+    known = set(others)
+    for unit in units:
+        words = unit.split()
+        for length in range(1, len(words) + 1):
+            rest = " ".join(words[length:])
+            if rest in known and may_end_number(words[:length]):
+                yield " ".join(words[:length]), rest
+
+
+def _shared(one: SlotDefinition, other: SlotDefinition, language: str) -> str | None:
+    """Return a phrase of both; None if there is none."""
+    store = WordStates(language)
+    automata, end = store.automata, store.automata.state({}, _END)
+    begin = phrases(one, store, end), phrases(other, store, end)
+    stack: list[tuple[tuple[int, int], tuple[int, ...]]] = [(begin, ())]
+    seen = set()
+    while stack:
+        pair, symbols = stack.pop()
+        if all(automata.outcomes[state] == _END for state in pair):
+            return " ".join(store.words[symbol].text for symbol in symbols)
+        if pair not in seen:
+            seen.add(pair)
+            targets = dict(automata.arcs[pair[1]])
+            stack += (
+                ((target, targets[symbol]), (*symbols, symbol))
+                for symbol, target in automata.arcs[pair[0]]
+                if symbol in targets
+            )
     return None
 
 
@@ -142,12 +168,8 @@ class SpokenValues(Mapping[str, Scalar]):
         Raises:
             GrammarError: some are, as in `five hundred` with the unit `[hundred]`, or too many units.
         """
-        units = {tuple(unit.split()) for unit in self._units}
-        for unit in units:
-            for length in range(1, len(unit) + 1):
-                if unit[length:] in units and may_end_number(unit[:length]):
-                    words = " ".join(unit[:length])
-                    raise GrammarError(f"`{words}` may be a part of the number, or of the unit")
+        for words, _ in _overlaps(self.units, self.units):
+            raise GrammarError(f"`{words}` may be a part of the number, or of the unit")
 
     def may_be(self, value: Scalar) -> bool:
         """Tell whether somebody could say a value."""
@@ -175,7 +197,7 @@ class SpokenValues(Mapping[str, Scalar]):
         return store, phrases(self.definition, store, store.automata.state({}, _END))
 
     @cached_property
-    def _units(self) -> list[str]:
+    def units(self) -> list[str]:
         """Spoken units, longest first."""
         unit = getattr(self.definition, "unit", None)
         if unit is None:
@@ -193,7 +215,7 @@ class SpokenValues(Mapping[str, Scalar]):
         return text
 
     def _number(self, spoken: str) -> Scalar:
-        unit = next((unit for unit in self._units if not unit or spoken.endswith(" " + unit)), None)
+        unit = next((unit for unit in self.units if not unit or spoken.endswith(" " + unit)), None)
         if unit is None:
             raise ValueError("no unit")
         number = Decimal(parse(spoken.removesuffix(unit).split()))

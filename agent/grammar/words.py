@@ -173,10 +173,9 @@ class TemplateStates:
         if not text:
             return ends
         head, _, tail = _partition_last_gap(text)
-        if not tail or any(_apart(tail, joined) for joined, _ in ends):
-            ends = (("", self._close(ends)),)
-        if tail:
-            ends = tuple((tail + joined, state) for joined, state in ends)
+        apart = tuple(end for end in ends if not tail or _apart(tail, end[0]))
+        together = tuple((tail + joined, state) for joined, state in ends if (joined, state) not in apart)
+        ends = self._any([((tail, self._close(apart)),) if apart else (), together])
         if head is None:
             return ends
         return (
@@ -208,8 +207,7 @@ def _apart(left: str, right: str) -> bool:
 
 
 def _spelling(token: str) -> str:
-    token = token.replace("’", "'")
-    return token if token.isupper() and len(token) > 1 else normal(token)
+    return token.replace("’", "'") if token.isupper() and len(token) > 1 else normal(token)
 
 
 def _segments(text: str) -> list[str]:

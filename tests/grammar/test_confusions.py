@@ -81,6 +81,36 @@ def test_homophones_within_a_slot() -> None:
     assert {text_of(graph, one), text_of(graph, other)} == {"go write", "go right"}
 
 
+@pytest.mark.parametrize(
+    ("lists", "sentences", "texts"),
+    [
+        (  # the same words, and only their order tells the slots
+            "p: [red belt, blue belt]",
+            "set ({p:left};{p:right}) now",
+            {"set blue belt red belt now"},
+        ),
+        (  # a difference that the next word takes back, or does not
+            "p: [{in: red one, out: 1}, {in: read one, out: 2}, {in: (red|read) two, out: 3}]",
+            "go {p}",
+            {"go red one", "go read one"},
+        ),
+        (  # a pair of nodes that two words with one value reach first
+            "p: [{in: red, out: 1}, {in: bare, out: 3}], q: [{in: read, out: 2}, {in: bear, out: 3}]",
+            "go {p:x} for it', 'go {q:x} four it",
+            {"go red for it", "go read four it"},
+        ),
+    ],
+)
+def test_homophones_that_other_ways_hide(lists: str, sentences: str, texts: set[str]) -> None:
+    grammar = parse_grammar(
+        f"name: a\nlists: {{{lists}}}\ncommands: {{go: {{topic: a, sentences: ['{sentences}']}}}}"
+    )
+    graph = graph_of(grammar)
+    one, other = next(homophones(graph))
+    assert {text_of(graph, one), text_of(graph, other)} == texts
+    assert graph.interpret(one) != graph.interpret(other)
+
+
 def test_worst_comes_first_with_advice() -> None:
     pairs = command_pairs(graph_of(commands("press the line", "dress the line", "open everything now")))
     assert set(pairs[0].sentences) == {"press the line", "dress the line"}

@@ -75,6 +75,10 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - go {0.5..2:n}\n", ("template", 7, 12)),
         (HEAD + "      - go to 1,000 now\n", ("unknown_character", 7, 15)),
         (HEAD + "      - to the 1st floor\n", ("unknown_character", 7, 16)),
+        (HEAD + "      - go to 12 000 now\n", ("unknown_character", 7, 15)),
+        (HEAD + "      - load 2.5.1 now\n", ("unknown_character", 7, 14)),
+        (HEAD + "      - mail me @ home\n", ("unknown_character", 7, 17)),
+        (HEAD + "      - go {n}\nlists: {n: [{in: '- 5', out: -5}]}\n", ("unknown_character", 8, 19)),
         (HEAD + "      - set it to .5 bar\n", ("unknown_character", 7, 19)),
         (HEAD + "      - set it to –5 degrees\n", ("unknown_character", 7, 19)),
         (HEAD + "      - 'go {n:a-b}'\nlists: {n: [up, down]}\n", ("template", 7, 13)),
@@ -104,6 +108,17 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (
             HEAD + "      - move {m:n}\n      - go {k:n}\n"
             "lists:\n  m: {spell: digits, max_length: 3}\n  k: {minimum: 0.5, maximum: 9.5, step: 0.5}\n",
+            ("values", 8, 9),
+        ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists:\n  m: {minimum: 1, maximum: 9, unit: hundred}\n"
+            "  k: {minimum: 100, maximum: 900, step: 100}\n",
+            ("values", 8, 9),
+        ),
+        (
+            HEAD + "      - move {m:n}\n      - go {k:n}\n"
+            "lists:\n  m: {spell: icao, max_length: 3}\n  k: {minimum: 1, maximum: 9, unit: kilo}\n",
             ("values", 8, 9),
         ),
         # meaning
@@ -314,6 +329,12 @@ def test_text_that_is_no_utf_8_is_told_by_its_line(tmp_path: Path) -> None:
         ("[go on]", "[]", "5:16: commands.b.sentences: is empty. Give at least one"),
         ("[go on]", "['']", "5:18: commands.b.sentences.0: string should have at least 1 character"),
         ("commands:", "lists: {a: [true]}\ncommands:", "2:13: lists.a.0: must be a text, a number or {in"),
+        (
+            "commands:",
+            "lists: {a: {minimum: 0, maximum: 9, unit: [percent]}}\ncommands:",
+            "2:43: lists.a.unit: must be a text. Put it in quotes",
+        ),
+        ("commands:", "lists: {a: [{in: 5, out: 5}]}\ncommands:", "2:18: lists.a.0.in: must be a text. Put"),
         ("commands:", "lists:\ncommands:", "2:7: lists: must be a mapping. Write `key: value` below it"),
         ("go on", "go \x01on", "5:20: not valid YAML: character U+0001 is not allowed. Remove it"),
     ],

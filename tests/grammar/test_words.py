@@ -94,6 +94,14 @@ def test_chinese_needs_no_spaces() -> None:
     }
 
 
+def test_chinese_ends_a_word_and_letters_go_on() -> None:
+    assert spoken(accepted_sentences(one_command("开light(s|灯|)", language="zh"))) == {
+        "开 lights",
+        "开 light 灯",
+        "开 light",
+    }
+
+
 @pytest.mark.parametrize(
     "template",
     [
