@@ -172,11 +172,8 @@ class App:
         next_tick_s = 0.0
         while not self._stopping and (now_s := time.monotonic()) < end_s:
             if now_s >= next_tick_s:
-                next_tick_s = now_s + TICK_S
-                self._tick(now_s)
-                if self._ears.grammar_changed() or self._reload_wanted:
-                    self._reload_wanted = False
-                    threading.Thread(target=self._compile, name="compile", daemon=True).start()
+                next_tick_s = float("inf")
+                self._inbox.put(events.Tick())  # behind what was said: it may be late, but it was no silence
             try:
                 item = self._inbox.get(TICK_S)
             except queue.Empty:
@@ -184,6 +181,9 @@ class App:
             match item:
                 case Ended(error):
                     failure, end_s = error, time.monotonic() + SETTLE_S
+                case events.Tick():
+                    next_tick_s = now_s + TICK_S
+                    self._tick(time.monotonic())
                 case _:
                     self._take(item)
         if failure:
@@ -229,6 +229,9 @@ class App:
 
     def _tick(self, now_s: float) -> None:
         self._step(events.Tick())
+        if self._ears.grammar_changed() or self._reload_wanted:
+            self._reload_wanted = False
+            threading.Thread(target=self._compile, name="compile", daemon=True).start()
         if self._vitals.progressed():
             self._watchdog.progress(now_s)
         if audio := self._vitals.audio_event(now_s):

@@ -97,8 +97,8 @@ class Policy:
         )
 
     def _elapse(self, now_s: float) -> list[Effect]:
-        """Conclude what ended by time alone."""
-        effects = self._followup.tick(now_s, self._words)
+        """Conclude what ended by time alone, whatever waits to be taken."""
+        effects: list[Effect] = []
         for order in self._arbiter.expire(now_s):
             effects += self._refuse(order.heard, Objection(Reason.UNSETTLED), order)
         if self._question and now_s >= self._question.until_s:
@@ -108,7 +108,7 @@ class Policy:
     def _handle(self, event: Event, now_s: float) -> list[Effect]:
         match event:
             case Tick():
-                return []
+                return self._followup.tick(now_s, self._words)
             case Heard(heard):
                 return self._hear(heard, now_s)
             case Button(pressed):
