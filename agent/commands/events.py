@@ -33,7 +33,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed, and nothing that came before waits any more. Wanted ten times a second: windows end by it."""
+    """Time passed, and what came before was taken. Wanted ten times a second: windows end by it."""
 
 
 @dataclass(frozen=True, slots=True)
