@@ -48,6 +48,8 @@ class Button:
     """Push-to-talk, however it came."""
 
     pressed: bool
+    age_s: float = 0.0
+    """How long ago."""
 
 
 @dataclass(frozen=True, slots=True)

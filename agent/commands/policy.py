@@ -111,8 +111,8 @@ class Policy:
                 return self._followup.tick(now_s, self._words)
             case Heard(heard):
                 return self._hear(heard, now_s)
-            case Button(pressed):
-                (self._arming.press if pressed else self._arming.release)(now_s)
+            case Button(pressed, age_s):
+                (self._arming.press if pressed else self._arming.release)(now_s - age_s)
                 return []
             case InhibitReported():
                 self._inhibit.report(event, now_s)

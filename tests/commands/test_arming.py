@@ -133,3 +133,12 @@ def test_a_press_that_is_told_over_and_over_is_one_press() -> None:
     assert outcome(station.tell(Heard(heard))) == "accept"
     station.tell(Button(pressed=False))
     assert outcome(station.say("belt", speed=5)) == "unarmed"
+
+
+def test_a_button_counts_from_when_it_was_pressed_not_from_when_that_was_taken() -> None:
+    station = Station(arming="push_to_talk")
+    meant, later = utterance("lamp", station.now_s + 1), utterance("belt", station.now_s + 2.3, speed=5)
+    station.tell(Button(pressed=True, age_s=1.8), after_s=1.8)
+    station.tell(Button(pressed=False, age_s=0.5))
+    assert outcome(station.tell(Heard(meant))) == "accept"
+    assert outcome(station.tell(Heard(later))) == "unarmed"

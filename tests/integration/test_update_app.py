@@ -241,7 +241,7 @@ def edit(grammar: Path) -> None:
 def reload(app: App) -> None:
     """Let an app that does not run read its grammar, and a pause come."""
     app._compile()
-    while not isinstance(item := app._inbox.get(0), Compiled):
+    while not isinstance(item := app._inbox.get(0)[0], Compiled):
         pass
     app._take(item)
     app._hearing._apply_changes(time.monotonic())
