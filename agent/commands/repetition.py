@@ -3,6 +3,7 @@
 from collections import deque
 
 from agent.commands.decision import Objection, Reason
+from agent.commands.order import Order
 from agent.grammar.schema import Command
 from agent.recognition.hypothesis import Hypothesis
 
@@ -14,7 +15,7 @@ class Repetition:
         self._burst_commands = burst_commands
         self._burst_window_s = burst_window_s
         self._heard_s: deque[float] = deque(maxlen=burst_commands + 1)
-        self._accepted_s: dict[str, float] = {}
+        self._accepted: dict[str, tuple[Order, float]] = {}
         self._used_until_s = float("-inf")
 
     def hear(self, now_s: float) -> None:
@@ -25,18 +26,24 @@ class Repetition:
         """Mark the sound of an utterance as used: it gives no second order."""
         self._used_until_s = max(self._used_until_s, heard.end_s)
 
-    def accept(self, command: Command, now_s: float) -> None:
-        """The command was accepted: its refractory time begins."""
-        self._accepted_s[command.name] = now_s
+    def accept(self, order: Order, now_s: float) -> None:
+        """The order was accepted: the refractory time of its command begins."""
+        self._accepted[order.command] = order, now_s
+
+    def fail(self, order: Order) -> None:
+        """The machine did not do it: whoever says it again does not say it twice."""
+        accepted, _ = self._accepted.get(order.command, (None, 0.0))
+        if accepted and accepted.id == order.id:
+            del self._accepted[order.command]
 
     def overlaps(self, heard: Hypothesis) -> bool:
         """Tell whether the sound of `heard` was used before."""
         return heard.start_s < self._used_until_s
 
-    def objection(self, command: Command, now_s: float) -> Objection | None:
+    def objection(self, order: Order, command: Command, now_s: float) -> Objection | None:
         """Tell whether there was too much of this lately."""
-        last_s = self._accepted_s.get(command.name)
-        if last_s is not None and now_s - last_s < command.refractory_s:
-            return Objection(Reason.REPEATED)
+        last, last_s = self._accepted.get(command.name, (None, 0.0))
+        if last and now_s - last_s < command.refractory_s:
+            return Objection(Reason.REPEATED if order.slots == last.slots else Reason.TOO_SOON)
         recent = sum(now_s - heard_s < self._burst_window_s for heard_s in self._heard_s)
         return Objection(Reason.BURST) if recent > self._burst_commands else None
