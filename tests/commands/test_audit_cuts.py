@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,35 @@ def test_a_full_disk_is_an_error_and_the_gap_is_told(tmp_path: Path) -> None:
     gaps = [entry.fields["missed"] for entry in tail(tmp_path, 10) if entry.fields["kind"] == "gap"]
     assert gaps == [2]
     assert not verify(tmp_path).faults
+
+
+def test_a_gap_is_told_after_a_restart_too(tmp_path: Path) -> None:
+    """The agent is stopped while the disk is full: the chain must not look whole afterwards."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here: be root")
+    try:
+        log = AuditLog(disk)
+        missed = 0
+        for _ in range(40):
+            try:
+                log.append({"kind": "note", "text": "x" * 3000}, NOW)
+            except AuditError:
+                missed += 1
+        log.close()
+        assert missed
+        subprocess.run([*mount[:4], "remount,size=1m", "none", str(disk)], check=True)
+        write(disk, "later")
+        kept = [entry.fields for entry in tail(disk, 3)]
+        assert kept[-1]["text"] == "later"
+        assert [fields["missed"] for fields in kept if fields["kind"] == "gap"] >= [missed]
+        assert not verify(disk).faults
+        write(disk, "last")
+        assert [entry.fields["kind"] for entry in tail(disk, 2)] == ["note", "note"], "told once"
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT])
