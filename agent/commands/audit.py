@@ -29,7 +29,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def log_files(directory: Path) -> list[Path]:
     """Return the files of a log, oldest first; each is named after its first entry's number."""
-    return sorted(directory.glob("audit-*.jsonl"))
+    return sorted(directory.glob(f"audit-{'[0-9]' * 12}.jsonl"))
 
 
 class AuditLog:

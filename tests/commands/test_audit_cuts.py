@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -242,6 +243,17 @@ def test_a_start_with_a_disk_that_fails_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(durable, "sync", fail)
     with pytest.raises(AuditError, match="must be writable"):
         AuditLog(tmp_path)
+
+
+def test_a_copy_beside_the_log_is_not_the_log(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    (path,) = log_files(tmp_path)
+    shutil.copy(path, tmp_path / "audit-backup.jsonl")
+    write(tmp_path, "b")
+    write(tmp_path, "c")
+    assert notes(tmp_path) == ["a", "b", "c"]
+    assert not verify(tmp_path).faults
+    assert log_files(tmp_path) == [path]
 
 
 def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:
