@@ -35,7 +35,7 @@ class Reason(StrEnum):
     REPEATED = "repeated"
     """The same order was accepted a moment ago, or the same sound was used already."""
     TOO_SOON = "too_soon"
-    """The same command with other values was accepted a moment ago."""
+    """The same command was accepted a moment ago, with other values, or nobody knows whether it was done."""
     BURST = "burst"
     """More commands than an operator speaks: noise."""
     OTHER_STATION = "other_station"

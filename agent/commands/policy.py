@@ -112,7 +112,7 @@ class Policy:
     def _handle(self, event: Event, now_s: float) -> list[Effect]:
         match event:
             case Tick():
-                return self._followup.tick(now_s, self._words)
+                return self._settled(self._followup.tick(now_s, self._words))
             case Heard(heard):
                 return self._hear(heard, now_s)
             case Button(pressed, age_s):
@@ -322,13 +322,15 @@ class Policy:
         return effects
 
     def _settled(self, effects: list[Effect]) -> list[Effect]:
-        """Take note of what was not done."""
+        """Take note of what was not done, or perhaps not."""
         for effect in effects:
             match effect:
                 case DeliverySettled(order, Fate.NOT_SENT | Fate.REFUSED) | AnswerSettled(
                     order, Answer.REFUSED
                 ):
                     self._repetition.fail(order)
+                case DeliverySettled(order, Fate.UNCONFIRMED) | AnswerSettled(order, Answer.NO_ANSWER):
+                    self._repetition.doubt(order)
         return effects
 
     def _unsettle(self, orders: list[Order]) -> list[Effect]:

@@ -346,7 +346,6 @@ def test_only_what_is_done_already_is_refused_in_silence() -> None:
     [
         ((Fate.NOT_SENT,), "accept"),
         ((Fate.REFUSED,), "accept"),
-        ((Fate.UNCONFIRMED,), "repeated"),
         ((Fate.ACKNOWLEDGED,), "repeated"),
         ((Fate.ACKNOWLEDGED, Answer.REFUSED), "accept"),
         ((Fate.ACKNOWLEDGED, Answer.ACCEPTED), "repeated"),
@@ -360,6 +359,17 @@ def test_what_was_not_done_may_be_said_again_at_once(outcomes: tuple[Fate | Answ
     for one in outcomes:
         station.tell(Delivered(order.id, one) if isinstance(one, Fate) else Answered(order.id, one))
     assert outcome(station.say("belt", speed=5)) == expected
+
+
+@pytest.mark.parametrize("fate", [Fate.ACKNOWLEDGED, Fate.UNCONFIRMED])
+def test_what_may_not_have_been_done_is_not_refused_in_silence(fate: Fate) -> None:
+    """Whoever heard that it failed waits for an answer when saying it again."""
+    station = Station(answer_within_s=1)
+    station.say("belt", speed=5)
+    station.tell(Delivered(station.published()[0].id, fate))
+    assert tones(station.wait(1.1) if fate is Fate.ACKNOWLEDGED else station.done)[-1] == "failed"
+    effects = station.say("belt", speed=5)
+    assert (outcome(effects), tones(effects)) == ("too_soon", ["refused"])
 
 
 def test_refractory_time_begins_with_acceptance_not_with_the_question() -> None:
