@@ -172,20 +172,20 @@ class App:
         next_tick_s = 0.0
         while not self._stopping and (now_s := time.monotonic()) < end_s:
             if now_s >= next_tick_s:
-                next_tick_s = now_s + TICK_S
-                self._tick(now_s)
-                if self._ears.grammar_changed() or self._reload_wanted:
-                    self._reload_wanted = False
-                    threading.Thread(target=self._compile, name="compile", daemon=True).start()
+                next_tick_s = float("inf")
+                self._inbox.put(events.Tick())  # behind what was said: it may be late, but it was no silence
             try:
-                item = self._inbox.get(TICK_S)
+                item, waited_s = self._inbox.get(TICK_S)
             except queue.Empty:
                 continue
             match item:
                 case Ended(error):
                     failure, end_s = error, time.monotonic() + SETTLE_S
+                case events.Tick():
+                    next_tick_s = now_s + TICK_S
+                    self._tick(time.monotonic())
                 case _:
-                    self._take(item)
+                    self._take(item, waited_s)
         if failure:
             raise AudioError(f"nothing can be heard any more: {failure}")
 
@@ -193,10 +193,11 @@ class App:
         """Keep what became of the commands that were under way: the plant hears it from the next start."""
         with contextlib.suppress(queue.Empty):
             while True:
-                if isinstance(item := self._inbox.get(0), events.Delivered):
+                item, _ = self._inbox.get(0)
+                if isinstance(item, events.Delivered):
                     self._step(item)
 
-    def _take(self, item: object) -> None:
+    def _take(self, item: object, waited_s: float) -> None:
         match item:
             case Hypothesis():
                 self._step(events.Heard(item))
@@ -216,19 +217,24 @@ class App:
             case Admitted(payload=contract.SelfTest()):
                 self._examiner.ask()
             case Admitted():
-                event = self._understand.event(item, datetime.now(UTC))
+                event = self._understand.event(item, datetime.now(UTC), waited_s)
                 if event:
                     self._step(event)
             case events.Reconnected(connection):
                 self._hands.connection = connection
                 self._step(item)
-            case events.Delivered() | events.ClaimsLost() | events.Button():
+            case events.Button(pressed):
+                self._step(events.Button(pressed, waited_s))
+            case events.Delivered() | events.ClaimsLost():
                 self._step(item)
             case _:
                 log.error("unexpected_event", item=repr(item)[:200])
 
     def _tick(self, now_s: float) -> None:
         self._step(events.Tick())
+        if self._ears.grammar_changed() or self._reload_wanted:
+            self._reload_wanted = False
+            threading.Thread(target=self._compile, name="compile", daemon=True).start()
         if self._vitals.progressed():
             self._watchdog.progress(now_s)
         if audio := self._vitals.audio_event(now_s):

@@ -7,6 +7,7 @@ waits. What passes (answers, claims) is refused while too much of it waits, and 
 
 import queue
 import threading
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from dataclasses import replace
@@ -46,7 +47,8 @@ class Inbox:
     """Thread-safe; first in, first out, but for what takes the place of an older one."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[_Lane, Hashable], list[object]] = OrderedDict()
+        # Each with the monotonic time at which it came.
+        self._waiting: OrderedDict[tuple[_Lane, Hashable], list[tuple[object, float]]] = OrderedDict()
         self._counts = Counter[_Lane]()
         self._number = 0
         self._changed = threading.Condition()
@@ -80,8 +82,8 @@ class Inbox:
         """
         with self._changed:
             for key in [key for key in self._waiting if key[0] in (_Lane.PLANT, _Lane.PEERS)]:
-                if _locks_out(newest := self._waiting[key][-1]):
-                    self._waiting[key] = [newest]
+                if _locks_out(self._waiting[key][-1][0]):
+                    del self._waiting[key][:-1]
                     continue
                 del self._waiting[key]
                 self._counts[key[0]] -= 1
@@ -89,8 +91,11 @@ class Inbox:
             self._counts[_Lane.OWN] -= self._waiting.pop(key, None) is not None
             self._add(key, Reconnected(connection))
 
-    def get(self, timeout_s: float) -> object:
+    def get(self, timeout_s: float) -> tuple[object, float]:
         """Wait for the next item.
+
+        Returns:
+            The item, and for how long it has waited, seconds.
 
         Raises:
             queue.Empty: none came in time.
@@ -99,13 +104,13 @@ class Inbox:
             if not self._changed.wait_for(lambda: self._waiting, timeout_s):
                 raise queue.Empty
             key, items = next(iter(self._waiting.items()))
-            item = items.pop(0)
+            item, came_s = items.pop(0)
             if items:
                 self._waiting.move_to_end(key)  # it may say ever more: the rest must come out too
             else:
                 del self._waiting[key]
                 self._counts[key[0]] -= 1
-            return item
+            return item, time.monotonic() - came_s
 
     def _append(self, lane: _Lane, item: object) -> None:
         self._number += 1
@@ -113,7 +118,7 @@ class Inbox:
 
     def _add(self, key: tuple[_Lane, Hashable], item: object) -> None:
         if key not in self._waiting:
-            self._waiting[key] = [item]
+            self._waiting[key] = [(item, time.monotonic())]
             self._counts[key[0]] += 1
             self._changed.notify()
 
@@ -125,11 +130,12 @@ class Inbox:
                 raise queue.Full
             self._add(key, message)
             return
-        *unseen, newest = [item for item in waiting if isinstance(item, Admitted)]
+        *unseen, newest = [item for item, _ in waiting if isinstance(item, Admitted)]
         if passed_over := _passed_over(newest, message):
             unseen.append(passed_over)
         # Of two the one that was said later: it tells which of the rest were said too early to count.
-        waiting[:] = [*sorted(unseen, key=lambda item: item.payload.time)[-1:], message]
+        kept = [*sorted(unseen, key=lambda item: item.payload.time)[-1:], message]
+        waiting[:] = [(item, time.monotonic()) for item in kept]
 
 
 def _locks_out(item: object) -> bool:

@@ -112,8 +112,8 @@ class Commands(Section):
     """After the wake phrase a command must begin within this time."""
     reject_below: float = Field(default=0.5, ge=0, le=1)
     """Probability of being right that any command needs."""
-    confirm_below: float = Field(default=0.8, ge=0, le=1)
-    """Less sure commands of normal risk are asked back; a confirmation must be this sure."""
+    confirm_below: float = Field(default=0.8, ge=0, lt=1)
+    """Less sure commands of normal risk are asked back. A confirmation must be as sure: none is at 1."""
     confirm_window_s: float = Field(default=8.0, ge=2, le=60)
     """A question that nobody answers within this time is cancelled."""
     inhibit_required: bool = True

@@ -89,6 +89,11 @@ def test_example_shows_the_defaults(file: Path) -> None:
             "level must be 'debug', 'info', 'warning' or 'error', not 'loud'",
         ),
         ("port = 8883", "port = 99999", "[mqtt] port must be less than or equal to 65535, not 99999"),
+        (
+            "confirm_below = 0.8",
+            "confirm_below = 1.0",
+            "config.toml:{line}: [commands] confirm_below must be less than 1, not 1",
+        ),
         ("port = 8883", 'port = "x"', "port must be a valid integer"),
         ('site = "lyon"', 'site = "ly/on"', "config.toml:{line}: [station] site: use 1 to 64 letters"),
         ('site = "lyon"', "", "[station] site is missing"),

@@ -29,12 +29,14 @@ class Arming:
     def press(self, now_s: float) -> None:
         """The button went down."""
         if self._mode == "push_to_talk":
-            self._windows.append((now_s - LEAD_S, now_s + LONGEST_PRESS_S))
+            start_s = now_s - LEAD_S
+            if self._windows and self._windows[-1][1] > now_s:  # still down, and told again
+                start_s, _ = self._windows.pop()
+            self._windows.append((start_s, now_s + LONGEST_PRESS_S))
 
     def release(self, now_s: float) -> None:
         """The button went up: what began before counts, what begins now does not."""
         if self._mode == "push_to_talk":
-            # all of them: a press may have been told twice
             closed = ((start_s, min(end_s, now_s)) for start_s, end_s in self._windows)
             self._windows = deque(closed, maxlen=_REMEMBERED)
 

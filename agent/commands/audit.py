@@ -5,6 +5,7 @@
 take 100 ms. A torn end is found at the next start and kept aside; the chain goes on with an entry about it.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -28,7 +29,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def log_files(directory: Path) -> list[Path]:
     """Return the files of a log, oldest first; each is named after its first entry's number."""
-    return sorted(directory.glob("audit-*.jsonl"))
+    return sorted(directory.glob(f"audit-{'[0-9]' * 12}.jsonl"))
 
 
 class AuditLog:
@@ -51,7 +52,6 @@ class AuditLog:
         self._directory = directory
         self._max_file_bytes = max_file_bytes
         self._keep_files = keep_files
-        self._missed = 0
         self._synced = True
         self._file = _CLOSED
         self._next, self._head = 0, GENESIS
@@ -60,8 +60,10 @@ class AuditLog:
             self._lock = os.open(directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise AuditError(f"{directory}: {error.strerror}; the audit log must be writable") from error
+        self._missed = 0
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._missed = os.fstat(self._lock).st_size
             self._resume(datetime.now(UTC))
         except BlockingIOError as error:
             os.close(self._lock)
@@ -71,7 +73,7 @@ class AuditLog:
             if error.errno not in _FULL:
                 os.close(self._lock)
                 raise AuditError(f"{directory}: {error.strerror}; the audit log must be writable") from error
-            self._missed += 1  # at least the entry that is torn; `append` tries again
+            self._miss()  # at least the entry that is torn; `append` tries again
 
     def append(self, fields: Mapping[str, JsonValue], time: datetime) -> None:
         """Write an entry.
@@ -85,10 +87,11 @@ class AuditLog:
             if self._missed:
                 self._write({"kind": "gap", "missed": self._missed}, time)
                 self._missed = 0
+                os.ftruncate(self._lock, 0)
             self._rotate(time)
             self._write(fields, time)
         except OSError as error:
-            self._missed += 1
+            self._miss()
             self._close_file()  # whatever was written of the line is torn: the next try begins like a start
             raise AuditError(f"{self._directory}: {error.strerror}; free space or repair the disk") from error
 
@@ -112,6 +115,12 @@ class AuditLog:
         finally:
             self._close_file()
             os.close(self._lock)
+
+    def _miss(self) -> None:
+        """Count a lost entry, for the next start, too: the size of a file takes no space on a full disk."""
+        self._missed += 1
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, self._missed)
 
     def _write(self, fields: Mapping[str, JsonValue], time: datetime) -> None:
         stamp = time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,7 +33,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed. Wanted ten times a second: windows end by it."""
+    """Time passed, and what came before was taken. Wanted ten times a second: windows end by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class Button:
     """Push-to-talk, however it came."""
 
     pressed: bool
+    age_s: float = 0.0
+    """How long ago."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from agent.recognition.hypothesis import Hypothesis, Reject
 _TONES: dict[Reason | Reject, Tone | None] = {
     Reason.INHIBITED: Tone.REFUSED,
     Reason.REQUIREMENT: Tone.REFUSED,
+    Reason.TOO_SOON: Tone.REFUSED,
     Reason.EXPIRED: Tone.FAILED,
     Reason.UNSETTLED: Tone.FAILED,
     # Shown, not sounded: the first of two went through, noise needs no answer, another station gives it.

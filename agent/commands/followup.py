@@ -26,7 +26,7 @@ _TONES = {
 class _Course:
     order: Order
     settled_s: float | None = None
-    """When the broker had it."""
+    """When its fate was told."""
     answer: Answer | None = None
 
 
@@ -81,7 +81,9 @@ class Followup:
         order = course.order
         course.settled_s = now_s
         arrived = event.fate is Fate.ACKNOWLEDGED
-        if not arrived or not self._answer_within_s:
+        if event.fate is Fate.UNCONFIRMED:
+            course.answer = Answer.NO_ANSWER  # it may have arrived: an answer is told, its lack is not
+        if event.fate in (Fate.NOT_SENT, Fate.REFUSED) or not self._answer_within_s:
             del self._courses[order.id]
         effects: list[Effect] = [DeliverySettled(order, event.fate, event.reason, now_s - order.spoken_s)]
         if not arrived:

@@ -15,21 +15,25 @@ from agent.commands.decision import MOST_NAMED, Decision, Hindrances, Objection,
 from agent.commands.dialogue import Question, Reply
 from agent.commands.effects import (
     Announce,
+    AnswerSettled,
     Armed,
     Ask,
     Claim,
     Decided,
+    DeliverySettled,
     Effect,
     Enable,
     Publish,
 )
 from agent.commands.events import (
+    Answer,
     Answered,
     Button,
     Claimed,
     ClaimsLost,
     Delivered,
     Event,
+    Fate,
     Heard,
     InhibitReported,
     Loaded,
@@ -97,8 +101,8 @@ class Policy:
         )
 
     def _elapse(self, now_s: float) -> list[Effect]:
-        """Conclude what ended by time alone."""
-        effects = self._followup.tick(now_s, self._words)
+        """Conclude what ended by time alone, whatever waits to be taken."""
+        effects: list[Effect] = []
         for order in self._arbiter.expire(now_s):
             effects += self._refuse(order.heard, Objection(Reason.UNSETTLED), order)
         if self._question and now_s >= self._question.until_s:
@@ -108,11 +112,11 @@ class Policy:
     def _handle(self, event: Event, now_s: float) -> list[Effect]:
         match event:
             case Tick():
-                return []
+                return self._settled(self._followup.tick(now_s, self._words))
             case Heard(heard):
                 return self._hear(heard, now_s)
-            case Button(pressed):
-                (self._arming.press if pressed else self._arming.release)(now_s)
+            case Button(pressed, age_s):
+                (self._arming.press if pressed else self._arming.release)(now_s - age_s)
                 return []
             case InhibitReported():
                 self._inhibit.report(event, now_s)
@@ -121,9 +125,9 @@ class Policy:
                 self._machine.report(event, now_s)
                 return []
             case Delivered():
-                return self._followup.delivered(event, now_s, self._words)
+                return self._settled(self._followup.delivered(event, now_s, self._words))
             case Answered():
-                return self._followup.answered(event, now_s, self._words)
+                return self._settled(self._followup.answered(event, now_s, self._words))
             case PeersChanged(stations):
                 self._arbiter.meet(stations)
                 return []
@@ -256,7 +260,7 @@ class Policy:
         return self._publish(order, answer, now_s)
 
     def _publish(self, order: Order, heard: Hypothesis, now_s: float) -> list[Effect]:
-        self._repetition.accept(self._commands[order.command], now_s)
+        self._repetition.accept(order, now_s)
         self._followup.begin(order)
         return [  # the command first: what follows writes to disks
             Publish(order),
@@ -269,7 +273,7 @@ class Policy:
         if order.remaining_s(now_s) <= 0:
             return Objection(Reason.EXPIRED)
         command = self._commands[order.command]
-        return self._hindrance(order, now_s) or self._repetition.objection(command, now_s)
+        return self._hindrance(order, now_s) or self._repetition.objection(order, command, now_s)
 
     def _hindrance(self, order: Order, now_s: float) -> Objection | None:
         """Tell what keeps the machine from being moved at all."""
@@ -315,6 +319,18 @@ class Policy:
             late = claim.command == asked.command and now_s - claim.age_s - asked.heard.end_s <= LEASE_S
             if not late:  # not a slow detector of the same sentence, so somebody speaks there
                 effects += self._withdraw(Objection(Reason.INTERRUPTED, claim.station))
+        return effects
+
+    def _settled(self, effects: list[Effect]) -> list[Effect]:
+        """Take note of what was not done, or perhaps not."""
+        for effect in effects:
+            match effect:
+                case DeliverySettled(order, Fate.NOT_SENT | Fate.REFUSED) | AnswerSettled(
+                    order, Answer.REFUSED
+                ):
+                    self._repetition.fail(order)
+                case DeliverySettled(order, Fate.UNCONFIRMED) | AnswerSettled(order, Answer.NO_ANSWER):
+                    self._repetition.doubt(order)
         return effects
 
     def _unsettle(self, orders: list[Order]) -> list[Effect]:

@@ -40,8 +40,8 @@ class Interpreter:
         self._station = station
         self._peers: frozenset[str] = frozenset()
 
-    def event(self, message: Admitted, now: datetime) -> Event | None:
-        """Say what a message means to the policy; None: nothing new."""
+    def event(self, message: Admitted, now: datetime, waited_s: float) -> Event | None:
+        """Say what a message, which came `waited_s` ago, means to the policy; None: nothing new."""
         payload = message.payload
         age_s = abs((now - payload.time).total_seconds())  # from the future: one of the clocks is wrong
         said_s = min(payload.time, now).timestamp()  # a clock that once was far ahead must not win for ever
@@ -49,14 +49,15 @@ class Interpreter:
             case Response():
                 return Answered(payload.command_id, Answer(payload.outcome), payload.reason)
             case Talk():
-                return Button(payload.pressed)
+                return Button(payload.pressed, waited_s)
             case Inhibit():
                 return InhibitReported(payload.active, payload.who, payload.why, age_s, said_s)
             case MachineState():
                 value = payload.value if payload.quality is Quality.GOOD else None
                 return StateReported(message.name, value, age_s, said_s)
             case Claim():
-                return Claimed(message.station, payload.command_id, payload.command, payload.age_seconds)
+                age_s = payload.age_seconds + waited_s
+                return Claimed(message.station, payload.command_id, payload.command, age_s)
             case State():
                 return self._peer(message.station, payload.status)
         return None

@@ -78,12 +78,12 @@ class _Station:
         while not self._stopping.is_set():
             event: events.Event | None = events.Tick()
             try:
-                item = self._inbox.get(0.1)
+                item, waited_s = self._inbox.get(0.1)
             except queue.Empty:
                 pass
             else:
                 if isinstance(item, Admitted):
-                    event = self._understand.event(item, datetime.now(UTC))
+                    event = self._understand.event(item, datetime.now(UTC), waited_s)
                 elif isinstance(item, events.Heard):
                     event = item
             if event:

@@ -121,3 +121,24 @@ def test_a_button_whose_release_an_outage_may_have_hidden_counts_as_released() -
     assert outcome(station.say("lamp")) == "unarmed"
     station.tell(Button(pressed=True))
     assert outcome(station.say("lamp")) == "accept"
+
+
+def test_a_press_that_is_told_over_and_over_is_one_press() -> None:
+    """As by a screen that repeats `pressed` for as long as the finger is on it."""
+    station = Station(arming="push_to_talk")
+    station.tell(Button(pressed=True))
+    heard = utterance("lamp", station.now_s + 1.0)
+    for _ in range(6):
+        station.tell(Button(pressed=True), after_s=0.3)
+    assert outcome(station.tell(Heard(heard))) == "accept"
+    station.tell(Button(pressed=False))
+    assert outcome(station.say("belt", speed=5)) == "unarmed"
+
+
+def test_a_button_counts_from_when_it_was_pressed_not_from_when_that_was_taken() -> None:
+    station = Station(arming="push_to_talk")
+    meant, later = utterance("lamp", station.now_s + 1), utterance("belt", station.now_s + 2.3, speed=5)
+    station.tell(Button(pressed=True, age_s=1.8), after_s=1.8)
+    station.tell(Button(pressed=False, age_s=0.5))
+    assert outcome(station.tell(Heard(meant))) == "accept"
+    assert outcome(station.tell(Heard(later))) == "unarmed"

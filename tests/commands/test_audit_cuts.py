@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +180,35 @@ def test_a_full_disk_is_an_error_and_the_gap_is_told(tmp_path: Path) -> None:
     assert not verify(tmp_path).faults
 
 
+def test_a_gap_is_told_after_a_restart_too(tmp_path: Path) -> None:
+    """The agent is stopped while the disk is full: the chain must not look whole afterwards."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small disk can be mounted here: be root")
+    try:
+        log = AuditLog(disk)
+        missed = 0
+        for _ in range(40):
+            try:
+                log.append({"kind": "note", "text": "x" * 3000}, NOW)
+            except AuditError:
+                missed += 1
+        log.close()
+        assert missed
+        subprocess.run([*mount[:4], "remount,size=1m", "none", str(disk)], check=True)
+        write(disk, "later")
+        kept = [entry.fields for entry in tail(disk, 3)]
+        assert kept[-1]["text"] == "later"
+        assert [fields["missed"] for fields in kept if fields["kind"] == "gap"] >= [missed]
+        assert not verify(disk).faults
+        write(disk, "last")
+        assert [entry.fields["kind"] for entry in tail(disk, 2)] == ["note", "note"], "told once"
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT])
 def test_a_start_with_a_full_disk_succeeds_and_the_gap_is_told(tmp_path: Path, reason: int) -> None:
     """Its log ends in a torn line, which there is no space to keep aside."""
@@ -212,6 +243,17 @@ def test_a_start_with_a_disk_that_fails_is_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(durable, "sync", fail)
     with pytest.raises(AuditError, match="must be writable"):
         AuditLog(tmp_path)
+
+
+def test_a_copy_beside_the_log_is_not_the_log(tmp_path: Path) -> None:
+    write(tmp_path, "a")
+    (path,) = log_files(tmp_path)
+    shutil.copy(path, tmp_path / "audit-backup.jsonl")
+    write(tmp_path, "b")
+    write(tmp_path, "c")
+    assert notes(tmp_path) == ["a", "b", "c"]
+    assert not verify(tmp_path).faults
+    assert log_files(tmp_path) == [path]
 
 
 def test_a_place_that_cannot_be_used(tmp_path: Path) -> None:

@@ -62,14 +62,30 @@ def test_where_nobody_answers_the_broker_has_the_last_word() -> None:
 
 
 @pytest.mark.parametrize("fate", [fate for fate in Fate if fate is not Fate.ACKNOWLEDGED])
-def test_failures_are_heard_and_final(fate: Fate) -> None:
+def test_failures_are_heard_once(fate: Fate) -> None:
     station, order = ordered()
     effects = station.tell(Delivered(order.id, fate, "why"))
     (settled,) = all_of(DeliverySettled, effects)
     assert (settled.fate, settled.reason) == (fate, "why")
     assert tones(effects) == ["failed"]
-    assert station.tell(Answered(order.id, Answer.DONE)) == []
+    assert station.tell(Delivered(order.id, Fate.ACKNOWLEDGED)) == []
     assert station.wait(10) == []
+
+
+@pytest.mark.parametrize("fate", [Fate.NOT_SENT, Fate.REFUSED])
+def test_nobody_answers_what_never_left(fate: Fate) -> None:
+    station, order = ordered()
+    station.tell(Delivered(order.id, fate))
+    assert station.tell(Answered(order.id, Answer.DONE)) == []
+
+
+def test_the_machine_knows_better_what_the_broker_did_not_confirm() -> None:
+    """Only the acknowledgement was lost: whoever hears "failed", then nothing, says it again."""
+    station, order = ordered()
+    station.tell(Delivered(order.id, Fate.UNCONFIRMED))
+    assert tones(station.tell(Answered(order.id, Answer.ACCEPTED), after_s=4)) == ["accepted"]
+    effects = station.tell(Answered(order.id, Answer.DONE), after_s=4)
+    assert (tones(effects), all_of(DeliverySettled, effects)) == (["done"], [])
 
 
 def test_a_link_that_says_nothing_is_a_failure() -> None:

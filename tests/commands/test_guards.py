@@ -6,7 +6,17 @@ import pytest
 
 from agent.commands.decision import Detail, Hindrances
 from agent.commands.effects import Announce, Enable, InhibitChanged
-from agent.commands.events import Heard, InhibitReported, Reconnected, StateReported, Tick
+from agent.commands.events import (
+    Answer,
+    Answered,
+    Delivered,
+    Fate,
+    Heard,
+    InhibitReported,
+    Reconnected,
+    StateReported,
+    Tick,
+)
 from agent.commands.inhibit import MOST_TOLD, TOLD_WITHIN_S
 from agent.grammar.schema import CONFIRM
 from tests.commands.station import LOADED, Station, all_of, outcome, texts, tones, utterance
@@ -317,9 +327,49 @@ def test_a_late_confirmation_is_dropped() -> None:
 def test_refractory_time_is_per_command() -> None:
     station = Station()
     assert outcome(station.say("belt", speed=5)) == "accept"
-    assert outcome(station.say("belt", speed=10)) == "repeated"
+    assert outcome(station.say("belt", speed=5)) == "repeated"
     assert outcome(station.say("lamp", after_s=1.2)) == "accept"
-    assert outcome(station.say("belt", speed=10)) == "accept"
+    assert outcome(station.say("belt", speed=5)) == "accept"
+
+
+def test_only_what_is_done_already_is_refused_in_silence() -> None:
+    """Nobody may take the tones of the first order for those of the second."""
+    station = Station()
+    station.say("belt", speed=5)
+    effects = station.say("belt", speed=10)
+    assert (outcome(effects), tones(effects)) == ("too_soon", ["refused"])
+    assert tones(station.say("belt", after_s=1.2, speed=5)) == []
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ((Fate.NOT_SENT,), "accept"),
+        ((Fate.REFUSED,), "accept"),
+        ((Fate.ACKNOWLEDGED,), "repeated"),
+        ((Fate.ACKNOWLEDGED, Answer.REFUSED), "accept"),
+        ((Fate.ACKNOWLEDGED, Answer.ACCEPTED), "repeated"),
+        ((Fate.ACKNOWLEDGED, Fate.NOT_SENT), "repeated"),
+    ],
+)
+def test_what_was_not_done_may_be_said_again_at_once(outcomes: tuple[Fate | Answer], expected: str) -> None:
+    station = Station()
+    station.say("belt", speed=5)
+    (order,) = station.published()
+    for one in outcomes:
+        station.tell(Delivered(order.id, one) if isinstance(one, Fate) else Answered(order.id, one))
+    assert outcome(station.say("belt", speed=5)) == expected
+
+
+@pytest.mark.parametrize("fate", [Fate.ACKNOWLEDGED, Fate.UNCONFIRMED])
+def test_what_may_not_have_been_done_is_not_refused_in_silence(fate: Fate) -> None:
+    """Whoever heard that it failed waits for an answer when saying it again."""
+    station = Station(answer_within_s=1)
+    station.say("belt", speed=5)
+    station.tell(Delivered(station.published()[0].id, fate))
+    assert tones(station.wait(1.1) if fate is Fate.ACKNOWLEDGED else station.done)[-1] == "failed"
+    effects = station.say("belt", speed=5)
+    assert (outcome(effects), tones(effects)) == ("too_soon", ["refused"])
 
 
 def test_refractory_time_begins_with_acceptance_not_with_the_question() -> None:

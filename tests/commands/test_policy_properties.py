@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from agent.commands.arming import LEAD_S, LONGEST_PRESS_S
-from agent.commands.effects import Ask, Claim, Enable, Publish
+from agent.commands.effects import AnswerSettled, Ask, Claim, DeliverySettled, Effect, Enable, Publish
 from agent.commands.events import (
     Answer,
     Answered,
@@ -89,7 +89,7 @@ class AnyStation(RuleBasedStateMachine):
             burst_window_s=BURST_WINDOW_S,
         )
 
-    def tell(self, event_: Event, after_s: float = 0.0) -> None:
+    def tell(self, event_: Event, after_s: float = 0.0) -> list[Effect]:
         account = self.account
         effects = self.station.tell(event_, after_s=after_s)
         now_s = self.station.now_s
@@ -114,6 +114,7 @@ class AnyStation(RuleBasedStateMachine):
             account.asked, account.asked_s = ask, now_s
         for enable in all_of(Enable, effects):
             self._check_enabled(enable.commands, now_s)
+        return effects
 
     def _check(self, cause: Event, order: Order, now_s: float) -> None:
         """Judge a published order."""
@@ -340,7 +341,10 @@ class AnyStation(RuleBasedStateMachine):
     @rule(fate=st.sampled_from(Fate), answer=st.sampled_from(Answer), first=st.booleans())
     def learn_outcome(self, fate: Fate, answer: Answer, first: bool) -> None:
         order = self.account.published[-1]
-        self.tell(Delivered(order.id, fate) if first else Answered(order.id, answer), 0.05)
+        effects = self.tell(Delivered(order.id, fate) if first else Answered(order.id, answer), 0.05)
+        undone = fate in (Fate.NOT_SENT, Fate.REFUSED) if first else answer is Answer.REFUSED
+        if undone and all_of(DeliverySettled if first else AnswerSettled, effects):
+            self.account.published_s.pop(order.command)
 
     @rule()
     def lose_claims(self) -> None:

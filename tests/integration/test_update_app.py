@@ -194,7 +194,7 @@ def test_a_grammar_that_changes_while_a_model_waits_for_its_pause(tmp_path: Path
     assert app._reload_wanted
 
     edit(grammar)  # since the update read it
-    app._take(TakenOver(vocabulary, newer))
+    app._take(TakenOver(vocabulary, newer), 0.0)
     assert app._ears.grammar_changed()
     reload(app)
     assert app._hearing.listener.recognizer is not swapped.recognizer
@@ -207,7 +207,7 @@ def test_the_grammar_that_is_watched_is_the_one_that_is_in_use(tmp_path: Path) -
     shutil.copy(GRAMMAR, slot)
     app = by_hand(tmp_path, site)
     newer = Ears(with_parts(app._settings, Parts(None, slot)), lambda _: None)
-    app._take(TakenOver(newer.load_vocabulary(), newer))
+    app._take(TakenOver(newer.load_vocabulary(), newer), 0.0)
     edit(site)
     assert not app._ears.grammar_changed()
     edit(slot)
@@ -241,9 +241,9 @@ def edit(grammar: Path) -> None:
 def reload(app: App) -> None:
     """Let an app that does not run read its grammar, and a pause come."""
     app._compile()
-    while not isinstance(item := app._inbox.get(0), Compiled):
+    while not isinstance(item := app._inbox.get(0)[0], Compiled):
         pass
-    app._take(item)
+    app._take(item, 0.0)
     app._hearing._apply_changes(time.monotonic())
 
 

@@ -96,14 +96,23 @@ def test_what_the_plant_says_reaches_the_policy(
     admitted = judge(arrival(topic, payload, retain), NAMESPACE, NOW)
     assert isinstance(admitted, Admitted)
     assert admitted.payload == payload
-    assert Interpreter("press-2").event(admitted, NOW) == event
+    assert Interpreter("press-2").event(admitted, NOW, 0.0) == event
+
+
+def test_what_waited_is_as_old_as_it_is() -> None:
+    """A claim for a sentence long past must not be taken for one of the sentence that is spoken now."""
+    claim = Claim(time=NOW, command_id=ORDER, command="stop", age_seconds=0.4)
+    told = Interpreter("press-2").event(Admitted(claim, "press-9"), NOW, 3.0)
+    assert told == Claimed("press-9", ORDER, "stop", 3.4)
+    told = Interpreter("press-2").event(Admitted(Talk(time=NOW, pressed=True), "press-2"), NOW, 3.0)
+    assert told == Button(True, 3.0)
 
 
 def test_peers_come_and_go() -> None:
     interpreter = Interpreter("press-2")
 
     def report(station: str, status: Status) -> Event | None:
-        return interpreter.event(Admitted(State(time=NOW, status=status), station), NOW)
+        return interpreter.event(Admitted(State(time=NOW, status=status), station), NOW, 0.0)
 
     assert report("a", Status.ONLINE) == PeersChanged(frozenset({"a"}))
     assert report("a", Status.DEGRADED) is None
@@ -117,8 +126,10 @@ def test_invented_peers_take_no_memory() -> None:
     interpreter = Interpreter("press-2")
     state = State(time=NOW, status=Status.ONLINE)
     for number in range(10_000):
-        interpreter.event(Admitted(state, f"ghost-{number}"), NOW)
-    gone = interpreter.event(Admitted(state.model_copy(update={"status": Status.OFFLINE}), "ghost-0"), NOW)
+        interpreter.event(Admitted(state, f"ghost-{number}"), NOW, 0.0)
+    gone = interpreter.event(
+        Admitted(state.model_copy(update={"status": Status.OFFLINE}), "ghost-0"), NOW, 0.0
+    )
     assert isinstance(gone, PeersChanged)
     assert len(gone.stations) == MAX_PEERS - 1
 
@@ -231,4 +242,4 @@ def test_anything_gets_a_verdict(topic: str, payload: bytes, retain: bool, expir
     if isinstance(verdict, Admitted):
         assert expiry_s != 0
         assert verdict.payload.channel.retain or not retain
-        Interpreter("press-2").event(verdict, NOW)
+        Interpreter("press-2").event(verdict, NOW, 0.0)
