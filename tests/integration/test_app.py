@@ -18,8 +18,10 @@ from agent.app import App
 from agent.audio.playback import Playback
 from agent.audio.source import FRAME_SAMPLES
 from agent.errors import AudioError
+from agent.messaging import client
 from agent.messaging.contract import Inhibit, MachineState, Response, SelfTest, Talk
 from agent.messaging.namespace import Namespace
+from agent.messaging.session import LinkDownError
 from tests.integration.booth import GRAMMAR, STATION, Booth, require_bundle, station_settings
 from tests.integration.brokers import PATIENCE_S, Mosquitto, Received, Scada, eventually, needs_mosquitto
 from tests.integration.engines import Dead, Spoiled, Stale
@@ -290,14 +292,21 @@ def test_a_new_grammar_takes_over_without_losing_sound(stage: Stage, plant: Scad
     assert events(plant, "grammar", 2)[1]["grammar"] == loaded["grammar"]
 
 
-def test_without_a_broker_it_hears_on_and_says_what_was_not_sent(stage: Stage) -> None:
+def test_without_a_broker_it_hears_on_and_says_what_was_not_sent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody_listens_yet(*_: object, **__: object) -> None:
+        raise LinkDownError("it would tell before the plant is there", by_broker=False)
+
     stage.broker.kill()
+    monkeypatch.setattr(client, "Session", nobody_listens_yet)
     accepts = stage.app._vitals.accepts
     stage.booth.say(START_3)
     assert eventually(lambda: stage.app._vitals.accepts > accepts)
     time.sleep(0.5)
     stage.broker.start()
     with Scada(stage.broker.port, f"{NAMESPACE.base}/#") as plant:
+        monkeypatch.undo()
         assert eventually(lambda: "not_sent" in fates(plant)), fates(plant)
         plant.wait_for("/health")
         assert not commands(plant), "an old command came late"
