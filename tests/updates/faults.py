@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from agent.updates import updater as updater_module
 from agent.updates.course import RESTING, Phase
@@ -115,22 +116,22 @@ def update(
 
     Every outcome is written to the diary, as an outbox would.
     """
-    updater_module.TICK_S = updater_module.RETRY_S = updater_module.RECHECK_S = 0.002
-    station = Obedient()
-    updater = make_updater(folder, repository, station, terms=Terms(0, 0))
-    if diary:
-        note(diary, station)
-    updater.start()
-    if updater.state.wanted != wanted(*references):  # else it goes on by itself
-        updater.wish(wish(*references))
-    deadline_s = time.monotonic() + 20
-    while time.monotonic() < deadline_s:
-        state = updater.state
-        done = state.phase in RESTING - {Phase.IDLE} and state.wanted == wanted(*references)
-        if done and set(state.running) >= set(wanted(*references).releases) and not state.outcomes:
-            break
-        time.sleep(0.002)
-    updater.stop()
+    with patch.multiple(updater_module, TICK_S=0.002, RETRY_S=0.002, RECHECK_S=0.002):
+        station = Obedient()
+        updater = make_updater(folder, repository, station, terms=Terms(0, 0))
+        if diary:
+            note(diary, station)
+        updater.start()
+        if updater.state.wanted != wanted(*references):  # else it goes on by itself
+            updater.wish(wish(*references))
+        deadline_s = time.monotonic() + 20
+        while time.monotonic() < deadline_s:
+            state = updater.state
+            done = state.phase in RESTING - {Phase.IDLE} and state.wanted == wanted(*references)
+            if done and set(state.running) >= set(wanted(*references).releases) and not state.outcomes:
+                break
+            time.sleep(0.002)
+        updater.stop()
     return updater
 
 
