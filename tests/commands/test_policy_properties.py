@@ -67,7 +67,8 @@ class Account:
     published_s: dict[str, float] = field(default_factory=dict)
     published: list[Order] = field(default_factory=list)
     claims: dict[UUID, Order] = field(default_factory=dict)
-    foreign: list[tuple[str, float]] = field(default_factory=list)
+    foreign: list[tuple[str, float, float]] = field(default_factory=list)
+    """Command, when its sentence ended, when the claim came."""
     missed_s: float = float("-inf")
 
 
@@ -135,9 +136,11 @@ class AnyStation(RuleBasedStateMachine):
             assert cause.order_id == order.id
             assert command.risk is not Risk.HIGH
         if self.peers:
+            asked = account.asked is not None and account.asked.order.id == order.id
+            settled_s = account.asked_s if asked else now_s  # who asks has won: the rest are slow
             assert not any(
-                name == order.command and abs(heard_s - order.heard.end_s) <= 2.0
-                for name, heard_s in account.foreign
+                name == order.command and abs(heard_s - order.heard.end_s) <= 2.0 and came_s <= settled_s
+                for name, heard_s, came_s in account.foreign
             ), "another station had it first"
         asked_before = account.asked is not None and account.asked_s <= account.missed_s
         assert order.heard.end_s >= account.missed_s or asked_before, "a claim for it may have been missed"
@@ -328,7 +331,8 @@ class AnyStation(RuleBasedStateMachine):
         age_s=st.sampled_from([0.0, 0.4, 3.0]),
     )
     def hear_foreign_claim(self, command: str, pause_s: float, age_s: float) -> None:
-        self.account.foreign.append((command, self.station.now_s + pause_s - age_s))
+        came_s = self.station.now_s + pause_s
+        self.account.foreign.append((command, came_s - age_s, came_s))
         self.tell(Claimed("press-3", UUID(int=10**9), command, age_s), pause_s)
 
     @precondition(lambda self: self.account.claims)
@@ -344,7 +348,7 @@ class AnyStation(RuleBasedStateMachine):
         effects = self.tell(Delivered(order.id, fate) if first else Answered(order.id, answer), 0.05)
         undone = fate in (Fate.NOT_SENT, Fate.REFUSED) if first else answer is Answer.REFUSED
         if undone and all_of(DeliverySettled if first else AnswerSettled, effects):
-            self.account.published_s.pop(order.command)
+            self.account.published_s.pop(order.command, None)
 
     @rule()
     def lose_claims(self) -> None:
