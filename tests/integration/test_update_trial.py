@@ -142,7 +142,9 @@ def test_a_station_that_is_stopped_holds_that_against_nobody(
 ) -> None:
     """The signal comes to the trial, too, and ends it before its agent has stopped."""
     stopped = tmp_path / "python"
-    stopped.write_text(f"#!/bin/sh\nkill -{how} $$\n")
+    # Whoever runs the tests in the background has SIGINT ignored, and a shell could not change that.
+    dies = f"signal.signal(signal.SIG{how}, signal.SIG_DFL)\nos.kill(os.getpid(), signal.SIG{how})\n"
+    stopped.write_text(f"#!{sys.executable}\nimport os, signal\n{dies}")
     stopped.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(stopped))
     assert run_apart(conditions(bundle), lambda: False) is None
