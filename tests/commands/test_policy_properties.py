@@ -287,10 +287,13 @@ class AnyStation(RuleBasedStateMachine):
 
     @rule(pause_s=pauses_s)
     def release(self, pause_s: float) -> None:
-        if self.arming == "push_to_talk" and self.account.windows:
-            now_s = self.station.now_s + pause_s
-            self.account.windows[-1][1] = min(self.account.windows[-1][1], now_s)
+        self._come_up(self.station.now_s + pause_s)
         self.tell(Button(pressed=False), pause_s)
+
+    def _come_up(self, now_s: float) -> None:
+        if self.arming == "push_to_talk":
+            for window in self.account.windows:  # all: a press may have been told twice
+                window[1] = min(window[1], now_s)
 
     @rule(active=st.booleans(), age_s=ages_s, behind_s=behind_s)
     def lock(self, active: bool, age_s: float, behind_s: float) -> None:
@@ -363,6 +366,7 @@ class AnyStation(RuleBasedStateMachine):
         self.account.states_said_s.clear()
         if self.peers:
             self.account.missed_s = self.station.now_s
+        self._come_up(self.station.now_s)  # a release may have been missed
         self.tell(Reconnected(2))
 
     @rule()
