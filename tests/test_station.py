@@ -5,15 +5,12 @@ import pytest
 import soundfile
 
 from agent.acoustics.bundle import load_bundle
-from agent.acoustics.engines.onnx import OnnxEngine
 from agent.audio.file import read_audio
 from agent.audio.source import SAMPLE_RATE_HZ
 from agent.errors import GrammarError
-from agent.evaluation.listening import Ear
-from agent.grammar import compile_grammar, load_grammar
 from agent.settings import AudioFile
-from agent.station import load_vocabulary, open_source
-from tests.integration.booth import BUNDLE, GOLDEN, GRAMMAR, require_bundle, station_settings
+from agent.station import Ears, load_vocabulary, open_source
+from tests.integration.booth import BUNDLE, GOLDEN, require_bundle, station_settings
 
 require_bundle()
 WHEEL = """name: wheel
@@ -44,10 +41,10 @@ def test_a_recording_may_end_with_its_last_word(tmp_path: Path) -> None:
     loud = np.flatnonzero(np.abs(said) > 300)
     file = tmp_path / "stop.wav"
     soundfile.write(file, said[loud[0] : loud[-1]], SAMPLE_RATE_HZ)
-    source = open_source(station_settings(1, tmp_path, audio=AudioFile(type="file", path=file)))
-    bundle = load_bundle(BUNDLE)
-    graph = compile_grammar(load_grammar(GRAMMAR), bundle.manifest.tokens)
-    points = bundle.manifest.operating_points
-    listener = Ear(bundle, OnnxEngine(bundle), graph, points.normal).listener()
-    heard = [each for frame in source.frames() for each in listener.hear(frame.samples, frame.time_s)]
+    settings = station_settings(1, tmp_path, audio=AudioFile(type="file", path=file))
+    ears = Ears(settings, lambda _: None)
+    listener = ears.listener(ears.load_vocabulary())
+    frames = open_source(settings).frames()
+    heard = [each for frame in frames for each in listener.hear(frame.samples, frame.time_s)]
+    ears.engine.close()
     assert [(each.command, each.reject) for each in heard] == [("status", None)]

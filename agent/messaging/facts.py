@@ -27,8 +27,12 @@ FACTS: Mapping[str, type[Scalar]] = {
     "rejects_total": int,
 }
 """Every fact that there is, and what it is unless it is not known."""
-HAPPENED = frozenset({"last_command", "last_probability"})
-"""Those that are new each time, also where they say the same as before."""
+_HAPPENED = frozenset({"last_command", "last_probability"})
+
+
+def is_news(name: str, fact: object, before: object) -> bool:
+    """Tell whether a fact is other than before, or happened once more."""
+    return name in _HAPPENED or fact != before
 
 
 def facts(payload: Payload) -> dict[str, Scalar | None]:

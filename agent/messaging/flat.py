@@ -2,7 +2,7 @@
 
 from agent.grammar.schema import Scalar
 from agent.messaging.contract import Value
-from agent.messaging.facts import HAPPENED, facts
+from agent.messaging.facts import facts, is_news
 from agent.messaging.payload import Payload, Quality
 
 
@@ -15,7 +15,7 @@ class FlatValues:
     def update(self, payload: Payload) -> list[tuple[str, Value]]:
         """Give name and value of each fact in `payload` that is new."""
         known = {name: (fact, payload.quality) for name, fact in facts(payload).items()}
-        changed = {n: fact for n, fact in known.items() if n in HAPPENED or self._last.get(n) != fact}
+        changed = {name: fact for name, fact in known.items() if is_news(name, fact, self._last.get(name))}
         self._last |= changed
         return [
             (name, Value(time=payload.time, quality=quality, value=fact))

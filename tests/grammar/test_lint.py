@@ -13,6 +13,8 @@ from agent.grammar.load import load_grammar, parse_grammar
 ROOT = Path(__file__).parents[2]
 COMMANDS = "commands:\n  start_pump:\n    topic: pump\n    sentences:\n      - start the pump\n"
 HEAD = "name: a\n" + COMMANDS
+TWO_LISTS = HEAD + "      - move {m:n}\n      - go {k:n}\nlists:\n"
+"""Their definitions follow: two lists that fill one slot."""
 
 
 def faults(text: str, tmp_path: Path) -> list[tuple[str, int, int]]:
@@ -100,25 +102,21 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
             ("values", 8, 9),
         ),
         (
-            HEAD + "      - move {m:n}\n      - go {k:n}\n"
-            "lists:\n  m: {spell: icao, min_length: 3, max_length: 3}\n"
+            TWO_LISTS + "  m: {spell: icao, min_length: 3, max_length: 3}\n"
             "  k: {minimum: 50, maximum: 500, step: 50, read: [digits]}\n",
             ("values", 8, 9),
         ),
         (
-            HEAD + "      - move {m:n}\n      - go {k:n}\n"
-            "lists:\n  m: {spell: digits, max_length: 3}\n  k: {minimum: 0.5, maximum: 9.5, step: 0.5}\n",
+            TWO_LISTS + "  m: {spell: digits, max_length: 3}\n  k: {minimum: 0.5, maximum: 9.5, step: 0.5}\n",
             ("values", 8, 9),
         ),
         (
-            HEAD + "      - move {m:n}\n      - go {k:n}\n"
-            "lists:\n  m: {minimum: 1, maximum: 9, unit: hundred}\n"
+            TWO_LISTS + "  m: {minimum: 1, maximum: 9, unit: hundred}\n"
             "  k: {minimum: 100, maximum: 900, step: 100}\n",
             ("values", 8, 9),
         ),
         (
-            HEAD + "      - move {m:n}\n      - go {k:n}\n"
-            "lists:\n  m: {spell: icao, max_length: 3}\n  k: {minimum: 1, maximum: 9, unit: kilo}\n",
+            TWO_LISTS + "  m: {spell: icao, max_length: 3}\n  k: {minimum: 1, maximum: 9, unit: kilo}\n",
             ("values", 8, 9),
         ),
         # meaning

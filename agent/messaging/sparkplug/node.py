@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from agent.messaging.channel import MAX_INBOUND_BYTES, Keep
-from agent.messaging.facts import FACTS, HAPPENED, facts
+from agent.messaging.facts import FACTS, facts, is_news
 from agent.messaging.namespace import Message, Namespace
 from agent.messaging.payload import Payload
 from agent.messaging.sparkplug.wire import Metric, asks_for, encode
@@ -37,7 +37,7 @@ class Node:
     def take(self, payload: Payload) -> bool:
         """Remember the facts of what the station publishes; true if one is new."""
         for name, fact in facts(payload).items():
-            if name in HAPPENED or fact != self._metrics[name].value:
+            if is_news(name, fact, self._metrics[name].value):
                 self._metrics[name] = Metric(name, FACTS[name], fact, payload.time)
                 self._changed.add(name)
         return bool(self._changed)
