@@ -5,7 +5,6 @@ later: each is sent at once over a live link or not at all, and its fate is know
 """
 
 import queue
-import sqlite3
 import threading
 import time
 from collections import Counter, deque
@@ -19,7 +18,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.commands.events import Delivered, Fate
 from agent.health.snapshot import LinkHealth
-from agent.messaging.channel import Keep, Senders
+from agent.messaging.backlog import Backlog
+from agent.messaging.channel import Senders
 from agent.messaging.contract import KINDS, Command, MachineState, State, Status
 from agent.messaging.flat import FlatValues
 from agent.messaging.gate import Gate
@@ -41,8 +41,6 @@ WINDOW = 16
 """Unacknowledged messages under way; half of them are kept free for commands."""
 RELEASE_MARGIN_S = 0.1
 FAREWELL_S = 1.0
-OUTBOX_REST_S = 10.0
-"""An outbox that cannot be read is left alone for so long."""
 _IDLE_S = 0.5
 _NOT_AUTHORIZED = 0x87
 
@@ -73,12 +71,9 @@ class Link:
         self._settings = settings
         self._namespace = namespace
         self._on_inbound, self._on_up = on_inbound, on_up
-        self._outbox = outbox
+        self._backlog = Backlog(outbox)
         self._mirror = mirror
         self._flat = FlatValues() if settings.flat_values else None
-        self._outbox_fault = "" if outbox else "it could not be opened"
-        self._kept_sent, self._kept_rest_s = 0, 0.0
-        self._kept_done: list[int] = []
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self._commands: deque[Sending] = deque()
@@ -124,7 +119,7 @@ class Link:
         return taken
 
     def _publish(self, message: Message) -> bool:
-        if self._keep(message):
+        if self._backlog.keep(message):
             self._supervised.nudge()
             return True
         with self._lock:
@@ -136,21 +131,6 @@ class Link:
             self._dropped["queue_full"] += self._events.add(message)
         self._supervised.nudge()
         return True
-
-    def _keep(self, message: Message) -> bool:
-        if self._outbox is None or message.keep is Keep.NEVER:
-            return False
-        try:
-            self._outbox.add(message)
-        except sqlite3.Error as error:  # a full disk takes the memory of events, not the events
-            self._outbox_failed(error)
-            return False
-        self._outbox_fault = ""
-        return True
-
-    def _outbox_failed(self, error: sqlite3.Error) -> None:
-        self._outbox_fault = str(error)
-        log.error("outbox_failed", error=str(error))
 
     def command(
         self, command: Command, suffix: str, deadline_s: float, connection: int | None = None
@@ -180,7 +160,6 @@ class Link:
 
     def health(self) -> LinkHealth:
         """Describe the link."""
-        kept, dropped = (self._outbox.depth, self._outbox.dropped) if self._outbox else (0, 0)
         with self._lock:
             return LinkHealth(
                 connected=self._connected,
@@ -189,9 +168,9 @@ class Link:
                 reason=self._reason,
                 connects_total=self._counts["connects"],
                 published_total=self._counts["published"],
-                dropped_total=dict(self._dropped) | {"ring": dropped},
-                outbox_messages=kept,
-                outbox_fault=self._outbox_fault,
+                dropped_total=dict(self._dropped) | {"ring": self._backlog.dropped},
+                outbox_messages=self._backlog.depth,
+                outbox_fault=self._backlog.fault,
                 refused_total=dict(self._gate.refused),
                 handler_failures_total=self._counts["handler_failures"],
             )
@@ -220,7 +199,7 @@ class Link:
             self._connected, self._changed_s = True, time.monotonic()
             self._events.add(*self._retained.values())
         self._subscribed = frozenset()
-        self._kept_sent = 0
+        self._backlog.rewind()
         self._told.clear()
         log.info("link_up", host=self._settings.host, port=self._settings.port)
         try:
@@ -241,7 +220,7 @@ class Link:
         # On a slow link a command's release must not queue behind a report.
         if not any(item.sending for item in self._underway.values()):
             self._send_events(session, now_s, max(1, window // 2))
-            self._send_kept(session, now_s, max(1, window // 2))
+            self._send_backlog(session, now_s, max(1, window // 2))
         nearest_s = min((item.deadline_s for item in self._underway.values()), default=now_s + _IDLE_S)
         if nearest_s <= now_s:
             raise LinkDownError("the broker did not acknowledge in time", by_broker=False)
@@ -291,21 +270,10 @@ class Link:
         while len(self._underway) < window and (message := self._events.take()):
             self._say(session, message, now_s)
 
-    def _send_kept(self, session: Session, now_s: float, window: int) -> None:
-        if self._outbox is None or now_s < self._kept_rest_s:
-            return
-        try:
-            self._outbox.remove(self._kept_done)
-            self._kept_done.clear()
-            entries = self._outbox.waiting(self._kept_sent, max(0, window - len(self._underway)))
-        except sqlite3.Error as error:
-            self._outbox_failed(error)
-            self._kept_rest_s = now_s + OUTBOX_REST_S  # not at each turn: a busy link would fill the journal
-            return
-        for entry in entries:
-            self._kept_sent = entry.id
+    def _send_backlog(self, session: Session, now_s: float, window: int) -> None:
+        for entry in self._backlog.take(max(0, window - len(self._underway)), now_s):
             if not self._say(session, entry.message, now_s, entry.id):
-                self._kept_done.append(entry.id)  # it would stand before all others for ever
+                self._backlog.done(entry.id)  # it would stand before all others for ever
 
     def _say(self, session: Session, message: Message, now_s: float, kept: int | None = None) -> bool:
         """Send what is no command; false: the broker does not take it, and it would end each connection."""
@@ -339,7 +307,7 @@ class Link:
         underway = self._underway.pop(message_id)
         self._counts["published"] += not code.is_failure
         if underway.kept is not None:
-            self._kept_done.append(underway.kept)
+            self._backlog.done(underway.kept)
         if underway.sending:
             fate, reason = (Fate.REFUSED, str(code)) if code.is_failure else (Fate.ACKNOWLEDGED, "")
             underway.sending.settle(fate, reason)
