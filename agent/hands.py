@@ -13,6 +13,7 @@ from agent.commands.decision import Decision, Verdict
 from agent.commands.order import Order
 from agent.commands.records import record
 from agent.errors import AuditError
+from agent.grammar.schema import CONFIRM
 from agent.health.report import Fault
 from agent.hearing import Hearing
 from agent.messaging import compose, contract
@@ -107,6 +108,7 @@ class Hands:
                     self._panel.show(tone, text)
             case effects.Enable(commands):
                 self._hearing.enable(commands)
+                self._panel.ask(asking=CONFIRM in commands)  # it can be said while a question stands
 
     def _send(self, order: Order, clock: compose.Clock) -> None:
         command = compose.command(order, clock)

@@ -1,4 +1,4 @@
-"""One lamp that says what became of a sentence: a rhythm per outcome, light while the station is armed."""
+"""One lamp that says what became of a sentence: a rhythm per outcome, and what holds between outcomes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +14,19 @@ STEP_S = 0.1
 """Of a rhythm."""
 _RETRY_S = 5.0
 
-# On and off in steps: long light is good, flicker is not, and no two are alike. A question blinks for as long
-# as most people take to answer it.
+# On and off in steps: long light is good, flicker is not, and no two are alike.
 RHYTHMS: dict[Tone, str] = {
     Tone.HEARD: "##",
     Tone.ACCEPTED: "##########",
     Tone.DONE: "##########..##########",
-    Tone.CONFIRM: "###..." * 8,
+    Tone.CONFIRM: "###...",
     Tone.REJECTED: "#.#.#",
     Tone.REFUSED: "####..####..####",
     Tone.FAILED: "#.#.#.#.#.#.#.#.#.#",
     Tone.ARMED: "#.##",
 }
+ASKING, ARMED, IDLE = RHYTHMS[Tone.CONFIRM], "#", "."
+"""Shown again and again between outcomes."""
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ class Lamp:
         self._light: Light | None = None
         self._retry_s = -float("inf")
         self._rhythm, self._since_s = "", 0.0
-        self._armed = False
+        self._armed = self._asking = False
         self._on: bool | None = None
         self.failure = ""
         """Why nothing is shown; empty if all is well."""
@@ -80,13 +81,19 @@ class Lamp:
         self._rhythm, self._since_s = RHYTHMS[tone], now_s
 
     def arm(self, *, armed: bool) -> None:
-        """Light up between rhythms, or no longer."""
+        """Light up between outcomes, or no longer."""
         self._armed = armed
+
+    def ask(self, *, asking: bool) -> None:
+        """Blink between outcomes, or no longer: who sees no question must not answer one by chance."""
+        self._asking = asking
 
     def tick(self, now_s: float) -> None:
         """Switch it as it should be now."""
         step = int((now_s - self._since_s) / STEP_S + 1e-6)
-        on = self._rhythm[step] == "#" if step < len(self._rhythm) else self._armed
+        between = ASKING if self._asking else ARMED if self._armed else IDLE
+        rhythm = self._rhythm if step < len(self._rhythm) else between
+        on = rhythm[step % len(rhythm)] == "#"
         if self._light and on == self._on:
             return
         if self._light is None and now_s < self._retry_s:

@@ -61,6 +61,11 @@ class Panel:
         if self._lamp:
             self._lamp.arm(armed=armed)
 
+    def ask(self, *, asking: bool) -> None:
+        """Show whether a question stands."""
+        if self._lamp:
+            self._lamp.ask(asking=asking)
+
     def tick(self, now_s: float) -> None:
         """Move the lamp on; call it ten times a second."""
         if self._lamp:

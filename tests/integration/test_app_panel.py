@@ -36,14 +36,19 @@ class Light(SysLed):
         Light.seen += "#" if on else "."
 
 
-@pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+@pytest.fixture(autouse=True)
+def leds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "leds" / "status"
     folder.mkdir(parents=True)
     (folder / "max_brightness").write_text("1")
+    monkeypatch.setattr(Light, "seen", "")
+    monkeypatch.setattr(panel_module, "SysLed", lambda led: Light(led, folder.parent))
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     device = Device(tmp_path)
     monkeypatch.setattr(panel_module, "KeyContact", lambda key: KeyContact(key, device.names, device.devices))
-    monkeypatch.setattr(panel_module, "SysLed", lambda led: Light(led, folder.parent))
     yield device
     os.close(device.writer)
 
@@ -74,6 +79,27 @@ def test_push_to_talk_by_a_pedal_and_a_lamp_that_answers(tmp_path: Path, device:
             assert eventually(lambda: "no_button" in json.loads(plant.on("/state")[-1].payload)["reason"])
             booth.end()
             running.join(PATIENCE_S)
+        finally:
+            app.stop()
+            running.join(PATIENCE_S)
+
+
+def test_the_lamp_blinks_as_long_as_a_question_stands(tmp_path: Path) -> None:
+    panel = Panel(lamp=Led(type="led", name="status"))
+    commands = Commands(inhibit_required=False, confirm_below=0.9999, confirm_window_s=60, answer_within_s=0)
+    booth = Booth()
+    with Mosquitto(tmp_path) as broker, Scada(broker.port, f"{BASE}/#") as plant:
+        settings = station_settings(broker.port, tmp_path, commands=commands, panel=panel)
+        app = App(settings, Playback(booth.blocks(), real_time=True))
+        running = threading.Thread(target=app.run, daemon=True)
+        running.start()
+        try:
+            plant.wait_for("/health")
+            booth.say(START_3)
+            plant.wait_for("/event/question")
+            assert eventually(lambda: Light.seen.count("#.") > 10), Light.seen
+            booth.say(START_3)  # once more is as good as "confirm"
+            plant.wait_for("/command/conveyor/start")
         finally:
             app.stop()
             running.join(PATIENCE_S)

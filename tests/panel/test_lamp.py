@@ -56,6 +56,20 @@ def test_it_is_lit_while_armed_and_a_new_outcome_ends_the_old_one(led: Path) -> 
     assert shown(lamp, led, 101.4, 1) == "."
 
 
+def test_it_blinks_as_long_as_a_question_stands(led: Path) -> None:
+    lamp = lamp_of(led)
+    lamp.arm(armed=True)
+    lamp.ask(asking=True)
+    lamp.show(Tone.CONFIRM, 100.0)
+    assert shown(lamp, led, 100.0, 600) == 100 * "###...", "a minute, the longest window there is"
+    lamp.show(Tone.DONE, 160.0)
+    rest = shown(lamp, led, 160.0, 40).removeprefix(RHYTHMS[Tone.DONE])
+    assert "###..." in rest, "what an earlier command did ends no question"
+    lamp.ask(asking=False)
+    lamp.show(Tone.HEARD, 170.0)
+    assert shown(lamp, led, 170.0, 20) == 20 * "#", "armed"
+
+
 def test_the_kernels_own_use_of_it_ends_and_it_is_put_out_at_the_end(led: Path) -> None:
     lamp = lamp_of(led)
     lamp.arm(armed=True)
