@@ -35,8 +35,10 @@ class Origin:
     def place(self, keys: Sequence[str]) -> str:
         """Name what holds the setting `keys`: a variable, a secret file, or file and line."""
         name = DELIMITER.join(keys)
-        for variable in self.environment:
-            if _gives(variable, self.prefix + name.upper()):
+        tables = {self.prefix + DELIMITER.join(keys[:depth]).upper() for depth in range(1, len(keys))}
+        for variable, value in self.environment.items():
+            whole = variable in tables and f'"{keys[-1]}"' in value  # a table as JSON
+            if whole or _gives(variable, self.prefix + name.upper()):
                 return f"environment variable {variable}"
         for secret in sorted(self.secrets.glob("*")):
             if _gives(secret.name.lower(), name):

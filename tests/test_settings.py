@@ -160,6 +160,13 @@ def test_variable_overrides_file_and_is_named_when_wrong(file: Path, monkeypatch
     assert "VOXLINE_MQQT__PORT: no section 'mqqt'; did you mean 'mqtt'?" in faults(file, TEXT)
 
 
+def test_a_variable_that_holds_a_table_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOXLINE_MQTT", '{"port": "x"}')
+    assert "environment variable VOXLINE_MQTT: [mqtt] port must be" in faults(file, TEXT)
+    wrong = TEXT.replace('host = "localhost"', 'host = ""')
+    assert f"{file}:" in faults(file, wrong).splitlines()[0], "what it does not say is the file's"
+
+
 @pytest.mark.parametrize("name", ["voxline_mqtt__port", "VOXLINE_MQTT__PORT__X"])
 def test_a_variable_in_small_letters_or_too_deep_is_named(
     file: Path, monkeypatch: pytest.MonkeyPatch, name: str
