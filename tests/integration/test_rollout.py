@@ -46,7 +46,7 @@ class Fleet:
     """Of the stations, in the inventory."""
 
     def play(
-        self, playbook: str, *, only: str = "all", **variables: object
+        self, playbook: str, *options: str, only: str = "all", **variables: object
     ) -> "subprocess.CompletedProcess[str]":
         """Run a playbook of the collection."""
         hosts = {
@@ -72,6 +72,7 @@ class Fleet:
                 f"--inventory={self.home / 'inventory.json'}",
                 f"--extra-vars=voxline_source={REPOSITORY}",
                 f"--limit={only}",
+                *options,
                 f"voxline.fleet.{playbook}",
             ],
             cwd=self.home,
@@ -196,6 +197,34 @@ def test_a_second_rollout_changes_nothing(stations: Fleet) -> None:
     run = stations.play("rollout", only="press-1")
     assert (run.returncode, changes(run)) == (0, {"press-1": 0}), run.stdout
     assert stations.processes() == before
+
+
+def test_a_check_shows_what_a_rollout_would_change_and_changes_nothing(
+    stations: Fleet, tmp_path: Path
+) -> None:
+    def standing() -> tuple[list[str], list[str], str]:
+        found = "find /data /etc/voxline -not -path '/data/programs/*/*' -printf '%p %T@ %i\\n'"
+        return stations.releases(), stations.processes(), stations.stations[0].run(found).stdout
+
+    before = standing()
+    assert before[2]
+    run = stations.play("rollout", "--check", only="press-1")
+    assert (run.returncode, changes(run)) == (0, {"press-1": 0}), run.stdout
+    package = Path(str(stations.variables["voxline_package"]))
+    other = tmp_path / package.name
+    other.write_bytes(package.read_bytes() + b"another one")
+    for variables in (
+        {"voxline_grammar": str(REPOSITORY / "grammars/conveyor.yaml")},
+        {"voxline_package": str(other)},
+        {"voxline_secrets": {"mqtt__password": "zebra"}},
+    ):
+        run = stations.play("rollout", "--check", "--diff", only="press-1", **variables)
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert changes(run)["press-1"] > 0, variables
+        assert "zebra" not in run.stdout
+    run = stations.play("rollback", "--check", only="press-1")
+    assert "There is no release before" in run.stdout, run.stdout
+    assert standing() == before
 
 
 def test_no_package_source_is_asked_for_what_is_there(stations: Fleet) -> None:
