@@ -20,6 +20,7 @@ from agent.acoustics.manifest import Calibration
 from agent.evaluation.commands import Trial, Verdict
 from agent.recognition.confidence import objection, probability
 from agent.recognition.hypothesis import Hypothesis
+from agent.settings import Commands
 from models.recipe.calibrate import NOTHING_REFUSED, Negative, Positive, permissive
 from models.recipe.calibration_data import COFFEE, SNRS_DB, Listening
 from models.recipe.figures import hears_as, read, write
@@ -27,6 +28,9 @@ from models.recipe.mandarin import Mandarin
 from models.recipe.near_grammars import near_grammars
 from models.recipe.noise import ratio_name
 from models.recipe.places import BUNDLES, CACHE, SPEECH
+
+SURE: float = Commands.model_fields["confirm_below"].default
+"""Probability from which on a station asks nothing back, as it comes."""
 
 Sounds = Iterable[Positive] | Iterable[Negative]
 
@@ -40,9 +44,11 @@ class Count:
     """Commands of which all, and nothing else, was understood."""
     wrong: int
     """Commands that became another one; of what is no command, recordings in which one was understood."""
+    at_once: int
+    """Of the wrong ones, those that a station would act on without a question, at normal risk."""
 
     def __str__(self) -> str:
-        return f"{self.exact} / {self.wrong}"
+        return f"{self.exact} / {self.wrong} ({self.at_once})"
 
 
 @dataclass
@@ -73,17 +79,19 @@ def refuse(heard: Hypothesis, limits: Calibration) -> Hypothesis:
 def count(sounds: Sounds, limits: Mapping[str, Calibration]) -> dict[str, Count]:
     """Hear recordings of one kind, and count them at each point."""
     verdicts: dict[str, list[Verdict]] = {name: [] for name in limits}
+    at_once = dict.fromkeys(limits, 0)
     for sound in sounds:
         heard = tuple(sound.recording.hear(sound.graph, limits[NOTHING_REFUSED]))
         for name, point in limits.items():
             judged = tuple(refuse(one, point) for one in heard)
+            passed = [one for one in judged if one.reject is None]
+            verdict = Verdict.WRONG if passed else Verdict.REJECTED
             if isinstance(sound, Positive):
-                verdicts[name].append(Trial(sound.file, sound.snr_db, sound.label, judged).verdict)
-            else:
-                passes = any(one.reject is None for one in judged)
-                verdicts[name].append(Verdict.WRONG if passes else Verdict.REJECTED)
+                verdict = Trial(sound.file, sound.snr_db, sound.label, judged).verdict
+            verdicts[name].append(verdict)
+            at_once[name] += verdict is Verdict.WRONG and any(one.probability >= SURE for one in passed)
     return {
-        name: Count(len(own), own.count(Verdict.EXACT), own.count(Verdict.WRONG))
+        name: Count(len(own), own.count(Verdict.EXACT), own.count(Verdict.WRONG), at_once[name])
         for name, own in verdicts.items()
     }
 
@@ -123,7 +131,7 @@ def known(listening: Listening, grammar_clips: Path) -> Iterator[tuple[str, Soun
 
 
 def table(figures: Figures) -> str:
-    """Show a row per kind of recordings, exact / wrong at each point."""
+    """Show a row per kind of recordings: exact / wrong (of these at once) at each point."""
     names = next(iter(figures.counts.values()), {})
     lines = [f"| | recordings | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
     for kind, by_point in figures.counts.items():

@@ -50,9 +50,9 @@ def test_commands_and_what_is_none_are_counted_apart_and_once(
     kinds: list[tuple[str, judge.Sounds]] = [("commands", commands), ("others", others)]
     judge.judge(tmp_path / "figures.json", BUNDLE, kinds)
     *_, first, second = capsys.readouterr().out.splitlines()
-    assert first == "| commands | 2 | 1 / 1 | 1 / 1 | 1 / 1 | 1 / 1 |"
+    assert first == "| commands | 2 | 1 / 1 (1) | 1 / 1 (1) | 1 / 1 (1) | 1 / 1 (1) |"
     assert second.startswith("| others | 2 | 0 / ")
-    assert second.endswith(" | 0 / 1 | 0 / 1 | 0 / 1 |")
+    assert second.endswith(" | 0 / 1 (1) | 0 / 1 (1) | 0 / 1 (1) |")
     judge.judge(tmp_path / "figures.json", BUNDLE, [("commands", iter(())), ("others", iter(()))])
     assert capsys.readouterr().out.splitlines()[-2:] == [first, second]
 
