@@ -28,7 +28,6 @@ from agent.updates.course import (
     Reverted,
     State,
     Swapped,
-    Tidy,
     Trouble,
     Try,
     Wanted,
@@ -123,8 +122,8 @@ class Actions:
         if isinstance(self._repository, Trust):
             self._repository.transport.close()
 
-    def carry_out(self, effect: Effect, state: State) -> Event | None:
-        """Do it and say what came of it; None if it was interrupted, or there is nothing to say.
+    def carry_out(self, effect: Effect) -> Event | None:
+        """Do it and say what came of it; None if it was interrupted.
 
         Raises:
             OSError: the disk refuses what only this station can do; it must be done all the same.
@@ -133,16 +132,14 @@ class Actions:
             match effect:
                 case Check(wanted):
                     return self._troubled(lambda: self._check(wanted))
-                case Fetch(candidate):
-                    return self._troubled(lambda: self._fetch(candidate, state))
+                case Fetch(candidate, keep):
+                    return self._troubled(lambda: self._fetch(candidate, keep))
                 case Try(candidate):
                     return self._troubled(lambda: self._try(candidate))
                 case Activate(slot):
                     return self._activate(slot)
                 case Revert(slot):
                     return self._revert(slot)
-                case Tidy():
-                    self._store.prune(state.history)
         return None
 
     def parts(self, slot: str | None) -> Parts:
@@ -188,11 +185,11 @@ class Actions:
         size_bytes = sum(entry.size_bytes for entry in self._store.missing(releases))
         return Found(Candidate(slot, tuple(release.reference for release in releases), size_bytes))
 
-    def _fetch(self, candidate: Candidate, state: State) -> Event:
+    def _fetch(self, candidate: Candidate, keep: tuple[str | None, ...]) -> Event:
         assert isinstance(self._repository, Trust)  # noqa: S101 (for mypy: `_check` came before)
         documents = self._documents[candidate.slot]
         releases = list(decode_all(documents).values())
-        self._store.require_space(releases, keep=state.history[-1:])
+        self._store.require_space(releases, keep)
         for entry in self._store.missing(releases):
             self._obtain(entry, self._repository.transport)
         self._store.build(documents)

@@ -255,6 +255,8 @@ class Fetch:
     """Get the files: gives Fetched or Trouble."""
 
     candidate: Candidate
+    keep: tuple[str | None, ...]
+    """Slots that stay, however short space is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +280,4 @@ class Revert:
     slot: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Tidy:
-    """Remove what nothing needs."""
-
-
-Effect = Check | Fetch | Try | Activate | Revert | Tidy
+Effect = Check | Fetch | Try | Activate | Revert

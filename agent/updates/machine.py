@@ -1,30 +1,13 @@
-"""The course of an update as a pure state machine: a state and an event in, the next state and effects out.
+"""The course of an update as a pure state machine: a state and an event in, the next state out.
 
-| phase | event | next phase | effects |
-|---|---|---|---|
-| idle, committed, rolled_back, refused | Wish | checking, refused | Check |
-| checking, downloading, verifying, staged | Wish | checking, refused | Check |
-| checking, downloading, verifying, staged | Withdraw | idle, committed | |
-| checking, downloading, verifying, staged | Pin | refused | |
-| checking, downloading, verifying | Trouble | idle, committed, refused | |
-| checking | Found | downloading, idle, committed, refused | Fetch |
-| downloading | Fetched | verifying | Try |
-| verifying | Passed | staged | |
-| verifying | Failed | refused | |
-| staged | Go | activating | Activate |
-| activating | Swapped | probation | |
-| activating, probation | Failed | rolling_back | Revert |
-| all but rolling_back | Rollback | rolling_back | Revert |
-| probation | Steady | probation | |
-| probation | Healthy | committed | Tidy |
-| rolling_back | Reverted | rolled_back | Tidy |
+`TABLE` says which event may lead where: no other way is taken, and the manual's picture is drawn from it.
+What is in none of its rows is ignored: a late answer to a question that nobody asks any more does no harm.
+Beside it `Started` goes on, in every phase, where the process ended. While a candidate is at work a `Wish`
+waits until that has ended, for nobody says it again; a `Withdraw` is heeded in every phase, also at rest,
+where what was wanted would be asked for again.
 
-`Started` goes on, in every phase, where the process ended. While a candidate is at work a `Wish` waits until
-that has ended, for nobody says it again; a `Withdraw` is heeded in every phase, also at rest, where what was
-wanted would be asked for again. What is not in the table is ignored: a late answer
-to a question that nobody asks any more does no harm. `TABLE` is this table as code: no event can lead where
-it does not say, and the picture in the manual is drawn from it. The state is on the disk before its effects
-run; an effect may run twice.
+What is to be done follows from the state alone, see `awaited`. The state is on the disk before it is done; it
+may be done twice.
 """
 
 from collections.abc import Callable, Set
@@ -60,7 +43,6 @@ from agent.updates.course import (
     Steady,
     Stopping,
     Swapped,
-    Tidy,
     Trouble,
     Try,
     Wanted,
@@ -69,48 +51,45 @@ from agent.updates.course import (
 )
 from agent.updates.release import order
 
-AT_WORK = WORKING | {Phase.ROLLING_BACK}
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
 PINNED = "pinned by hand"
 UP_TO_DATE = "up to date"
 MAX_STARTS = 2
 """So many starts of the process in one trial or probation, and the bundle is to blame."""
 
-Step = tuple[State, tuple[Effect, ...]]
 
-
-def advance(state: State, event: Event) -> Step:
+def advance(state: State, event: Event) -> State:
     """Take one step."""
     match event:
         case Started():
             return _started(state, event)
         case Stopping():
-            return replace(state, stopped=True), ()
+            return replace(state, stopped=True)
         case Pin() if state.phase not in PREPARING:
-            return replace(state, pinned=event.pinned), ()
-        case Wish() if state.phase in AT_WORK:
+            return replace(state, pinned=event.pinned)
+        case Wish() if state.phase not in RESTING | PREPARING:
             return _wish_later(state, event)
         case Withdraw() if state.phase not in PREPARING:
-            return replace(state, wanted=None, later=None), ()
+            return replace(state, wanted=None, later=None)
         case Delivered():
             left = tuple(outcome for outcome in state.outcomes if outcome.id != event.id)
-            return replace(state, outcomes=left), ()
+            return replace(state, outcomes=left)
     row = _ROWS.get((state.phase, type(event)))
     slot = getattr(event, "slot", None)
     if row is None or (slot and (state.candidate is None or slot != state.candidate.slot)):
-        return state, ()
-    after, effects = row.handler(state, event)
+        return state
+    after = row.handler(state, event)
     assert after.phase in row.targets | {state.phase}, (state.phase, event, after.phase)  # noqa: S101
-    return after, effects
+    return after
 
 
 def awaited(state: State) -> Effect | None:
-    """Return the effect whose answer a state waits for."""
+    """Return what is to be done in a state, which waits for its answer; None if nothing is."""
     match state:
         case State(phase=Phase.CHECKING, wanted=Wanted() as wanted):
             return Check(wanted)
         case State(phase=Phase.DOWNLOADING, candidate=Candidate() as candidate):
-            return Fetch(candidate)
+            return Fetch(candidate, keep=state.history[-1:])
         case State(phase=Phase.VERIFYING, candidate=Candidate() as candidate):
             return Try(candidate)
         case State(phase=Phase.ACTIVATING, candidate=Candidate(slot=slot)):
@@ -120,12 +99,7 @@ def awaited(state: State) -> Effect | None:
     return None
 
 
-def _resumed(state: State) -> Step:
-    effect = awaited(state)
-    return state, (effect,) if effect else ()
-
-
-def _started(state: State, event: Started) -> Step:
+def _started(state: State, event: Started) -> State:
     """Go on where the process ended; the link says what is true.
 
     That the mains are switched off each night is not the fault of a bundle that ran well until then.
@@ -135,15 +109,13 @@ def _started(state: State, event: Started) -> Step:
     state = replace(state, active=event.active, running=event.running, stopped=False, steady="")
     candidate = state.candidate
     if state.phase in (Phase.CHECKING, Phase.DOWNLOADING):
-        return _resumed(replace(state, phase=Phase.CHECKING, candidate=None))
-    if state.phase is Phase.ROLLING_BACK:
-        return _resumed(state)
-    if candidate is None or state.phase in RESTING | {Phase.STAGED}:
-        return state, ()
+        return replace(state, phase=Phase.CHECKING, candidate=None)
+    if candidate is None or state.phase in {Phase.STAGED, Phase.ROLLING_BACK}:
+        return state
     if state.phase is Phase.VERIFYING:
         if starts >= MAX_STARTS:
-            return _refuse(_blame(state), "the trial ended the process"), ()
-        return _resumed(replace(state, starts=starts))
+            return _refuse(_blame(state), "the trial ended the process")
+        return replace(state, starts=starts)
     if event.active != candidate.slot:
         if state.phase is Phase.ACTIVATING:
             state = replace(state, phase=Phase.STAGED, history=state.history[:-1])
@@ -153,28 +125,28 @@ def _started(state: State, event: Started) -> Step:
         return _undo(state, "it is not in use any more, and not by this agent's doing")
     if starts >= MAX_STARTS:
         return _undo(state, f"the process ended {starts} times")
-    return replace(state, phase=Phase.PROBATION, starts=starts), ()
+    return replace(state, phase=Phase.PROBATION, starts=starts)
 
 
-def _wish_later(state: State, event: Wish) -> Step:
+def _wish_later(state: State, event: Wish) -> State:
     if event.wanted == state.wanted:  # that is at work: what a broker repeats must not try it again
-        return _note(replace(state, later=None), event), ()
-    return replace(state, later=event), ()
+        return _note(replace(state, later=None), event)
+    return replace(state, later=event)
 
 
-def _wish(state: State, event: Wish) -> Step:
+def _wish(state: State, event: Wish) -> State:
     state = replace(state, later=None)
     retry = event.retry not in ("", state.retried)
     if state.wanted == event.wanted and not retry:
         failed_by_name = state.phase is Phase.ROLLED_BACK and not event.wanted.follow
         if failed_by_name or state.phase in PREPARING:
-            return state, ()
+            return state
     state = replace(state, wanted=event.wanted, candidate=None)
     if state.pinned:
-        return _refuse(state, PINNED), ()
+        return _refuse(state, PINNED)
     if retry:
         state = _note(replace(state, failed=()), event)
-    return _resumed(replace(state, phase=Phase.CHECKING, reason=""))
+    return replace(state, phase=Phase.CHECKING, reason="")
 
 
 def _note(state: State, event: Wish) -> State:
@@ -182,84 +154,83 @@ def _note(state: State, event: Wish) -> State:
     return state if event.retry in ("", BY_HAND) else replace(state, retried=event.retry)
 
 
-def _found(state: State, event: Found) -> Step:
+def _found(state: State, event: Found) -> State:
     candidate = event.candidate
     if candidate.slot == state.active:
-        return _rest(state, UP_TO_DATE), ()
+        return _rest(state, UP_TO_DATE)
     if candidate.slot in state.failed:
         reason = "it failed here before; only `voxline update apply` tries it again"
-        return replace(state, phase=Phase.REFUSED, reason=reason), ()
+        return replace(state, phase=Phase.REFUSED, reason=reason)
     for new in set(candidate.releases) - set(state.running):
         highest = state.highest.get(new.line, new.version)
         if order(new.version) < order(highest):
-            return _refuse(state, f"{new} is older than {highest}, which ran here; roll back by hand"), ()
-    return _resumed(replace(state, phase=Phase.DOWNLOADING, candidate=candidate))
+            return _refuse(state, f"{new} is older than {highest}, which ran here; roll back by hand")
+    return replace(state, phase=Phase.DOWNLOADING, candidate=candidate)
 
 
-def _trouble(state: State, event: Trouble) -> Step:
-    return (_refuse if event.final else _rest)(state, event.reason), ()
+def _trouble(state: State, event: Trouble) -> State:
+    return (_refuse if event.final else _rest)(state, event.reason)
 
 
-def _withdraw(state: State, _event: Withdraw) -> Step:
-    return replace(_rest(state, "nothing is wanted any more"), wanted=None, later=None), ()
+def _withdraw(state: State, _event: Withdraw) -> State:
+    return replace(_rest(state, "nothing is wanted any more"), wanted=None, later=None)
 
 
-def _pin(state: State, event: Pin) -> Step:
+def _pin(state: State, event: Pin) -> State:
     state = replace(state, pinned=event.pinned)
-    return _refuse(state, PINNED) if state.pinned else state, ()
+    return _refuse(state, PINNED) if state.pinned else state
 
 
-def _fetched(state: State, _event: Fetched) -> Step:
-    return _resumed(replace(state, phase=Phase.VERIFYING, starts=0))
+def _fetched(state: State, _event: Fetched) -> State:
+    return replace(state, phase=Phase.VERIFYING, starts=0)
 
 
-def _passed(state: State, _event: Passed) -> Step:
-    return replace(state, phase=Phase.STAGED, reason=""), ()
+def _passed(state: State, _event: Passed) -> State:
+    return replace(state, phase=Phase.STAGED, reason="")
 
 
-def _go(state: State, event: Go) -> Step:
+def _go(state: State, event: Go) -> State:
     history = (*state.history, state.active)[-MAX_HISTORY:]
-    return _resumed(replace(state, phase=Phase.ACTIVATING, starts=0, history=history, before=event.before))
+    return replace(state, phase=Phase.ACTIVATING, starts=0, history=history, before=event.before)
 
 
-def _swapped(state: State, event: Swapped) -> Step:
+def _swapped(state: State, event: Swapped) -> State:
     assert state.candidate  # noqa: S101 (for mypy: `advance` compared it with the event's)
     running = state.candidate.releases
-    return replace(state, phase=Phase.PROBATION, active=event.slot, running=running, steady=""), ()
+    return replace(state, phase=Phase.PROBATION, active=event.slot, running=running, steady="")
 
 
-def _steady(state: State, event: Steady) -> Step:
-    return replace(state, steady=event.boot), ()
+def _steady(state: State, event: Steady) -> State:
+    return replace(state, steady=event.boot)
 
 
-def _failed(state: State, event: Failed) -> Step:
+def _failed(state: State, event: Failed) -> State:
     if state.phase is Phase.VERIFYING:
-        return _refuse(_blame(state), event.reason), ()
+        return _refuse(_blame(state), event.reason)
     return _undo(state, event.reason)
 
 
-def _rollback(state: State, event: Rollback) -> Step:
+def _rollback(state: State, event: Rollback) -> State:
     if state.phase not in WORKING:
         if state.active is None:
-            return replace(state, reason="there is nothing to roll back"), ()
+            return replace(state, reason="there is nothing to roll back")
         state = replace(state, candidate=Candidate(state.active, state.running))
     return _undo(state, event.reason)
 
 
-def _healthy(state: State, event: Healthy) -> Step:
+def _healthy(state: State, event: Healthy) -> State:
     highest = dict(state.highest)
     for this in state.running:
         highest[this.line] = max(this.version, highest.get(this.line, this.version), key=order)
     state = replace(state, phase=Phase.COMMITTED, highest=highest, complaint="")
-    return replace(_conclude(state, event.reason), candidate=None), (Tidy(),)
+    return replace(_conclude(state, event.reason), candidate=None)
 
 
-def _reverted(state: State, event: Reverted) -> Step:
+def _reverted(state: State, event: Reverted) -> State:
     meant = state.history[-1] if state.history else None
     lost = "" if event.active == meant else "; the slot before it is gone or damaged as well"
     state = replace(state, phase=Phase.ROLLED_BACK, active=event.active, running=event.running)
-    state = replace(_conclude(state, state.reason + lost), candidate=None, history=state.history[:-1])
-    return state, (Tidy(),)
+    return replace(_conclude(state, state.reason + lost), candidate=None, history=state.history[:-1])
 
 
 def _rest(state: State, reason: str) -> State:
@@ -280,8 +251,8 @@ def _blame(state: State) -> State:
     return replace(state, failed=failed[-MAX_FAILED:])
 
 
-def _undo(state: State, reason: str) -> Step:
-    return _resumed(replace(_blame(state), phase=Phase.ROLLING_BACK, reason=reason))
+def _undo(state: State, reason: str) -> State:
+    return replace(_blame(state), phase=Phase.ROLLING_BACK, reason=reason)
 
 
 def _conclude(state: State, reason: str) -> State:
@@ -298,7 +269,7 @@ class Row:
     phases: Set[Phase]
     event: type[Event]
     targets: Set[Phase]
-    handler: Callable[[State, Any], Step]
+    handler: Callable[[State, Any], State]
 
 
 _P = Phase

@@ -21,10 +21,10 @@ from agent.errors import UpdateError
 from agent.updates import state_file
 from agent.updates.actions import Actions, Host, Parts
 from agent.updates.course import (
+    PREPARING,
     RESTING,
     Check,
     Delivered,
-    Effect,
     Event,
     Failed,
     Go,
@@ -42,7 +42,7 @@ from agent.updates.course import (
     Wish,
     Withdraw,
 )
-from agent.updates.machine import AT_WORK, advance, awaited
+from agent.updates.machine import advance, awaited
 from agent.updates.probation import Record, Terms, judge
 from agent.updates.requests import has_requests, take_requests
 from agent.updates.store import Store
@@ -104,7 +104,13 @@ class Updater:
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
-        self._stopping, self._hurry, self._idle = (threading.Event() for _ in range(3))
+        self._stopping = threading.Event()
+        self._hurry = False
+        """Somebody waits for what is under way to make way."""
+        self._untidy = False
+        """An update has ended, and may have left what nothing needs."""
+        self.idle = False
+        """It has nothing to do but wait, for somebody or for time to pass."""
         self._totals = self._mark = Record(0.0)
         self._next_check_s = self._next_telling_s = 0.0
         self._bytes_done = 0
@@ -116,7 +122,7 @@ class Updater:
             self._store = Store(folder / "store", reserve_bytes)
             self._actions = Actions(self._store, host, repository, self._interrupted, self._arrived)
             self.state = state_file.load(self._file)
-            self._owed = self._begin()
+            self._begin()
         except Exception:  # somebody else may have more luck
             os.close(self._lock)
             raise
@@ -130,18 +136,13 @@ class Updater:
         """
         return self._actions.parts(self._store.active())
 
-    @property
-    def idle(self) -> bool:
-        """Whether it has nothing to do but wait, for somebody or for time to pass."""
-        return self._idle.is_set()
-
     def step_back(self, reason: str) -> None:
         """Go back at once, before `start`: what is in use cannot be loaded.
 
         Raises:
             OSError: the disk refuses.
         """
-        self._owed = self._at_once(Rollback(reason))
+        self._at_once(Rollback(reason))
 
     def start(self, *, look: bool = True) -> None:
         """Begin to work, in the background; before it nothing is fetched, swapped or reported.
@@ -173,69 +174,65 @@ class Updater:
         """Ask for something to run. From any thread."""
         wanted = wish.wanted
         chosen = wanted.rollout.includes(self._name) and (wanted.releases or wanted.follow)
-        self._tell(wish if chosen else Withdraw())
+        event = wish if chosen else Withdraw()
+        with contextlib.suppress(queue.Empty):
+            self._inbox.get_nowait()  # what was said last counts, and a trial may keep all from being heard
+        self._inbox.put(event)
+        if advance(self.state, event) != self.state:  # brokers repeat what is retained: that is no news
+            self._hurry = True
 
     def observe(self, totals: Record) -> None:
         """Take note of how the station does, counted since it started. From one thread."""
         self._totals = totals
 
-    def _tell(self, event: Event) -> None:
-        with contextlib.suppress(queue.Empty):
-            self._inbox.get_nowait()  # what was said last counts, and a trial may keep all from being heard
-        self._inbox.put(event)
-        if advance(self.state, event) != (self.state, ()):  # brokers repeat what is retained: that is no news
-            self._hurry.set()
-
     def _interrupted(self) -> bool:
-        return self._stopping.is_set() or self._hurry.is_set() or has_requests(self._requests)
+        return self._stopping.is_set() or self._hurry or has_requests(self._requests)
 
-    def _begin(self) -> tuple[Effect, ...]:
+    def _begin(self) -> None:
         active = self._store.active()
         try:
             running, damage = self._actions.running(active), ""
         except UpdateError as error:
             running, damage = self.state.running, str(error)
-        effects = self._at_once(Started(active, running, self._boot))
+        self._at_once(Started(active, running, self._boot))
         if damage and self._store.active() == active:
             log.error("update_slot_damaged", reason=damage)
-            return self._at_once(Rollback(damage))
-        return effects
+            self._at_once(Rollback(damage))
 
-    def _at_once(self, event: Event) -> tuple[Effect, ...]:
+    def _at_once(self, event: Event) -> None:
         """Take an event before the thread runs: nothing is loaded, so to go back only the link must."""
         try:
-            effects = self._take(event)
+            self._take(event)
         except OSError as error:  # a station with a broken disk listens all the same
             log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
-            self.state, effects = advance(self.state, event)
-        if isinstance(effect := next(iter(effects), None), Revert):
+            self.state = advance(self.state, event)
+        if isinstance(effect := awaited(self.state), Revert):
             active = self._actions.point_back(effect.slot)
-            return self._at_once(Reverted(active, self._actions.running(active)))
-        return effects
+            self._at_once(Reverted(active, self._actions.running(active)))
 
     def _run(self) -> None:
-        effects = self._owed
         while not self._stopping.is_set():
             try:
-                self._do(effects)
+                if event := self._next():
+                    self._surely(event)
+                self._act()
+                self._tidy()
                 self._hand_over()
-                effects = self._surely(event) if (event := self._next()) else ()
             except Exception:  # the state is on the disk, and what it waits for will be done again
                 log.exception("updates_stumbled")
-                effects = ()
                 self._stopping.wait(RETRY_S)
 
     def _next(self) -> Event | None:
         """Wait a little for something to happen."""
-        self._hurry.clear()
+        self._hurry = False
         try:
             event: Event | None = self._inbox.get(timeout=TICK_S)
         except queue.Empty:
             event = self._due()
-        (self._idle.clear if event else self._idle.set)()
+        self.idle = not event and not awaited(self.state)
         return event
 
-    def _surely(self, event: Event) -> tuple[Effect, ...]:
+    def _surely(self, event: Event) -> None:
         """Take an event; where the disk refuses, again and again: nothing happens before it is written.
 
         Only the way back is: a full disk must not keep a bad bundle in use. If the process ends before the
@@ -243,19 +240,21 @@ class Updater:
         """
         while not self._stopping.is_set():
             try:
-                return self._take(event)
+                self._take(event)
             except OSError as error:
                 log.error("update_state_not_written", reason=str(error))  # noqa: TRY400
-                after, effects = advance(self.state, event)
-                if any(isinstance(effect, Revert) for effect in effects):
+                after = advance(self.state, event)
+                if isinstance(awaited(after), Revert):
                     self.state = after
-                    return effects
+                    return
                 self._stopping.wait(RETRY_S)
-        return ()
+            else:
+                return
 
-    def _take(self, event: Event) -> tuple[Effect, ...]:
+    def _take(self, event: Event) -> None:
         before = self.state
-        after, effects = advance(before, event)
+        after = advance(before, event)
+        self._untidy |= isinstance(event, Healthy | Reverted)
         if isinstance(event, Swapped | Reverted):
             self._mark = self._totals  # before anybody can see the new phase, and count for it
         if after != before:
@@ -265,29 +264,32 @@ class Updater:
             log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
         if isinstance(event, Trouble) and not event.final:
             self._next_check_s = time.monotonic() + min(RECHECK_S, self._check_interval_s)
-        return effects
 
-    def _do(self, effects: tuple[Effect, ...]) -> None:
-        """Carry effects out until none is left, telling the machine what comes of each."""
-        pending = list(effects)
+    def _act(self) -> None:
+        """Do what the state asks for, and what follows from that; what must make way is done later."""
         self._report()
-        while pending and not self._stopping.is_set():
-            effect = pending.pop(0)
+        while (effect := awaited(self.state)) and not self._stopping.is_set():
             if isinstance(effect, Check):
                 self._next_check_s = time.monotonic() + self._check_interval_s
                 self._bytes_done = 0
-            if event := self._carry_out(effect):
-                pending += self._surely(event)
-                self._report()
+            try:
+                event = self._actions.carry_out(effect)
+            except OSError as error:
+                log.error("update_disk_refuses", effect=type(effect).__name__, reason=str(error))  # noqa: TRY400
+                self._stopping.wait(RETRY_S)
+                return
+            if event is None:
+                return
+            self._surely(event)
+            self._report()
 
-    def _carry_out(self, effect: Effect) -> Event | None:
-        """Do it and say what came of it; where the disk refuses, `awaited` asks for it again, not at once."""
-        try:
-            return self._actions.carry_out(effect, self.state)
-        except OSError as error:
-            log.error("update_disk_refuses", effect=type(effect).__name__, reason=str(error))  # noqa: TRY400
-            self._stopping.wait(RETRY_S)
-            return None
+    def _tidy(self) -> None:
+        if self._untidy:
+            self._untidy = False
+            try:
+                self._store.prune(self.state.history)
+            except OSError as error:  # it is done after the next update
+                log.error("update_disk_refuses", effect="Tidy", reason=str(error))  # noqa: TRY400
 
     def _due(self) -> Event | None:
         """Say what time has brought."""
@@ -295,10 +297,8 @@ class Updater:
             return request
         state, record = self.state, self._totals.since(self._mark)
         wanted, candidate = state.wanted, state.candidate
-        if state.later and state.phase not in AT_WORK:
+        if state.later and state.phase in RESTING | PREPARING:
             return state.later
-        if effect := awaited(state):  # it was interrupted, or the disk refused
-            return self._carry_out(effect)
         if candidate and state.phase is Phase.PROBATION:
             finding = judge(state.before, record, self._terms)
             if finding is None:

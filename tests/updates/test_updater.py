@@ -21,6 +21,7 @@ from agent.updates.host import AgentHost, wish_of
 from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
+from agent.updates.store import SLOTS_KEPT
 from agent.updates.updater import Updater
 from tests.integration.brokers import PATIENCE_S, eventually
 from tests.messaging.examples import NAMESPACE, STATION, mqtt
@@ -87,6 +88,17 @@ def has_committed(updater: Updater, reference: str) -> bool:
     state = updater.state
     told = not state.outcomes
     return told and state.phase is Phase.COMMITTED and state.running == wanted(reference).releases
+
+
+def test_what_nothing_needs_any_more_goes(tmp_path: Path, repository: ReleaseRepository) -> None:
+    release(repository, "grammar/press/4.0.0")
+    repository.publish()
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    install(updater, "1.0.0", "2.0.0", "3.0.0", "4.0.0")
+    slots = tmp_path / "station" / "store" / "slots"
+    assert eventually(lambda: len(list(slots.iterdir())) == SLOTS_KEPT)
+    updater.stop()
+    assert {path.name for path in slots.iterdir()} == {updater.state.active, *updater.state.history}
 
 
 def tear(folder: Path, slot: str | None) -> None:
