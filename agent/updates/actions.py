@@ -14,6 +14,7 @@ from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError, VoxlineError
 from agent.updates.course import (
     Activate,
+    CancelledError,
     Candidate,
     Check,
     Effect,
@@ -32,7 +33,7 @@ from agent.updates.course import (
     Try,
     Wanted,
 )
-from agent.updates.download import CancelledError, download
+from agent.updates.download import download
 from agent.updates.floor import UntrustedError
 from agent.updates.release import (
     GRAMMAR_FILE,
@@ -79,10 +80,12 @@ class Host(Protocol):
             CancelledError: the agent stops before they do.
         """
 
-    def try_out(
-        self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
-    ) -> str | None:
-        """Try parts on a spare engine; return why they fail, empty if they pass, None if interrupted."""
+    def try_out(self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]) -> str:
+        """Try parts on a spare engine; return why they fail, empty if they pass.
+
+        Raises:
+            CancelledError: it was interrupted.
+        """
 
     def report(self, state: State, bytes_done: int) -> None:
         """Tell the plant how the update stands."""
@@ -163,7 +166,7 @@ class Actions:
         """Return a moment that has passed for certain, if one is known."""
         return self._repository.past() if isinstance(self._repository, Trust) else None
 
-    def _troubled(self, action: Callable[[], Event | None]) -> Event | None:
+    def _troubled(self, action: Callable[[], Event]) -> Event:
         try:
             return action()
         except UnreachableError as error:
@@ -213,13 +216,11 @@ class Actions:
         if self._interrupted():
             raise CancelledError
 
-    def _try(self, candidate: Candidate) -> Event | None:
+    def _try(self, candidate: Candidate) -> Event:
         active = self._store.releases(self._store.active())
         documents = self._store.releases(candidate.slot)
         new = decode_all({kind: raw for kind, raw in documents.items() if raw != active.get(kind)})
         fault = self._host.try_out(self.parts(candidate.slot), new, self._interrupted)
-        if fault is None:
-            return None
         return Failed(candidate.slot, fault) if fault else Passed(candidate.slot)
 
     def _activate(self, slot: str) -> Event:

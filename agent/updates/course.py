@@ -281,3 +281,7 @@ class Revert:
 
 
 Effect = Check | Fetch | Try | Activate | Revert
+
+
+class CancelledError(Exception):
+    """What was under way made way for something else; the state asks for it again."""

@@ -12,10 +12,6 @@ _SYNC_EVERY_BYTES = 2**22
 """A power cut costs at most this much of a download."""
 
 
-class CancelledError(Exception):
-    """What was under way was told to stop; it can go on later."""
-
-
 def download(
     transport: Transport,
     path: str,

@@ -154,9 +154,7 @@ class AgentHost:
         self.swap = swap
         self._settings, self._publish = settings, publish
 
-    def try_out(
-        self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
-    ) -> str | None:
+    def try_out(self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]) -> str:
         """Try parts in a process of their own."""
         model = new.get(Kind.MODEL)
         conditions = Conditions(
@@ -167,8 +165,6 @@ class AgentHost:
             cache=self._settings.storage.grammars,
         )
         evidence = run_apart(conditions, interrupted)
-        if evidence is None:
-            return None
         log.info("update_tried", **evidence.model_dump())
         return evidence.fault
 

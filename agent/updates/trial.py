@@ -31,6 +31,7 @@ from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.logs import configure_logging
 from agent.settings import Commands, Recognition
+from agent.updates.course import CancelledError
 from agent.updates.release import Kind, Limits, Reference
 
 CPU_LIMIT_S = 900
@@ -74,11 +75,11 @@ class Evidence(BaseModel):
     """By which the process grew."""
 
 
-def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Evidence | None:
+def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Evidence:
     """Run the trial in a child of low priority.
 
-    Returns:
-        None if it was interrupted.
+    Raises:
+        CancelledError: it was interrupted.
     """
     with subprocess.Popen(
         [sys.executable, "-m", "agent.updates.trial"],
@@ -95,12 +96,12 @@ def run_apart(conditions: Conditions, interrupted: Callable[[], bool]) -> Eviden
                 unsent = None  # communicate() keeps what it could not write yet
                 if interrupted():
                     child.kill()
-                    return None
+                    raise CancelledError from None
                 if monotonic() > deadline_s:
                     child.kill()
                     return Evidence(fault=f"the trial did not end within {TIMEOUT_S:.0f} s")
     if child.returncode in _STOPPED:
-        return None
+        raise CancelledError
     try:
         return Evidence.model_validate_json(output)
     except ValidationError:

@@ -8,7 +8,7 @@ from typing import Any
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
 from agent.updates.actions import Parts
-from agent.updates.course import Outcome, Phase, State, Wanted, Wish
+from agent.updates.course import CancelledError, Outcome, Phase, State, Wanted, Wish
 from agent.updates.keys import make_key
 from agent.updates.release import GRAMMAR_FILE, Kind, Reference, Release, digest_of
 from agent.updates.repository import ReleaseRepository
@@ -79,12 +79,12 @@ class Obedient:
             raise UpdateError("it does not start")
         self.swaps.append(parts)
 
-    def try_out(
-        self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]
-    ) -> str | None:
+    def try_out(self, parts: Parts, new: Mapping[Kind, Release], interrupted: Callable[[], bool]) -> str:
         assert new
         assert parts.model or parts.grammar
-        return None if interrupted() else self.fault
+        if interrupted():
+            raise CancelledError
+        return self.fault
 
     def report(self, state: State, bytes_done: int) -> None:
         assert bytes_done >= 0

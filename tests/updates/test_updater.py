@@ -15,8 +15,7 @@ from agent.settings import Recognition, Settings
 from agent.updates import state_file
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
-from agent.updates.course import Phase, Rollback, State
-from agent.updates.download import CancelledError
+from agent.updates.course import CancelledError, Phase, Rollback, State
 from agent.updates.host import AgentHost, wish_of
 from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
