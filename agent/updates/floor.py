@@ -6,7 +6,6 @@ and `save`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -26,22 +25,14 @@ class UntrustedError(UpdateError):
     code = "untrusted"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Metadata of one role that verified."""
-
-    version: int
-    keys: tuple[str, ...]
-    """Ids of the keys that may sign it, sorted."""
-
-
 class Mark(BaseModel):
-    """How far a role has come."""
+    """How far a role has come, by metadata that verified."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: int
     keys: tuple[str, ...]
+    """Ids of the keys that may sign it, sorted."""
 
 
 class Floor(BaseModel):
@@ -59,8 +50,11 @@ class Floor(BaseModel):
         """Return what has passed for certain, whatever the clock says: what expires by then has expired."""
         return max(now, self.time) if self.time else now
 
-    def check(self, seen: Mapping[str, Seen]) -> None:
+    def check(self, seen: Mapping[str, Mark]) -> None:
         """Refuse what is older than what was seen before.
+
+        Args:
+            seen: of every role.
 
         Raises:
             UntrustedError: names the role.
@@ -73,13 +67,12 @@ class Floor(BaseModel):
             if mark and this.version < mark.version and not forgiven:
                 raise UntrustedError(f"{role}.json went back from version {mark.version} to {this.version}")
 
-    def raised(self, seen: Mapping[str, Seen], past: datetime) -> "Floor":
+    def raised(self, seen: Mapping[str, Mark], past: datetime) -> "Floor":
         """Return the floor after metadata that passed `check` and had not expired at `past`."""
-        marks = {role: Mark(version=this.version, keys=this.keys) for role, this in seen.items()}
-        return Floor(time=past, roles={**self.roles, **marks})
+        return Floor(time=past, roles=seen)
 
-    def _rotated(self, role: str, seen: Mapping[str, Seen]) -> bool:
-        return role in self.roles and role in seen and self.roles[role].keys != seen[role].keys
+    def _rotated(self, role: str, seen: Mapping[str, Mark]) -> bool:
+        return role in self.roles and self.roles[role].keys != seen[role].keys
 
 
 def load(path: Path) -> Floor:

@@ -22,7 +22,7 @@ from tuf.ngclient import Updater
 
 from agent import durable
 from agent.updates import floor
-from agent.updates.floor import Seen, UntrustedError
+from agent.updates.floor import Mark, UntrustedError
 from agent.updates.transports.transport import Transport, UnreachableError, may_pass
 
 METADATA, TARGETS = "metadata/", "targets/"
@@ -125,13 +125,14 @@ class Trust:
         """Return the floor of time: a moment that has passed for certain, whatever the clock says."""
         return floor.load(self._floor_file).time
 
-    def _seen(self) -> dict[str, Seen]:
+    def _seen(self) -> dict[str, Mark]:
         signed = {role: Metadata.from_file(str(self._folder / f"{role}.json")).signed for role in _ROLES}
         root = signed["root"]
         if not isinstance(root, Root) or not isinstance(signed["targets"], Targets):
             raise RepositoryError("root.json or targets.json is something else")
         return {
-            role: Seen(this.version, tuple(sorted(root.roles[role].keyids))) for role, this in signed.items()
+            role: Mark(version=this.version, keys=tuple(sorted(root.roles[role].keyids)))
+            for role, this in signed.items()
         }
 
 
