@@ -47,11 +47,8 @@ from agent.updates.release import (
     slot_digest,
 )
 from agent.updates.store import Store
-from agent.updates.transports.transport import Transport, UnreachableError
+from agent.updates.transports.transport import OBJECTS, Transport, UnreachableError
 from agent.updates.trust import Trust
-
-OBJECTS = "objects/"
-"""Folder of a repository."""
 
 log = structlog.get_logger()
 

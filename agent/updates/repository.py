@@ -8,10 +8,9 @@ from tuf.api.metadata import TargetFile, Targets
 
 from agent.errors import UpdateError
 from agent.names import NAME
-from agent.updates.actions import OBJECTS
 from agent.updates.release import Channel, Reference, Release, decode, digest_of, order
 from agent.updates.signed import SignedRepository
-from agent.updates.trust import TARGETS
+from agent.updates.transports.transport import OBJECTS, TARGETS
 
 
 class ReleaseRepository(SignedRepository):
@@ -56,7 +55,7 @@ class ReleaseRepository(SignedRepository):
         newest = max(map(Reference.parse, found), key=lambda this: order(this.version))
         if order(version) <= order(newest.version):
             raise UpdateError(f"{new} is not above {newest}: stations that ran that would refuse it")
-        raw = (self.public / TARGETS / _document(old.target, target.hashes["sha256"])).read_bytes()
+        raw = (self.public / TARGETS / target.get_prefixed_paths()[0]).read_bytes()
         release = decode(Release, raw, old.target).model_copy(update={"version": version})
         self._add_target(new.target, release.encode(), role)
         return new
@@ -92,11 +91,7 @@ class ReleaseRepository(SignedRepository):
     def _add_target(self, path: str, raw: bytes, role: str) -> None:
         if role != Targets.type and not self.delegation(role).is_delegated_path(path):
             raise UpdateError(f"{role} may not answer for {path}; see `voxline release delegate`")
-        self.put(TARGETS + _document(path, digest_of(raw)), raw)  # first: what is staged may be published
+        target = TargetFile.from_data(path, raw, ["sha256"])
+        self.put(TARGETS + target.get_prefixed_paths()[0], raw)  # first: what is staged may be published
         with self.edit_targets(role) as targets:
-            targets.targets[path] = TargetFile.from_data(path, raw, ["sha256"])
-
-
-def _document(path: str, digest: str) -> str:
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{digest}.{name}"
+            targets.targets[path] = target

@@ -41,7 +41,7 @@ from agent import durable
 from agent.errors import UpdateError
 from agent.names import NAME
 from agent.updates.keys import FILE, absolute, lies_here, public_key, sign
-from agent.updates.trust import METADATA
+from agent.updates.transports.transport import METADATA
 
 VALID_DAYS = {"root": 730, "targets": 365, "snapshot": 30, "timestamp": 30}
 """Delegated roles live as long as targets. What stations get by USB stick must be as fresh as this."""

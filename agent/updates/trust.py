@@ -23,10 +23,8 @@ from tuf.ngclient import Updater
 from agent import durable
 from agent.updates import floor
 from agent.updates.floor import Mark, UntrustedError
-from agent.updates.transports.transport import Transport, UnreachableError, may_pass
+from agent.updates.transports.transport import METADATA, TARGETS, Transport, UnreachableError, may_pass
 
-METADATA, TARGETS = "metadata/", "targets/"
-"""Folders of a repository."""
 MAX_DOCUMENT_BYTES = 2**20
 """Who signs a document, such as a plant, is trusted with what it says, not with a station's memory."""
 DOCUMENTS_KEPT = 64
@@ -43,8 +41,6 @@ class Trust:
         documents: folder for copies of signed documents; made where it is missing.
         floor_file: path of the floor, in neither folder.
         transport: how to reach the repository.
-        metadata: where metadata lies, for the transport; ends in `/`.
-        targets: where signed documents lie.
         now: the station's clock, UTC.
     """
 
@@ -56,14 +52,11 @@ class Trust:
         floor_file: Path,
         transport: Transport,
         *,
-        metadata: str = METADATA,
-        targets: str = TARGETS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._root, self._folder, self._documents = root, folder, documents
         self._floor_file = floor_file
-        self.transport, self._metadata, self._targets = transport, metadata, targets
-        self._now = now
+        self.transport, self._now = transport, now
         self._updater: Updater | None = None
 
     def refresh(self) -> None:
@@ -82,8 +75,8 @@ class Trust:
         with _translated():
             updater = Updater(
                 str(self._folder),
-                self._metadata,
-                target_base_url=self._targets,
+                METADATA,
+                target_base_url=TARGETS,
                 fetcher=self.transport,
                 bootstrap=self._root,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import UpdateError
 from agent.updates.transports.https import Https
-from agent.updates.transports.transport import Timeouts
+from agent.updates.transports.transport import METADATA, TARGETS, Timeouts
 from agent.updates.trust import Trust
 
 
@@ -32,14 +32,14 @@ def main() -> int:
         shutil.copy(given.root, state / "root.json")
         shutil.copy(given.root, given.metadata_dir / "root.json")
         return 0
+    base = given.metadata_url.removesuffix(METADATA)
+    assert given.target_base_url in (None, base + TARGETS)
     trust = Trust(
         (state / "root.json").read_bytes(),
         given.metadata_dir,
         given.target_dir or state / "documents",
         state / "floor.json",
-        Https("", timeouts=Timeouts(silence_s=5, tries=2, max_pause_s=0.1)),
-        metadata=given.metadata_url,
-        targets=given.target_base_url or "",
+        Https(base, timeouts=Timeouts(silence_s=5, tries=2, max_pause_s=0.1)),
     )
     try:
         trust.refresh()

@@ -27,9 +27,8 @@ from agent.messaging.tls import tls_context
 from agent.messaging.tolerant import TolerantClient
 from agent.settings import Mqtt
 from agent.updates.transports.folder import open_within
-from agent.updates.transports.transport import NOT_FOUND, Timeouts, Transport
+from agent.updates.transports.transport import FOLDERS, NOT_FOUND, Timeouts, Transport
 
-_FOLDERS = ("metadata/", "targets/", "objects/")
 _EXPIRY_S = 60
 _PACKET_BYTES = PIECE_BYTES + 8192
 """Larger packets are not taken: the broker keeps them to itself."""
@@ -156,7 +155,7 @@ class Server:
     def _read(self, raw: bytes) -> tuple[int, bytes]:
         try:
             request = PieceRequest.model_validate_json(raw)
-            if not request.path.startswith(_FOLDERS):
+            if not request.path.startswith(FOLDERS):
                 return NOT_FOUND, b""
             with open_within(self._folder, request.path).open("rb") as file:
                 file.seek(request.offset)

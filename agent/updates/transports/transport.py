@@ -20,6 +20,8 @@ from tuf.ngclient import FetcherInterface
 
 from agent.errors import UpdateError
 
+METADATA, TARGETS, OBJECTS = FOLDERS = ("metadata/", "targets/", "objects/")
+"""Of a repository: who is trusted with what, the documents that they sign, the files that these name."""
 NOT_FOUND = 404
 _WORTH_ANOTHER_TRY = {408, 425, 429}
 _POLL_S = 0.1
