@@ -130,7 +130,7 @@ def _hints_at_updates(settings: Settings) -> Iterator[str]:
     if not settings.updates.source:
         return
     with contextlib.suppress(OSError):
-        for release in state_file.load(settings.storage.updates / "state.json").running:
+        for release in state_file.load(settings.storage.updates).running:
             setting = "grammar" if release.kind is Kind.GRAMMAR else "bundle"
             yield f"[recognition] {setting} stands back: an update has installed {release}"
 

@@ -224,7 +224,7 @@ def test_check_hints_at_what_updates_have_put_in_the_place_of_settings(tmp_path:
     before = hints(settings)
     settings.storage.updates.mkdir(parents=True)
     running = (Reference.parse("grammar/press/1.2.0"), Reference.parse("model/voxline-en-zh/0.1.1"))
-    state_file.save(settings.storage.updates / "state.json", State(running=running))
+    state_file.save(settings.storage.updates, State(running=running))
     assert [hint for hint in hints(settings) if hint not in before] == [
         "[recognition] grammar stands back: an update has installed grammar/press/1.2.0",
         "[recognition] bundle stands back: an update has installed model/voxline-en-zh/0.1.1",

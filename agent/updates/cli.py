@@ -33,7 +33,7 @@ _LEFT = "left for the agent that runs here; `voxline update status` shows what c
 def status(config: ConfigPath = None, as_json: Json = False) -> None:
     """Say what runs, and how the last update went."""
     settings = load(config)
-    state = state_file.load(settings.storage.updates / "state.json")
+    state = state_file.load(settings.storage.updates)
     if as_json:
         told = describe(state, 0, datetime.now(UTC)).model_dump(mode="json")
         asked = {"wanted": state.wanted, "later": state.later and state.later.wanted}
@@ -48,7 +48,7 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
     """Ask the repository whether it can be trusted now and what it has for this station; changes nothing."""
     settings = load(config)
     folder = settings.storage.updates
-    state = state_file.load(folder / "state.json")
+    state = state_file.load(folder)
     with TemporaryDirectory() as copy:
         if (folder / "trust").is_dir():
             _copy(folder / "trust", copy)
@@ -122,12 +122,12 @@ def _steer(settings: Settings, request: Request) -> None:
     try:
         updater = open_updater(settings, host)
     except BusyError:
-        leave_request(folder / "requests", request)
+        leave_request(folder, request)
         typer.echo(_LEFT)
         return
     try:
-        state_file.save(folder / "state.json", updater.state)  # else it would wait for the disk, for ever
-        leave_request(folder / "requests", request)
+        state_file.save(folder, updater.state)  # else it would wait for the disk, for ever
+        leave_request(folder, request)
         phase = updater.state.phase
         updater.start(look=isinstance(request, Wish))
         while not _settled(updater):

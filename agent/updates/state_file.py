@@ -1,4 +1,4 @@
-"""The state of the updates in one small file."""
+"""The state of the updates in one small file, in the folder of everything that updates keep."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,8 @@ from pydantic.dataclasses import dataclass
 
 from agent import durable
 from agent.updates.course import State
+
+_NAME = "state.json"
 
 log = structlog.get_logger()
 
@@ -22,12 +24,13 @@ class _File:
 _CODEC = TypeAdapter(_File)
 
 
-def load(path: Path) -> State:
+def load(folder: Path) -> State:
     """Read the state; where there is none, or a damaged one, the link alone says what is in use.
 
     Raises:
         OSError: it may be whole, but cannot be read now.
     """
+    path = folder / _NAME
     try:
         return _CODEC.validate_json(path.read_bytes()).state
     except FileNotFoundError:
@@ -39,10 +42,10 @@ def load(path: Path) -> State:
         return State()
 
 
-def save(path: Path, state: State) -> None:
+def save(folder: Path, state: State) -> None:
     """Write the state, to stay.
 
     Raises:
         OSError: the old one stands.
     """
-    durable.write_file(path, _CODEC.dump_json(_File(1, state)))
+    durable.write_file(folder / _NAME, _CODEC.dump_json(_File(1, state)))

@@ -99,8 +99,7 @@ class Updater:
     ) -> None:
         self.lacking = repository if isinstance(repository, str) else ""
         """Why there is no repository; empty if there is one."""
-        self._file, self._requests = folder / "state.json", folder / "requests"
-        self._name, self._host, self._boot = name, host, boot()
+        self._folder, self._name, self._host, self._boot = folder, name, host, boot()
         self._terms, self._check_interval_s = terms or Terms(), check_interval_s
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
@@ -121,7 +120,7 @@ class Updater:
         try:
             self._store = Store(folder / "store", reserve_bytes)
             self._actions = Actions(self._store, host, repository, self._interrupted, self._arrived)
-            self.state = state_file.load(self._file)
+            self.state = state_file.load(folder)
             self._begin()
         except Exception:  # somebody else may have more luck
             os.close(self._lock)
@@ -186,7 +185,7 @@ class Updater:
         self._totals = totals
 
     def _interrupted(self) -> bool:
-        return self._stopping.is_set() or self._hurry or has_requests(self._requests)
+        return self._stopping.is_set() or self._hurry or has_requests(self._folder)
 
     def _begin(self) -> None:
         active = self._store.active()
@@ -258,7 +257,7 @@ class Updater:
         if isinstance(event, Swapped | Reverted):
             self._mark = self._totals  # before anybody can see the new phase, and count for it
         if after != before:
-            state_file.save(self._file, after)
+            state_file.save(self._folder, after)
             self.state = after
         if after.phase is not before.phase:
             log.info("update", phase=after.phase, reason=after.reason, was=before.phase)
@@ -293,7 +292,7 @@ class Updater:
 
     def _due(self) -> Event | None:
         """Say what time has brought."""
-        if request := next(take_requests(self._requests), None):
+        if request := next(take_requests(self._folder), None):
             return request
         state, record = self.state, self._totals.since(self._mark)
         wanted, candidate = state.wanted, state.candidate

@@ -295,7 +295,7 @@ def test_a_rollback_by_hand_does_not_wait_for_a_slow_download(
         updater.start()
         updater.wish(wish("model/press/1.0.0"))
         assert eventually(lambda: updater.state.phase is Phase.DOWNLOADING)
-        leave_request(folder / "requests", Pin(True))
+        leave_request(folder, Pin(True))
         assert eventually(lambda: updater.state.pinned)
         assert updater.state.phase is Phase.REFUSED
         assert not any((folder / "store" / "slots").iterdir())

@@ -85,12 +85,12 @@ def cut_once(
         os.waitpid(child, 0)
     with mounted(cut, work / "after") as disk:
         found = digest_in_use(disk / "station") if (disk / "station" / "store").exists() else None
-        state = state_file.load(disk / "station" / "state.json")
+        state = state_file.load(disk / "station")
         if state.phase in (Phase.COMMITTED, Phase.IDLE):
             assert state.active == found, "it lies about what runs"
         assert in_child(lambda: _finish(disk, repository, wanted), work / "log") == 0
         new = digest_in_use(disk / "station")
-        state = state_file.load(disk / "station" / "state.json")
+        state = state_file.load(disk / "station")
         assert set(map(str, state.running)) == set(wanted), (work / "log").read_text()[-2000:]
         assert state.active == new
         assert found in (old, new), "neither the old nor the new bundle"

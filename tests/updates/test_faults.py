@@ -58,7 +58,7 @@ def check_after(folder: Path, repository: ReleaseRepository, old: str, new: str,
     """What holds after a fault, before and after the station starts again."""
     in_use = digest_in_use(folder)
     assert in_use in (old, new), "neither the old nor the new bundle"
-    state = state_file.load(folder / "state.json")
+    state = state_file.load(folder)
     if state.phase in (Phase.COMMITTED, Phase.IDLE):
         assert state.active == in_use, "it lies about what runs"
     after = update(folder, repository, NEW, diary)

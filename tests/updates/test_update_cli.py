@@ -162,7 +162,7 @@ def test_where_the_disk_takes_nothing_an_order_fails_at_once(
         result = voxline("pin")
     assert "Read-only file system" in str(result.exception)
     assert "state.json" in str(result.exception)
-    assert not has_requests(tmp_path / "state/updates/requests")
+    assert not has_requests(tmp_path / "state/updates")
     assert voxline("pin").exit_code == 0
 
 
@@ -174,7 +174,7 @@ def test_two_models_cannot_run_together(repository: ReleaseRepository) -> None:
 
 def test_a_request_that_the_disk_does_not_give_back_is_passed_over(tmp_path: Path) -> None:
     leave_request(tmp_path, Pin(True))
-    (tmp_path / "older.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
+    (tmp_path / "requests" / "older.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
     assert list(take_requests(tmp_path)) == [Pin(True)]
     assert not has_requests(tmp_path)
 

@@ -214,7 +214,7 @@ def test_a_rollback_to_a_damaged_slot_is_one_swap(tmp_path: Path, repository: Re
     install(updater, "1.0.0", "2.0.0")
     tear(folder, updater.state.history[-1])
     station.swaps.clear()
-    leave_request(folder / "requests", Rollback("by hand"))
+    leave_request(folder, Rollback("by hand"))
     assert eventually(lambda: updater.state.phase is Phase.ROLLED_BACK and updater.idle)
     updater.stop()
     assert len(station.swaps) == 1
@@ -236,7 +236,7 @@ def test_a_disk_that_refuses_the_way_back_is_asked_again_but_not_all_the_time(
 
     with monkeypatch.context() as disk:
         disk.setattr(durable, "remove", refuse)
-        leave_request(tmp_path / "station" / "requests", Rollback("by hand"))
+        leave_request(tmp_path / "station", Rollback("by hand"))
         assert eventually(lambda: len(asked) == 2)
         time.sleep(0.5)
         assert len(asked) == 2
@@ -246,14 +246,14 @@ def test_a_disk_that_refuses_the_way_back_is_asked_again_but_not_all_the_time(
 
 def test_a_state_that_the_disk_does_not_give_back_is_none(tmp_path: Path) -> None:
     (tmp_path / "state.json").symlink_to("/proc/self/mem")  # to read there is an I/O error
-    assert state_file.load(tmp_path / "state.json") == State()
+    assert state_file.load(tmp_path) == State()
 
 
 def test_a_state_that_may_not_be_read_now_is_not_forgotten(tmp_path: Path) -> None:
     """Who is pinned and what failed here: to begin anew would overwrite it."""
     (tmp_path / "state.json").mkdir()
     with pytest.raises(IsADirectoryError):
-        state_file.load(tmp_path / "state.json")
+        state_file.load(tmp_path)
 
 
 def test_a_swap_that_the_end_of_the_agent_cuts_short_is_no_fault_of_the_disk(
