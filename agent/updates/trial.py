@@ -132,28 +132,18 @@ def _try(bundle: Bundle, engine: ChosenEngine, conditions: Conditions, before_by
     grammar = load_grammar(named.grammar)
     require_fit(conditions.commands, grammar)
     compile_grammar(grammar, bundle.manifest.tokens, conditions.cache)
-    utterances = exact = 0
+    verdicts, fault = list[Verdict](), ""
     for beside in (named.bundle, named.grammar.parent):
-        golden = find_golden(beside, grammar)
-        if golden is None:
-            continue
-        heard, right, fault = _listen(bundle, engine, conditions, golden)
-        utterances, exact = utterances + heard, exact + right
-        if fault:
-            return Evidence(fault=fault, utterances=utterances, exact=exact)
-    if exact < MIN_EXACT * utterances:
-        return Evidence(
-            fault=f"only {exact} of {utterances} golden utterances were understood",
-            utterances=utterances,
-            exact=exact,
-        )
+        if not fault and (golden := find_golden(beside, grammar)):
+            heard, fault = _listen(bundle, engine, conditions, golden)
+            verdicts += heard
     evidence = Evidence(
-        utterances=utterances,
-        exact=exact,
+        utterances=len(verdicts),
+        exact=verdicts.count(Verdict.EXACT),
         latency_p95_s=engine.latency.quantile_s(0.95),
         memory_bytes=max(0, _memory_bytes("VmHWM") - before_bytes),
     )
-    return evidence.model_copy(update={"fault": _excess(evidence, conditions.limits)})
+    return evidence.model_copy(update={"fault": fault or _shortfall(evidence, conditions.limits)})
 
 
 def _require_identity(bundle: Bundle, conditions: Conditions) -> None:
@@ -164,26 +154,27 @@ def _require_identity(bundle: Bundle, conditions: Conditions) -> None:
 
 def _listen(
     bundle: Bundle, engine: Engine, conditions: Conditions, golden: GoldenSet
-) -> tuple[int, int, str]:
-    """Hear one golden set: how many utterances, how many exactly, and what must not be."""
+) -> tuple[list[Verdict], str]:
+    """Hear one golden set: a verdict for each utterance, and the first thing that must not be, or nothing."""
     calibration = bundle.manifest.operating_points.at(conditions.recognition.operating_point)
     graph = compile_grammar(golden.grammar, bundle.manifest.tokens, conditions.cache)
     ear = Ear(bundle, engine, graph, calibration)
     trials = run_trials(ear, golden.labels, golden.folder, None, [None])
-    verdicts = [trial.verdict for trial in trials]
     fault = next((f"{t.file} became another command" for t in trials if t.verdict is Verdict.WRONG), "")
     for file in _rejects(golden.folder / REJECTS):
         heard = ear.listen(in_room(read_audio(golden.folder / file), None, None, seed=0))
         if any(hypothesis.reject is None for hypothesis in heard):
             fault = fault or f"{file} is no command and became one"
-    return len(trials), verdicts.count(Verdict.EXACT), fault
+    return [trial.verdict for trial in trials], fault
 
 
 def _rejects(path: Path) -> list[str]:
     return sorted(_REJECTS.validate_json(path.read_bytes())) if path.exists() else []
 
 
-def _excess(evidence: Evidence, limits: Limits | None) -> str:
+def _shortfall(evidence: Evidence, limits: Limits | None) -> str:
+    if evidence.exact < MIN_EXACT * evidence.utterances:
+        return f"only {evidence.exact} of {evidence.utterances} golden utterances were understood"
     if limits is None:
         return ""
     latency_s = evidence.latency_p95_s
