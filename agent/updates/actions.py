@@ -157,7 +157,7 @@ class Actions:
         Raises:
             UpdateError: the slot is damaged.
         """
-        return tuple(release.reference for release in decode_all(self._store.releases(slot)).values())
+        return tuple(release.reference for release in decode_all(self._store.documents(slot)).values())
 
     def past(self) -> datetime | None:
         """Return a moment that has passed for certain, if one is known."""
@@ -177,8 +177,8 @@ class Actions:
         if isinstance(self._repository, str):
             raise UpdateError(self._repository)
         self._repository.refresh()
-        documents = self._store.releases(self._store.active())
-        documents |= find_releases(wanted, self._repository)
+        documents = self._store.documents(self._store.active())
+        documents |= find_documents(wanted, self._repository)
         slot = slot_digest(documents)
         self._documents[slot] = documents
         releases = list(decode_all(documents).values())
@@ -214,8 +214,8 @@ class Actions:
             raise CancelledError
 
     def _try(self, candidate: Candidate) -> Event:
-        active = self._store.releases(self._store.active())
-        documents = self._store.releases(candidate.slot)
+        active = self._store.documents(self._store.active())
+        documents = self._store.documents(candidate.slot)
         new = decode_all({kind: raw for kind, raw in documents.items() if raw != active.get(kind)})
         fault = self._host.try_out(self.parts(candidate.slot), new, self._interrupted)
         return Failed(candidate.slot, fault) if fault else Passed(candidate.slot)
@@ -254,7 +254,7 @@ class Actions:
         return self._store.active()
 
 
-def find_releases(wanted: Wanted, trust: Trust) -> dict[Kind, bytes]:
+def find_documents(wanted: Wanted, trust: Trust) -> dict[Kind, bytes]:
     """Return the signed documents of the releases that are wanted.
 
     Raises:

@@ -15,7 +15,7 @@ from agent.errors import UpdateError
 from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import state_file
-from agent.updates.actions import Parts, find_releases
+from agent.updates.actions import Parts, find_documents
 from agent.updates.course import BY_HAND, RESTING, Phase, Pin, Rollback, State, Wanted, Wish
 from agent.updates.host import AgentHost, describe, open_repository, open_updater
 from agent.updates.machine import UP_TO_DATE
@@ -54,7 +54,7 @@ def check(config: ConfigPath = None, as_json: Json = False) -> None:
             _copy(folder / "trust", copy)
         repository = open_repository(settings, Path(copy))
         repository.refresh()
-        documents = find_releases(state.wanted, repository) if state.wanted else {}
+        documents = find_documents(state.wanted, repository) if state.wanted else {}
     found = [release.reference for release in decode_all(documents).values()]
     new = [str(reference) for reference in found if reference not in state.running]
     if as_json:

@@ -51,25 +51,25 @@ class Store:
         """Take a slot into use, None for what the settings name: one rename or unlink.
 
         Raises:
-            UpdateError: as `releases`.
+            UpdateError: as `documents`.
         """
         if slot is None:
             durable.remove(self._current)
             return
-        self.releases(slot)
+        self.documents(slot)
         durable.write_link(self._current, f"{self._slots.name}/{slot}")
 
     def part(self, slot: str | None, kind: Kind) -> Path | None:
         """Return the folder of a slot's model or grammar, None where the settings name it.
 
         Raises:
-            UpdateError: as `releases`.
+            UpdateError: as `documents`.
         """
-        if slot is None or kind not in self.releases(slot):
+        if slot is None or kind not in self.documents(slot):
             return None
         return self._slots / slot / kind  # if it is gone, whoever loads it should fail
 
-    def releases(self, slot: str | None) -> dict[Kind, bytes]:
+    def documents(self, slot: str | None) -> dict[Kind, bytes]:
         """Return the release documents of a slot.
 
         Raises:
@@ -131,7 +131,7 @@ class Store:
         durable.sync(path)
         durable.move(path, self._objects / entry.sha256)
 
-    def build(self, releases: Mapping[Kind, bytes]) -> str:
+    def build(self, documents: Mapping[Kind, bytes]) -> str:
         """Make the slot of these release documents, whose files are all here; return its digest.
 
         Every file is read and compared once more: the disk is not believed.
@@ -139,11 +139,11 @@ class Store:
         Raises:
             UpdateError: a file is missing or damaged; a damaged one is removed, to be fetched again.
         """
-        slot = slot_digest(releases)
+        slot = slot_digest(documents)
         folder, building = self._slots / slot, self._slots / (slot + durable.PARTIAL_SUFFIX)
         files = {
             f"{kind}/{name}": entry
-            for kind, release in decode_all(releases).items()
+            for kind, release in decode_all(documents).items()
             for name, entry in release.files.items()
         }
         if folder.is_dir():
@@ -152,7 +152,7 @@ class Store:
             self._discard(folder)
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
-        for kind, raw in releases.items():
+        for kind, raw in documents.items():
             (building / f"{kind}.json").write_bytes(raw)
         for name, entry in files.items():
             source, path = self._objects / entry.sha256, building / name
@@ -189,7 +189,7 @@ class Store:
 
     def _is_whole(self, slot: str, files: Mapping[str, FileEntry]) -> bool:
         try:
-            self.releases(slot)
+            self.documents(slot)
         except UpdateError:
             return False
         return all(_is(self._slots / slot / name, entry) for name, entry in files.items())

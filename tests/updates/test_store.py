@@ -90,12 +90,12 @@ def test_a_slot_whose_documents_are_not_those_it_was_built_of_is_none(
     document.unlink()
     if torn is not None:
         document.write_bytes(torn)
-    for use in (store.activate, store.releases, lambda slot: store.part(slot, Kind.GRAMMAR)):
+    for use in (store.activate, store.documents, lambda slot: store.part(slot, Kind.GRAMMAR)):
         with pytest.raises(UpdateError, match="documents are damaged"):
             use(slot)
     assert store.active() is None
     assert store.build({Kind.GRAMMAR: release.encode()}) == slot
-    assert store.releases(slot) == {Kind.GRAMMAR: release.encode()}
+    assert store.documents(slot) == {Kind.GRAMMAR: release.encode()}
 
 
 def test_old_slots_go_but_never_those_that_are_needed(store: Store, tmp_path: Path) -> None:
