@@ -214,14 +214,11 @@ class SignedRepository(Repository):
             if missing:
                 raise UpdateError(f"{role}: {missing} signatures missing; see `voxline release sign`")
         for role in sorted(staged, key=lambda role: role != Root.type):
-            path = self._staged / _file(role)
-            metadata = _read(path)
-            self.put(f"{METADATA}{metadata.signed.version}.{path.name}", path.read_bytes())
-            path.unlink()
+            self._publish(role)
         self.do_snapshot(force=True)
-        self._publish_online(Snapshot.type)
+        self._publish(Snapshot.type)
         self.do_timestamp(force=True)
-        self._publish_online(Timestamp.type)
+        self._publish(Timestamp.type)
         return list(staged)
 
     def expiring(self, within: timedelta) -> dict[str, datetime]:
@@ -272,10 +269,10 @@ class SignedRepository(Repository):
         published = self._published(Snapshot.type)
         return MetaFile(published.signed.version if published else 1)
 
-    def _publish_online(self, role: str) -> None:
+    def _publish(self, role: str) -> None:
         path = self._staged / _file(role)
         metadata = _read(path)
-        if self._missing(role, metadata):
+        if role in _ONLINE and self._missing(role, metadata):
             raise UpdateError(f"{role}: this machine lacks the online key; see keyring.json")
         version = "" if role == Timestamp.type else f"{metadata.signed.version}."
         self.put(f"{METADATA}{version}{path.name}", path.read_bytes())
