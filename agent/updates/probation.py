@@ -52,8 +52,8 @@ class Record:
 class Terms:
     """How long a bundle is watched."""
 
-    seconds: float = 600.0
-    utterances: int = 10
+    seconds: float
+    utterances: int
     max_seconds: float = 24 * 3600.0
     """Where nobody speaks: after this time silence is taken for consent."""
 

@@ -93,14 +93,14 @@ class Updater:
         host: Host,
         repository: Trust | str,
         *,
-        reserve_bytes: int = 0,
-        terms: Terms | None = None,
-        check_interval_s: float = 3600.0,
+        reserve_bytes: int,
+        terms: Terms,
+        check_interval_s: float,
     ) -> None:
         self.lacking = repository if isinstance(repository, str) else ""
         """Why there is no repository; empty if there is one."""
         self._folder, self._name, self._host, self._boot = folder, name, host, boot()
-        self._terms, self._check_interval_s = terms or Terms(), check_interval_s
+        self._terms, self._check_interval_s = terms, check_interval_s
         # Not SimpleQueue: in CPython 3.11 its `get` may wait for ever if its time ends at a bad moment.
         self._inbox: queue.Queue[Event] = queue.Queue()
         self._stopping = threading.Event()

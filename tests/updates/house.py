@@ -10,6 +10,7 @@ from agent.errors import UpdateError
 from agent.updates.actions import Parts
 from agent.updates.course import CancelledError, Outcome, Phase, State, Wanted, Wish
 from agent.updates.keys import make_key
+from agent.updates.probation import Terms
 from agent.updates.release import GRAMMAR_FILE, Kind, Reference, Release, digest_of
 from agent.updates.repository import ReleaseRepository
 from agent.updates.transports.folder import Folder
@@ -18,6 +19,8 @@ from agent.updates.trust import Trust
 from agent.updates.updater import Updater
 
 MAIN = {Kind.MODEL: "manifest.json", Kind.GRAMMAR: GRAMMAR_FILE}
+NEVER = Terms(600, 10)
+"""Of a probation that no test waits for."""
 ROLES = ("root", "targets", "snapshot", "timestamp")
 
 
@@ -107,8 +110,8 @@ def make_updater(
     station: Obedient,
     transport: Transport | None = None,
     name: str = "press-2",
-    **others: Any,
+    terms: Terms = NEVER,
 ) -> Updater:
     way = transport or Folder(repository.public)
     trust = make_trust(folder / "trust", repository, way)
-    return Updater(folder, name, station, trust, **others)
+    return Updater(folder, name, station, trust, reserve_bytes=0, terms=terms, check_interval_s=3600)
