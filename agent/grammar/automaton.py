@@ -115,14 +115,13 @@ class Automata:
                     stack.append(target)
         return sorted(seen)
 
-    def counts(self, start: int) -> dict[int, int]:
-        """How many sentences follow from each state reachable from `start`."""
-        result: dict[int, int] = {}
+    def count(self, start: int) -> int:
+        """How many sentences follow from `start`."""
+        counts: dict[int, int] = {}
         for state in self.reachable(start):
-            result[state] = (self.outcomes[state] >= 0) + sum(
-                result[target] for _, target in self.arcs[state]
-            )
-        return result
+            ends = self.outcomes[state] >= 0
+            counts[state] = ends + sum(counts[target] for _, target in self.arcs[state])
+        return counts[start]
 
     def sentences(self, start: int) -> Iterator[tuple[tuple[int, ...], int]]:
         """Every sentence from `start` as (symbols, outcome)."""

@@ -5,7 +5,7 @@ at which words end name the words, and words open and close slots. Homophones th
 meanings are a fault that `voxline grammar check` reports, so a path has exactly one meaning.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,10 +28,25 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Interpretation:
-    """What a path means."""
+    """What a sentence means."""
 
     command: str
     slots: Mapping[str, Scalar]
+
+
+SlotValues = Mapping[tuple[str, str], Mapping[str, Scalar]]
+"""Per (command, slot): spoken words, joined by single spaces, to value."""
+
+
+def interpret(command: str, words: Iterable[Word], slot_values: SlotValues) -> Interpretation:
+    """Tell what the words of a complete sentence of `command` mean."""
+    slots: dict[str, Scalar] = {}
+    spoken: list[str] = []
+    for word in words:
+        spoken = [word.text] if word.opens else [*spoken, word.text]
+        if word.closes:
+            slots[word.closes] = slot_values[command, word.closes][" ".join(spoken)]
+    return Interpretation(command, slots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +73,7 @@ class Graph:
     """Shape [N]: index into `commands` of the command that is complete at this node, or -1."""
     words: tuple[Word, ...]
     commands: tuple[Command, ...]
-    slot_values: Mapping[tuple[str, str], Mapping[str, Scalar]]
-    """Per (command, slot): spoken words, joined by single spaces, to value."""
+    slot_values: SlotValues
     neighbours: Neighbours = field(default_factory=dict)
     """What the words are one sound away from; empty in graphs that nobody listens with."""
 
@@ -72,19 +86,8 @@ class Graph:
         command_index = int(self.final[path[-1]])
         if command_index < 0:
             raise ValueError("the path completes no command")
-        command = self.commands[command_index].name
-        slots: dict[str, Scalar] = {}
-        spoken: list[str] = []
-        for index in self.word[np.asarray(path)]:
-            if index < 0:
-                continue
-            word = self.words[index]
-            if word.opens:
-                spoken = []
-            spoken.append(word.text)
-            if word.closes:
-                slots[word.closes] = self.slot_values[command, word.closes][" ".join(spoken)]
-        return Interpretation(command, slots)
+        words = (self.words[index] for index in self.word[np.asarray(path)] if index >= 0)
+        return interpret(self.commands[command_index].name, words, self.slot_values)
 
     def enabled(self, commands: Collection[str]) -> NDArray[np.bool_]:
         """Shape [N]: from which nodes can a sentence still end in one of `commands`?

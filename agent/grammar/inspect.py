@@ -8,7 +8,6 @@ from difflib import get_close_matches
 
 from agent.grammar.graph import Interpretation, Word
 from agent.grammar.lexicon import HAN, Lexicon
-from agent.grammar.schema import Scalar
 from agent.grammar.sentences import Sentences
 from agent.grammar.words import IGNORED
 
@@ -37,18 +36,6 @@ class NoParse:
     """What was read is a whole sentence."""
 
 
-def meaning(sentences: Sentences, words: tuple[Word, ...], outcome: int) -> Interpretation:
-    """What the words of a complete sentence mean."""
-    command = sentences.commands[outcome].name
-    slots: dict[str, Scalar] = {}
-    spoken: list[str] = []
-    for word in words:
-        spoken = [word.text] if word.opens else [*spoken, word.text]
-        if word.closes:
-            slots[word.closes] = sentences.slot_values[command, word.closes][" ".join(spoken)]
-    return Interpretation(command, slots)
-
-
 def sample(sentences: Sentences, seed: int) -> Iterator[tuple[tuple[Word, ...], Interpretation]]:
     """Random sentences without end: every command equally often, then every next word equally likely."""
     automata = sentences.automata
@@ -70,7 +57,7 @@ def sample(sentences: Sentences, seed: int) -> Iterator[tuple[tuple[Word, ...], 
                 break
             words.append(sentences.words[arcs[choice][0]])
             state = arcs[choice][1]
-        yield tuple(words), meaning(sentences, tuple(words), outcome)
+        yield tuple(words), sentences.interpret(words, outcome)
 
 
 def counts(sentences: Sentences) -> Mapping[str, int]:
@@ -104,7 +91,7 @@ def explain(sentences: Sentences, lexicon: Lexicon, text: str) -> Parse | NoPars
         if position == len(wanted) and automata.outcomes[state] >= 0:
             words = tuple(sentences.words[symbol] for symbol in symbols)
             sounds = tuple(lexicon[word.text].variants[0] for word in words)
-            return Parse(words, sounds, meaning(sentences, words, automata.outcomes[state]))
+            return Parse(words, sounds, sentences.interpret(words, automata.outcomes[state]))
         for symbol, target in automata.arcs[state]:
             piece = _plain(sentences.words[symbol].text)
             if wanted.startswith(piece, position):

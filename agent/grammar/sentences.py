@@ -1,6 +1,6 @@
 """A grammar to the automaton of all its sentences, word by word."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +9,7 @@ from hassil.expression import ListReference
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata, ConflictError
 from agent.grammar.fault import FaultyGrammarError
-from agent.grammar.graph import Word
+from agent.grammar.graph import Interpretation, SlotValues, Word, interpret
 from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Scalar
 from agent.grammar.slots import chained, phrases, values
@@ -27,12 +27,15 @@ class Sentences:
     """What the symbols of `automata` are."""
     commands: tuple[Command, ...]
     """What the outcomes of `automata` are."""
-    slot_values: Mapping[tuple[str, str], Mapping[str, Scalar]]
-    """As in `Graph`."""
+    slot_values: SlotValues
 
     def count(self) -> int:
         """How many sentences there are; counted, not listed."""
-        return self.automata.counts(self.start)[self.start]
+        return self.automata.count(self.start)
+
+    def interpret(self, words: Iterable[Word], outcome: int) -> Interpretation:
+        """Tell what the words of a sentence with this outcome mean."""
+        return interpret(self.commands[outcome].name, words, self.slot_values)
 
 
 def build_sentences(templates: Templates) -> Sentences:

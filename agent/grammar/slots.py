@@ -189,7 +189,7 @@ class SpokenValues(Mapping[str, Scalar]):
 
     def __len__(self) -> int:
         store, start = self._automaton
-        return store.automata.counts(start)[start]
+        return store.automata.count(start)
 
     @cached_property
     def _automaton(self) -> tuple[WordStates, int]:
@@ -204,7 +204,7 @@ class SpokenValues(Mapping[str, Scalar]):
             return [""]
         store = WordStates(self.language)
         start = _plain(store).before(parse_template(unit), store.automata.state({}, _END))
-        if store.automata.counts(start)[start] > MAX_PHRASES:
+        if store.automata.count(start) > MAX_PHRASES:
             raise GrammarError(f"a unit has more than {MAX_PHRASES} spoken forms")
         return sorted(_sentences(store, start), key=len, reverse=True)
 
