@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from agent.grammar.fault import Fault
 from agent.grammar.lexicon import Lexicon, Origin, inventory, ways
 from agent.grammar.payload import slots_in
+from agent.grammar.places import lists_of, place_of_word, values_path
 from agent.grammar.resolve import Templates
-from agent.grammar.schema import Command, Grammar, NamedValues, NumberRange, Risk, SlotList
+from agent.grammar.schema import Command, Grammar, NamedValues, Risk
 from agent.grammar.sentences import Sentences
 from agent.grammar.source import Path, nearest
 
@@ -73,55 +74,6 @@ def silent_words(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> It
         yield grammar.source.fault(path, "unknown_word", message, advice, offset=offset)
 
 
-def place_of_word(grammar: Grammar, word: str) -> tuple[Path, int]:
-    """Where `word` is first written, as (path, offset in its text); the top of the file if nowhere."""
-    pattern = re.compile(
-        rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word), re.IGNORECASE
-    )
-    for path, text in texts(grammar):
-        match = pattern.search(text)
-        if match:
-            return path, match.start()
-    return (), 0
-
-
-def place_of_commands(grammar: Grammar, commands: Sequence[str]) -> Path:
-    """Where to report what is wrong between `commands`: at the last that stands in the file."""
-    names = [name for name in commands if name in grammar.commands]
-    return ("commands", names[-1], "sentences") if names else ("confirm",)
-
-
-def texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:
-    """Every text of the grammar that is spoken, with its path in the file."""
-    for key, phrases in (("wake", grammar.wake), ("confirm", grammar.confirm), ("cancel", grammar.cancel)):
-        yield from (((key, index), text) for index, text in enumerate(phrases))
-    for name, command in grammar.commands.items():
-        yield from (
-            (("commands", name, "sentences", index), text) for index, text in enumerate(command.sentences)
-        )
-    yield from ((("rules", name), text) for name, text in grammar.rules.items())
-    for path, entry in lists_of(grammar):
-        if isinstance(entry, NamedValues):
-            inner = _inner(grammar, path)
-            yield from (((*inner, index, "in"), named.spoken) for index, named in enumerate(entry.values))
-        elif isinstance(entry, NumberRange) and entry.unit is not None:
-            yield (*path, "unit"), entry.unit
-
-
-def lists_of(grammar: Grammar) -> Iterator[tuple[Path, SlotList]]:
-    """Yield every list, with its path in the file."""
-    yield from ((("lists", name), entry) for name, entry in grammar.lists.items())
-    for command in grammar.commands.values():
-        yield from (
-            (("commands", command.name, "slots", slot), entry) for slot, entry in command.slots.items()
-        )
-
-
-def _inner(grammar: Grammar, path: Path) -> Path:
-    """Where the values of the list at `path` stand: in it, or in its `values`."""
-    return (*path, "values") if (*path, "values") in grammar.source.values else path
-
-
 def _claims(grammar: Grammar, published: Iterable[tuple[Path, str]]) -> Iterator[Fault]:
     """Texts that leave the station and claim a safety function."""
     for path, text in published:
@@ -145,7 +97,7 @@ def _values(grammar: Grammar) -> Iterator[tuple[Path, str]]:
     """What slots put into payloads: the `out` of every list's values."""
     for path, entry in lists_of(grammar):
         if isinstance(entry, NamedValues):
-            inner = _inner(grammar, path)
+            inner = values_path(grammar, path)
             for index, named in enumerate(entry.values):
                 if isinstance(named.value, str):
                     yield (*inner, index, "out"), named.value

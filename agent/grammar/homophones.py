@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 
-from agent.grammar.checks import place_of_commands
 from agent.grammar.fault import Fault
 from agent.grammar.graph import Graph
+from agent.grammar.places import place_of_commands
 from agent.grammar.schema import Grammar
 
 MAX_PAIRS = 200_000

@@ -5,14 +5,7 @@ from itertools import islice
 from pathlib import Path as File
 
 from agent.errors import GrammarError
-from agent.grammar.checks import (
-    lists_of,
-    place_of_commands,
-    place_of_word,
-    refused,
-    silent_words,
-    spoken_claims,
-)
+from agent.grammar.checks import refused, silent_words, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
 from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
@@ -21,6 +14,7 @@ from agent.grammar.homophones import same_sounds
 from agent.grammar.lexicon import Lexicon, Origin, normal, ways
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
+from agent.grammar.places import lists_of, place_of_commands, place_of_word, sentences_path
 from agent.grammar.resolve import Templates, parse_templates
 from agent.grammar.schema import Grammar, NumberRange, Risk
 from agent.grammar.sentences import Sentences, build_sentences
@@ -68,21 +62,10 @@ def check(grammar: Grammar, tokens: Sequence[str] | None = None) -> list[Fault]:
 def _unused(templates: Templates) -> Iterator[Fault]:
     """Lists and rules that no sentence leads to."""
     grammar = templates.grammar
-    rules: set[str] = set()
-    lists: set[tuple[str, str]] = set()
+    unused: set[Path] = {path for path, _ in lists_of(grammar)} | {("rules", name) for name in grammar.rules}
     for command, _, expression in templates.sentences:
-        rules |= templates.rules_in(expression)
-        for reference in templates.lists(expression):
-            lists.add((command.name if reference.list_name in command.slots else "", reference.list_name))
-    places: list[Path] = [("lists", name) for name in grammar.lists if ("", name) not in lists]
-    places += [("rules", name) for name in grammar.rules if name not in rules]
-    for command in grammar.commands.values():
-        places += [
-            ("commands", command.name, "slots", name)
-            for name in command.slots
-            if (command.name, name) not in lists
-        ]
-    for path in places:
+        unused -= templates.leads_to(command, expression)
+    for path in unused:
         kind = "rule" if path[0] == "rules" else "list"
         message, advice = f"{kind} `{path[-1]}` is never used", "Use it in a sentence, or remove it"
         yield grammar.source.fault(path, f"unused_{kind}", message, advice, Severity.WARNING, key=True)
@@ -210,7 +193,7 @@ def _short(grammar: Grammar, sentences: Sentences, lexicon: Lexicon) -> Iterator
     for outcome, (length, text) in shortest[sentences.start].items():
         if length < MIN_SOUNDS:
             command = sentences.commands[outcome]
-            path = ("commands", command.name, "sentences", 0) if not command.builtin else (command.topic, 0)
             message = f"`{text}` has only {length} sound{'' if length == 1 else 's'}"
             advice = f"Add a word: phrases under {MIN_SOUNDS} sounds are heard in noise"
+            path = (*sentences_path(command), 0)
             yield grammar.source.fault(path, "short_phrase", message, advice, Severity.WARNING)

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from agent.errors import GrammarError
 from agent.grammar.fault import Fault
-from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange, Scalar, explained
-from agent.grammar.slots import SlotDefinition, disagreement, values
+from agent.grammar.places import list_path, lists_of, sentences_path, texts_of
+from agent.grammar.schema import Command, Grammar, NumberRange, Scalar, SlotList, explained
+from agent.grammar.slots import disagreement, values
 from agent.grammar.source import Path, nearest
 from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
 from agent.grammar.words import IGNORED
@@ -36,8 +37,8 @@ class Templates:
     grammar: Grammar
     sentences: list[tuple[Command, Path, Expression]] = field(default_factory=list)
     rules: dict[str, Expression] = field(default_factory=dict)
-    meanings: dict[int, Mapping[str, Scalar]] = field(default_factory=dict)
-    """What is said to what it means, by the identity of each list's definition."""
+    lists: dict[Path, tuple[SlotList, Mapping[str, Scalar]]] = field(default_factory=dict)
+    """Each list without a fault, and what its spoken words mean; a range in place is named by its text."""
     counts: dict[str, SlotCounts] = field(default_factory=dict)
     """Per rule, how often each slot may be filled."""
     faults: list[Fault] = field(default_factory=list)
@@ -53,32 +54,18 @@ class Templates:
         """The same without the sentences that have a fault, in themselves or in what they lead to."""
 
         def whole(command: Command, path: Path, expression: Expression) -> bool:
-            rules = self.rules_in(expression)
-            paths: set[Path] = {path, *(("rules", name) for name in rules)}
-            for reference in self.lists(expression):
-                name = reference.list_name
-                paths.add(
-                    ("commands", command.name, "slots", name) if name in command.slots else ("lists", name)
-                )
-                if self.definition(command, reference) is None:
-                    return False
-            return paths.isdisjoint(self.broken) and rules <= self.rules.keys()
+            return self.broken.isdisjoint({path, *self.leads_to(command, expression)})
 
         return replace(
             self, sentences=[sentence for sentence in self.sentences if whole(*sentence)], faults=[]
         )
 
-    def definition(self, command: Command, reference: ListReference) -> SlotDefinition | None:
-        """What `reference` in a sentence of `command` stands for; None if nothing."""
-        if reference.is_inline_range:
-            try:
-                return _inline(reference)
-            except ValidationError:  # reported where the reference stands
-                return None
-        name = reference.list_name
-        return command.slots.get(name) or self.grammar.lists.get(name)
+    def leads_to(self, command: Command, expression: Expression) -> set[Path]:
+        """Paths of every list and rule that a sentence of `command` leads to."""
+        lists = {list_path(command, reference.list_name) for reference in self.lists_in(expression)}
+        return lists | {("rules", name) for name in self.rules_in(expression)}
 
-    def lists(self, expression: Expression) -> Iterator[ListReference]:
+    def lists_in(self, expression: Expression) -> Iterator[ListReference]:
         """Every list that `expression` leads to, through rules too."""
         parts = [expression, *(self.rules[name] for name in self.rules_in(expression) if name in self.rules)]
         for part in parts:
@@ -108,12 +95,12 @@ def parse_templates(grammar: Grammar) -> Templates:
         expression = _parse(templates, text, ("rules", name))
         if expression:
             templates.rules[name] = expression
+    for name, expression in templates.rules.items():
+        _check_references(templates, expression, ("rules", name), grammar.rules[name])
     _order_rules(templates)
     for command in grammar.all_commands():
         for index, text in enumerate(command.sentences):
-            path: Path = ("commands", command.name, "sentences", index)
-            if command.builtin:
-                path = (command.name.removeprefix(BUILTIN), index)
+            path = (*sentences_path(command), index)
             expression = _parse(templates, text, path)
             if expression:
                 templates.sentences.append((command, path, expression))
@@ -157,58 +144,49 @@ def _check_references(templates: Templates, expression: Expression, path: Path, 
     lists = {*grammar.lists, *(name for command in grammar.commands.values() for name in command.slots)}
     for reference in references(expression):
         if isinstance(reference, RuleReference):
-            name, code, known = reference.rule_name, "undefined_rule", set(grammar.rules)
-            kind, offset = "rule", text.find(f"<{name}")
-        else:
-            name, code, known = reference.list_name, "undefined_list", lists
-            kind, offset = "list", max(text.find("{" + name), text.find("{@" + name))
-            if reference.is_capture or not _SLOT.fullmatch(reference.slot_name):
-                code = "template"
-            elif reference.is_inline_range:
-                _check_inline(templates, reference, path, max(0, offset))
-                continue
-        if name not in known or code == "template":
-            message = f"{kind} `{name}` is not defined"
-            advice = nearest(name, sorted(known))
-            if code == "template" or ".." in name:
-                code = "template"
-                message = f"`{{{name}}}` is no list"
-                advice = "Write {list}, {list:slot} or {low..high,step:slot} with whole numbers from 0 on"
-            templates.report(path, code, message, advice, max(0, offset))
+            name = reference.rule_name
+            if name not in grammar.rules:
+                message, advice = f"rule `{name}` is not defined", nearest(name, sorted(grammar.rules))
+                templates.report(path, "undefined_rule", message, advice, max(0, text.find(f"<{name}")))
+            continue
+        name = reference.list_name
+        offset = max(0, text.find("{" + name), text.find("{@" + name))
+        range_misread = ".." in name and not reference.is_inline_range
+        if reference.is_capture or range_misread or not _SLOT.fullmatch(reference.slot_name):
+            message = f"`{{{name}}}` is no list"
+            advice = "Write {list}, {list:slot} or {low..high,step:slot} with whole numbers from 0 on"
+            templates.report(path, "template", message, advice, offset)
+        elif bounds := reference.get_inline_range():
+            _add_inline(templates, name, bounds, path, offset)
+        elif name not in lists:
+            message, advice = f"list `{name}` is not defined", nearest(name, sorted(lists))
+            templates.report(path, "undefined_list", message, advice, offset)
 
 
 def _check_own_lists(templates: Templates, command: Command, expression: Expression, path: Path) -> None:
     """Note lists that only another command has."""
     grammar = templates.grammar
     elsewhere = {name for other in grammar.commands.values() for name in other.slots}
-    for reference in templates.lists(expression):
+    for reference in templates.lists_in(expression):
         name = reference.list_name
-        if name in elsewhere and templates.definition(command, reference) is None:
+        if name in elsewhere - command.slots.keys() - grammar.lists.keys():
             message = f"list `{name}` belongs to another command"
             advice = "Move it to `lists:`, or give this command its own"
             templates.report(path, "undefined_list", message, advice)
 
 
-def _check_inline(templates: Templates, reference: ListReference, path: Path, offset: int) -> None:
-    """Note a range in place that a list could not be either."""
+def _add_inline(
+    templates: Templates, name: str, bounds: tuple[int, int, int], path: Path, offset: int
+) -> None:
+    """Take up a range in place, or note why no list could hold it."""
+    low, high, step = map(Decimal, bounds)
     try:
-        _inline(reference)
+        definition = NumberRange(minimum=low, maximum=high, step=step)
     except ValidationError as error:
         message, advice = explained(error.errors()[0])
-        templates.report(path, "schema", f"`{{{reference.list_name}}}`: {message}", advice, offset)
-
-
-def _inline(reference: ListReference) -> NumberRange | None:
-    """The range that a reference holds itself.
-
-    Raises:
-        ValidationError: no list may hold such a range.
-    """
-    bounds = reference.get_inline_range()
-    if bounds is None:
-        return None
-    low, high, step = map(Decimal, bounds)
-    return NumberRange(minimum=low, maximum=high, step=step)
+        templates.report(path, "schema", f"`{{{name}}}`: {message}", advice, offset)
+    else:
+        templates.lists["lists", name] = definition, values(definition, templates.grammar.language)
 
 
 def _order_rules(templates: Templates) -> None:
@@ -234,13 +212,11 @@ def _order_rules(templates: Templates) -> None:
                     r.rule_name for r in references(templates.rules[name]) if isinstance(r, RuleReference)
                 )
                 stack.extend((child, False) for child in named if child in templates.rules)
-    for name, expression in templates.rules.items():
-        _check_references(templates, expression, ("rules", name), templates.grammar.rules[name])
 
 
 def _check_slots_once(templates: Templates, expression: Expression, path: Path) -> None:
-    for slot, (_, most) in slot_counts(expression, templates.counts).items():
-        if most > 1:
+    for slot, count in slot_counts(expression, templates.counts).items():
+        if count > 1:
             message = f"slot `{slot}` may be filled twice in one sentence"
             advice = "Give the second one its own name: {list:other_name}"
             templates.report(path, "slot_twice", message, advice)
@@ -249,22 +225,12 @@ def _check_slots_once(templates: Templates, expression: Expression, path: Path) 
 def _check_values(templates: Templates) -> None:
     """Check the templates within lists: they may name no list and no rule, and mean one value."""
     grammar = templates.grammar
-    lists: list[tuple[Path, SlotDefinition]] = [
-        (("lists", name), entry) for name, entry in grammar.lists.items()
-    ]
-    for command in grammar.commands.values():
-        lists += [(("commands", command.name, "slots", name), entry) for name, entry in command.slots.items()]
-    for path, definition in lists:
-        before = len(templates.faults)
-        if isinstance(definition, NamedValues):
-            inner = (*path, "values") if (*path, "values") in grammar.source.values else path
-            for index, named in enumerate(definition.values):
-                _check_value(templates, named.spoken, (*inner, index, "in"))
-        elif isinstance(definition, NumberRange) and definition.unit is not None:
-            _check_value(templates, definition.unit, (*path, "unit"))
-        if len(templates.faults) == before:
+    for path, definition in lists_of(grammar):
+        for place, text in texts_of(grammar, path, definition):
+            _check_value(templates, text, place)
+        if path not in templates.broken:
             try:
-                templates.meanings[id(definition)] = values(definition, grammar.language)
+                templates.lists[path] = definition, values(definition, grammar.language)
             except GrammarError as error:
                 message, advice = str(error), "Give each value its own words"
                 templates.report(path, "values", message, advice)
@@ -274,9 +240,9 @@ def _check_lists_agree(templates: Templates) -> None:
     """Note slots that several lists fill although a phrase stands for one value here, for another there."""
     held: dict[tuple[str, str], dict[str, Mapping[str, Scalar]]] = {}
     for command, path, expression in templates.sentences:
-        for reference in templates.lists(expression):
+        for reference in templates.lists_in(expression):
             name, slot = reference.list_name, reference.slot_name
-            meaning = _meaning(templates, command, reference)
+            _, meaning = templates.lists.get(list_path(command, name), (None, None))
             others = held.setdefault((command.name, slot), {})
             if meaning is None or name in others:
                 continue
@@ -291,14 +257,6 @@ def _check_lists_agree(templates: Templates) -> None:
                     templates.report(path, "values", message, advice)
                     break
             others[name] = meaning
-
-
-def _meaning(templates: Templates, command: Command, reference: ListReference) -> Mapping[str, Scalar] | None:
-    """What is said to what it means, of the list that `reference` names; None if that has a fault."""
-    definition = templates.definition(command, reference)
-    if definition is not None and reference.is_inline_range:
-        return values(definition, templates.grammar.language)
-    return templates.meanings.get(id(definition))
 
 
 def _check_value(templates: Templates, text: str, path: Path) -> None:

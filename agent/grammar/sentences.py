@@ -10,9 +10,10 @@ from agent.errors import GrammarError
 from agent.grammar.automaton import Automata, ConflictError
 from agent.grammar.fault import FaultyGrammarError
 from agent.grammar.graph import Interpretation, SlotValues, Word, interpret
+from agent.grammar.places import list_path
 from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Scalar
-from agent.grammar.slots import chained, phrases, values
+from agent.grammar.slots import chained, phrases
 from agent.grammar.source import Path
 from agent.grammar.words import TemplateStates, WordStates
 
@@ -55,9 +56,8 @@ class _Builder:
         self.commands = templates.grammar.all_commands()
         self.store = WordStates(templates.grammar.language)
         self.slot_values: dict[tuple[str, str], list[Mapping[str, Scalar]]] = {}
-        self.definitions: dict[tuple[str, str], tuple[int, Mapping[str, Scalar]]] = {}
-        """Per (command, list): the state of its spoken values, and what they mean."""
-        self.shared: dict[int, tuple[int, Mapping[str, Scalar]]] = {}
+        self.spoken: dict[Path, int] = {}
+        """Per list, the state of its spoken values."""
         self.marked: dict[tuple[int, int, str, bool], int] = {}
 
     def build(self) -> Sentences:
@@ -88,24 +88,14 @@ class _Builder:
 
     def fill(self, command: Command, reference: ListReference, after: int) -> int:
         """The state of any value of a list in a sentence of `command`, marked as its slot, then `after`."""
-        key = command.name, reference.list_name
-        if key not in self.definitions:
-            definition = self.templates.definition(command, reference)
-            if definition is None:
-                raise GrammarError(f"list `{reference.list_name}` is not defined")
-            if id(definition) not in self.shared or reference.is_inline_range:
-                meaning = self.templates.meanings.get(id(definition))
-                if meaning is None:  # a range in place
-                    meaning = values(definition, self.grammar.language)
-                self.shared[id(definition)] = (
-                    phrases(definition, self.store, self.store.automata.state({}, 0)), meaning
-                )  # fmt: skip
-            self.definitions[key] = self.shared[id(definition)]
-        state, meaning = self.definitions[key]
+        path = list_path(command, reference.list_name)
+        definition, meaning = self.templates.lists[path]
+        if path not in self.spoken:
+            self.spoken[path] = phrases(definition, self.store, self.store.automata.state({}, 0))
         held = self.slot_values.setdefault((command.name, reference.slot_name), [])
         if not any(meaning is other for other in held):
             held.append(meaning)
-        return self.mark(state, reference.slot_name, after)
+        return self.mark(self.spoken[path], reference.slot_name, after)
 
     def mark(self, state: int, slot: str, after: int, *, first: bool = True) -> int:
         """`state` of a slot's values, with the marks of the slot on its first and last word, then `after`."""

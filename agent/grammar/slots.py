@@ -10,12 +10,10 @@ from agent.errors import GrammarError
 from agent.grammar.automaton import NOTHING
 from agent.grammar.graph import Graph
 from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, may_end_number, parse, spelled_digit, split
-from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, Spelled, same
+from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, SlotList, Spelled, same
 from agent.grammar.spelling import ICAO, LETTERS
 from agent.grammar.template import parse as parse_template
 from agent.grammar.words import TemplateStates, WordStates
-
-SlotDefinition = NamedValues | NumberRange | Spelled
 
 _LETTER_OF = ICAO | {letter: letter for letter in LETTERS}
 
@@ -24,7 +22,7 @@ MAX_PHRASES = 200_000
 _END = 0
 
 
-def phrases(definition: SlotDefinition, store: WordStates, after: int) -> int:
+def phrases(definition: SlotList, store: WordStates, after: int) -> int:
     """The state in `store` in which any spoken value of `definition` comes first, then `after`."""
     if isinstance(definition, NamedValues):
         templates = _plain(store)
@@ -34,7 +32,7 @@ def phrases(definition: SlotDefinition, store: WordStates, after: int) -> int:
     return _number(definition, store, after)
 
 
-def values(definition: SlotDefinition, language: str) -> Mapping[str, Scalar]:
+def values(definition: SlotList, language: str) -> Mapping[str, Scalar]:
     """Spoken words, joined by single spaces, to value.
 
     Raises:
@@ -74,7 +72,7 @@ def disagreement(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str 
     return next((phrase for phrase, value in one.items() if not same(other.get(phrase, value), value)), None)
 
 
-def _rivals(one: "SpokenValues", other: "SpokenValues") -> Iterator[tuple[SlotDefinition, SlotDefinition]]:
+def _rivals(one: "SpokenValues", other: "SpokenValues") -> Iterator[tuple[SlotList, SlotList]]:
     """Yield what means another thing by every phrase of both: text and a number, five hundreds and 500."""
     first, second = one.definition, other.definition
     if isinstance(first, Spelled) and isinstance(second, NumberRange):
@@ -96,7 +94,7 @@ def _overlaps(units: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str
                 yield " ".join(words[:length]), rest
 
 
-def _shared(one: SlotDefinition, other: SlotDefinition, language: str) -> str | None:
+def _shared(one: SlotList, other: SlotList, language: str) -> str | None:
     """Return a phrase of both; None if there is none."""
     store = WordStates(language)
     automata, end = store.automata, store.automata.state({}, _END)

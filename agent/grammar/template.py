@@ -1,6 +1,7 @@
 """Sentence templates in hassil syntax: parsing, and what they refer to."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from hassil.errors import HassilError
 from hassil.expression import Alternative, Expression, Group, ListReference, RuleReference
@@ -40,31 +41,28 @@ def references(expression: Expression) -> Iterator[ListReference | RuleReference
             yield from references(item)
 
 
-def slot_counts(expression: Expression, rules: dict[str, "SlotCounts"]) -> "SlotCounts":
-    """How often each slot may be filled by one sentence: slot to (fewest, most).
+SlotCounts = Counter[str]
+"""How often one sentence may fill each slot. 2 stands for more, too: it is as bad, and stays small in rules
+that name rules that name rules."""
+
+
+def slot_counts(expression: Expression, rules: Mapping[str, SlotCounts]) -> SlotCounts:
+    """Count how often a sentence of `expression` may fill each slot.
 
     Args:
         expression: template.
         rules: the counts of all rules that `expression` names.
     """
     if isinstance(expression, ListReference):
-        return {expression.slot_name: (1, 1)}
+        return Counter([expression.slot_name])
     if isinstance(expression, RuleReference):
-        return rules.get(expression.rule_name, {})
-    if not isinstance(expression, Group):
-        return {}
-    parts = [slot_counts(item, rules) for item in expression.items]
-    result: SlotCounts = {}
-    for slot in {slot for part in parts for slot in part}:
-        counts = [part.get(slot, (0, 0)) for part in parts]
-        if isinstance(expression, Alternative):
-            result[slot] = min(low for low, _ in counts), max(high for _, high in counts)
-        else:  # 2 is as bad as more, and stays small in rules that name rules that name rules
-            result[slot] = min(2, sum(low for low, _ in counts)), min(2, sum(high for _, high in counts))
-    return result
-
-
-SlotCounts = dict[str, tuple[int, int]]
+        return rules.get(expression.rule_name, Counter())
+    counts: SlotCounts = Counter()
+    if isinstance(expression, Group):
+        for item in expression.items:
+            more = slot_counts(item, rules)
+            counts = counts | more if isinstance(expression, Alternative) else counts + more
+    return Counter({slot: min(2, count) for slot, count in counts.items()})
 
 
 def _check_brackets(text: str) -> None:
