@@ -13,27 +13,9 @@ Values = range | tuple[int, ...]
 """Ascending integers >= 0."""
 
 _UNITS_EN = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+]  # fmt: skip
 _TENS_EN = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _DIGITS_ZH = "零一二三四五六七八九"
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6}
@@ -163,9 +145,7 @@ class NumberWords:
 
     def _rest_mandarin(self, low: Values, scale: int, after: int) -> int:
         options = [self.cardinal(_between(low, scale // 10, None), after, leading=False)]
-        if scale == 10:
-            options = [self.cardinal(_between(low, 1, None), after, leading=False)]
-        else:  # a place is skipped: 一千零五
+        if scale > 10:  # a place is skipped: 一千零五
             options.append(
                 self._say("零", self.cardinal(_between(low, 1, scale // 10), after, leading=False))
             )
@@ -197,7 +177,7 @@ def split(values: Values, unit: int) -> dict[Values, tuple[int, ...]]:
     return {low: tuple(high) for low, high in groups.items()}
 
 
-def parse(words: Sequence[str]) -> str:
+def numeral(words: Sequence[str]) -> str:
     """The decimal numeral that number words mean: `twelve point five` is "12.5".
 
     Raises:
@@ -219,7 +199,7 @@ def parse(words: Sequence[str]) -> str:
 def may_end_number(words: Sequence[str]) -> bool:
     """Whether words may be the end of a number: `hundred`, `point five`, `千`."""
     try:
-        parse(words)
+        numeral(words)
     except ValueError:
         return False
     return words[-1] not in ("a", "and")

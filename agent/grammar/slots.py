@@ -9,10 +9,19 @@ from functools import cached_property
 from agent.errors import GrammarError
 from agent.grammar.automaton import NOTHING
 from agent.grammar.graph import Graph
-from agent.grammar.numbers import DIGITS, MINUS, POINT, Values, may_end_number, parse, spelled_digit, split
+from agent.grammar.numbers import (
+    DIGITS,
+    MINUS,
+    POINT,
+    Values,
+    may_end_number,
+    numeral,
+    spelled_digit,
+    split,
+)
 from agent.grammar.schema import NamedValues, NumberRange, Reading, Scalar, SlotList, Spelled, same
 from agent.grammar.spelling import ICAO, LETTERS
-from agent.grammar.template import parse as parse_template
+from agent.grammar.template import parse
 from agent.grammar.words import TemplateStates, WordStates
 
 _LETTER_OF = ICAO | {letter: letter for letter in LETTERS}
@@ -25,8 +34,7 @@ _END = 0
 def phrases(definition: SlotList, store: WordStates, after: int) -> int:
     """The state in `store` in which any spoken value of `definition` comes first, then `after`."""
     if isinstance(definition, NamedValues):
-        templates = _plain(store)
-        return store.union([templates.before(parse_template(v.spoken), after) for v in definition.values])
+        return store.union([_said(named.spoken, store, after) for named in definition.values])
     if isinstance(definition, Spelled):
         return _spelled(definition, store, after)
     return _number(definition, store, after)
@@ -43,12 +51,10 @@ def values(definition: SlotList, language: str) -> Mapping[str, Scalar]:
         spoken.require_plain_units()
         return spoken
     store = WordStates(language)
-    templates = _plain(store)
     result: dict[str, Scalar] = {}
     end = store.automata.state({}, _END)
     for named in definition.values:
-        start = templates.before(parse_template(named.spoken), end)
-        for phrase in _sentences(store, start):
+        for phrase in _sentences(store, _said(named.spoken, store, end)):
             known = result.setdefault(phrase, named.value)
             if known != named.value or type(known) is not type(named.value):
                 raise GrammarError(f"`{phrase}` stands for both {known!r} and {named.value!r}")
@@ -118,14 +124,12 @@ def _shared(one: SlotList, other: SlotList, language: str) -> str | None:
 
 def may_be(held: Mapping[str, Scalar], value: Scalar) -> bool:
     """Tell whether a slot, whose lists `chained` was given, may have a value."""
-    for each in unchained(held):
-        if isinstance(each, SpokenValues):
-            found = each.may_be(value)
-        else:
-            found = any(same(value, one) for one in each.values())
-        if found:
-            return True
-    return False
+    return any(
+        each.may_be(value)
+        if isinstance(each, SpokenValues)
+        else any(same(value, one) for one in each.values())
+        for each in unchained(held)
+    )
 
 
 def unchained(held: Mapping[str, Scalar]) -> list[Mapping[str, Scalar]]:
@@ -201,7 +205,7 @@ class SpokenValues(Mapping[str, Scalar]):
         if unit is None:
             return [""]
         store = WordStates(self.language)
-        start = _plain(store).before(parse_template(unit), store.automata.state({}, _END))
+        start = _said(unit, store, store.automata.state({}, _END))
         if store.automata.count(start) > MAX_PHRASES:
             raise GrammarError(f"a unit has more than {MAX_PHRASES} spoken forms")
         return sorted(_sentences(store, start), key=len, reverse=True)
@@ -216,16 +220,16 @@ class SpokenValues(Mapping[str, Scalar]):
         unit = next((unit for unit in self.units if not unit or spoken.endswith(" " + unit)), None)
         if unit is None:
             raise ValueError("no unit")
-        number = Decimal(parse(spoken.removesuffix(unit).split()))
+        number = Decimal(numeral(spoken.removesuffix(unit).split()))
         definition = self.definition
         if not isinstance(definition, NumberRange) or not definition.includes(number):
             raise ValueError("no value of the range")
         return float(number) if definition.decimals else int(number)
 
 
-def _plain(store: WordStates) -> TemplateStates:
-    """A builder of templates that name no list and no rule."""
-    return TemplateStates(store, {}, lambda *_: NOTHING)
+def _said(template: str, store: WordStates, after: int) -> int:
+    """The state in which any sentence of a template that names no list and no rule comes first."""
+    return TemplateStates(store, {}, lambda *_: NOTHING).before(parse(template), after)
 
 
 def _sentences(store: WordStates, start: int) -> Iterator[str]:
@@ -241,8 +245,7 @@ def _spelled(definition: Spelled, store: WordStates, after: int) -> int:
 
 def _number(definition: NumberRange, store: WordStates, after: int) -> int:
     if definition.unit is not None:
-        templates = _plain(store)
-        after = templates.before(parse_template(definition.unit), after)
+        after = _said(definition.unit, store, after)
     scale = 10**definition.decimals
     low, high, step = (
         int(bound * scale) for bound in (definition.minimum, definition.maximum, definition.step)

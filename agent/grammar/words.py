@@ -172,33 +172,14 @@ class TemplateStates:
     def _text(self, text: str, ends: Ends) -> Ends:
         if not text:
             return ends
-        head, _, tail = _partition_last_gap(text)
+        head, gap, tail = _SEPARATOR.sub(" ", text).rpartition(" ")
         apart = tuple(end for end in ends if not tail or _apart(tail, end[0]))
         together = tuple((tail + joined, state) for joined, state in ends if (joined, state) not in apart)
         ends = self._any([((tail, self._close(apart)),) if apart else (), together])
-        if head is None:
+        if not gap:
             return ends
-        return (
-            (("", self._store.text(head, self._close(ends))),)
-            if _starts_apart(head)
-            else self._open(head, ends)
-        )
-
-    def _open(self, head: str, ends: Ends) -> Ends:
-        """`head` begins with a word that what stands before it may still be joined to."""
-        first, _, rest = head.partition(" ")
+        first, _, rest = head.partition(" ")  # what stands before may still be joined to the first word
         return ((first, self._store.text(rest, self._close(ends))),)
-
-
-def _partition_last_gap(text: str) -> tuple[str | None, str, str]:
-    """Split at the last space: (what stands before, the space, what may join on to the next text)."""
-    spaced = _SEPARATOR.sub(" ", text)
-    head, gap, tail = spaced.rpartition(" ")
-    return (head if gap else None), gap, tail
-
-
-def _starts_apart(head: str) -> bool:
-    return not head or head[0] == " "
 
 
 def _apart(left: str, right: str) -> bool:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import GrammarError
-from agent.grammar.numbers import parse
+from agent.grammar.numbers import numeral
 from agent.grammar.schema import NumberRange, Reading, Spelled
 from agent.grammar.slots import values
 
@@ -51,14 +51,14 @@ MANDARIN = [
 def test_english_cardinals(spoken: str, value: int) -> None:
     exact = NumberRange(minimum=Decimal(value), maximum=Decimal(value))
     assert spoken in set(values(exact, "en"))
-    assert parse(spoken.split()) == str(value)
+    assert numeral(spoken.split()) == str(value)
 
 
 @pytest.mark.parametrize(("spoken", "value"), MANDARIN)
 def test_mandarin_cardinals(spoken: str, value: int) -> None:
     exact = NumberRange(minimum=Decimal(value), maximum=Decimal(value))
     assert " ".join(spoken) in set(values(exact, "zh"))
-    assert parse(list(spoken)) == str(value)
+    assert numeral(list(spoken)) == str(value)
 
 
 @pytest.mark.parametrize(
@@ -184,4 +184,4 @@ def test_a_huge_range_is_not_listed() -> None:
 @pytest.mark.parametrize("words", [["hello"], [], ["minus"], ["point"], ["twelve", "potato"], ["十", "x"]])
 def test_no_number(words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"number|digit"):
-        parse(words)
+        numeral(words)
