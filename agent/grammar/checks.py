@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from agent.grammar.fault import Fault
-from agent.grammar.lexicon import Lexicon, Origin, inventory, ways
+from agent.grammar.lexicon import Lexicon, Origin, inventory
 from agent.grammar.payload import slots_in
 from agent.grammar.places import lists_of, place_of_word, values_path
 from agent.grammar.resolve import Templates
@@ -127,11 +127,10 @@ def _payload(templates: Templates, command: Command) -> Iterator[Fault]:
 
 
 def _pronunciations(grammar: Grammar) -> Iterator[Fault]:
-    for word, texts_ in grammar.pronounce.items():
-        for text in ways(texts_):
-            for sound in text.split():
-                if sound not in inventory():
-                    own = [known for known in inventory() if known.isupper() == (grammar.language == "en")]
-                    advice = nearest(sound.upper() if sound.upper() in own else sound, own)
-                    path = ("pronounce", word)
-                    yield grammar.source.fault(path, "unknown_sound", f"`{sound}` is no sound", advice)
+    for word, texts in grammar.pronounce.items():
+        for sound in " ".join(texts).split():
+            if sound not in inventory():
+                own = [known for known in inventory() if known.isupper() == (grammar.language == "en")]
+                advice = nearest(sound.upper() if sound.upper() in own else sound, own)
+                path = ("pronounce", word)
+                yield grammar.source.fault(path, "unknown_sound", f"`{sound}` is no sound", advice)

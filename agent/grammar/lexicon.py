@@ -6,7 +6,7 @@ initials and finals without tone for Chinese (pypinyin, strict style).
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -46,12 +46,12 @@ class Lexicon:
     """Pronunciations for one grammar.
 
     Args:
-        own: the grammar's `pronounce`: word to sounds separated by spaces, one text or several.
+        own: the grammar's `pronounce`: word to the ways to say it, each as sounds separated by spaces.
     """
 
-    def __init__(self, own: Mapping[str, str | Sequence[str]]) -> None:
+    def __init__(self, own: Mapping[str, tuple[str, ...]]) -> None:
         self._own = {
-            normal(word): tuple(tuple(text.split()) for text in ways(texts)) for word, texts in own.items()
+            normal(word): tuple(tuple(text.split()) for text in texts) for word, texts in own.items()
         }
         self._known: dict[str, Pronunciation] = {}
 
@@ -79,11 +79,6 @@ class Lexicon:
             tuple(letters(word)) if word.isupper() else _derived(word.lower()) or tuple(guess(word.lower()))
         )
         return Pronunciation((guessed,), Origin.GUESS) if guessed else Pronunciation((), Origin.NOBODY)
-
-
-def ways(texts: str | Sequence[str]) -> Sequence[str]:
-    """Return what `pronounce` says of a word as several texts, also where it is one."""
-    return [texts] if isinstance(texts, str) else texts
 
 
 def normal(word: str) -> str:

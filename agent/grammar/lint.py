@@ -11,7 +11,7 @@ from agent.grammar.confusions import ALIKE, command_pairs
 from agent.grammar.fault import Fault, FaultyGrammarError, Severity
 from agent.grammar.graph import Graph
 from agent.grammar.homophones import same_sounds
-from agent.grammar.lexicon import Lexicon, Origin, normal, ways
+from agent.grammar.lexicon import Lexicon, Origin, normal
 from agent.grammar.load import load_grammar
 from agent.grammar.payload import slots_in
 from agent.grammar.places import lists_of, place_of_commands, place_of_word, sentences_path
@@ -91,8 +91,7 @@ def _pronunciations(grammar: Grammar, words: set[str]) -> Iterator[Fault]:
             yield grammar.source.fault(
                 path, "unused_pronunciation", message, advice, Severity.WARNING, key=True
             )
-        sounds = " ".join(ways(texts)).split()
-        small = [sound for sound in sounds if sound.islower()]
+        small = [sound for sound in " ".join(texts).split() if sound.islower()]
         if small and grammar.language == "en":
             message = f"`{small[0]}` is a sound of Mandarin"
             advice = "English sounds are capitals, as in `SH IY`; see docs/grammar.md"

@@ -47,7 +47,6 @@ _SPELLING = {
 """What to do about a text that does not match."""
 
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
-Phrase = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Template = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 """A sentence in hassil syntax: `(a|b)` alternatives, `[a]` optional, `(a;b)` any order, `{list}` or
 `{list:slot}`, `<rule>`, `{0..100,5:slot}` a range in place."""
@@ -301,6 +300,13 @@ _PHRASES = {
 }
 
 Sounds = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Pronunciations = Annotated[
+    tuple[Sounds, ...],
+    BeforeValidator(
+        lambda value: value if isinstance(value, list | tuple) else [value],
+        json_schema_input_type=Sounds | tuple[Sounds, ...],
+    ),
+]
 
 
 class Grammar(Strict):
@@ -319,7 +325,7 @@ class Grammar(Strict):
     """Values for slots, for all commands."""
     rules: dict[Name, Template] = Field(default_factory=dict)
     """Parts of sentences, for all commands and rules."""
-    pronounce: dict[Phrase, Sounds | tuple[Sounds, ...]] = Field(default_factory=dict)
+    pronounce: dict[str, Pronunciations] = Field(default_factory=dict)
     """Word to sounds, separated by spaces: ARPAbet without stress, or pinyin parts without tone."""
     commands: Annotated[dict[Name, Command], Field(min_length=1)]
 

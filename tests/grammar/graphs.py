@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from agent.grammar.compiler import accepted_sentences, build_graph, sounds_of
+from agent.grammar.compiler import audible_sentences, build_graph, sounds_of
 from agent.grammar.graph import Graph
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import parse_grammar
@@ -13,7 +13,7 @@ from agent.grammar.schema import Grammar
 
 
 def graph_of(grammar: Grammar) -> Graph:
-    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    sentences, lexicon = audible_sentences(grammar)
     return build_graph(sentences, lexicon, sounds_of(sentences, lexicon))
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.grammar.compiler import accepted_sentences
+from agent.grammar.compiler import audible_sentences
 from agent.grammar.inspect import Parse, explain
-from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import load_grammar
 from models.recipe.places import SPEECH
 
@@ -28,7 +27,7 @@ def test_coffee_has_every_value_of_the_benchmark() -> None:
 @needs_speech
 def test_coffee_orders_are_in_the_grammar_in_any_order_of_words() -> None:
     grammar = load_grammar(GRAMMARS / "coffee.yaml")
-    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    sentences, lexicon = audible_sentences(grammar)
     for label in json.loads((SPEECH / "dev/coffee/labels.json").read_text()).values():
         slots = label["slots"]
         details = [slots[name] for name in ("size", "roast", "numberOfShots") if name in slots]
@@ -45,7 +44,7 @@ def test_coffee_orders_are_in_the_grammar_in_any_order_of_words() -> None:
 @needs_speech
 def test_an4_digit_and_letter_strings_are_in_the_grammar() -> None:
     grammar = load_grammar(GRAMMARS / "an4.yaml")
-    sentences, lexicon = accepted_sentences(grammar), Lexicon(grammar.pronounce)
+    sentences, lexicon = audible_sentences(grammar)
     digits = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
     rows = [line.split("\t") for line in (SPEECH / "manifest.tsv").read_text().splitlines()]
     heard = {"digits": 0, "letters": 0}

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.grammar.compiler import accepted_sentences
+from agent.grammar.compiler import audible_sentences
 from agent.grammar.confusions import FAR, command_pairs, word_pairs
 from agent.grammar.homophones import homophones
-from agent.grammar.lexicon import Lexicon, inventory
+from agent.grammar.lexicon import inventory
 from agent.grammar.load import load_grammar, parse_grammar
 from agent.grammar.schema import Grammar
 from agent.grammar.similarity import distance, dropping, replacing
@@ -121,7 +121,7 @@ def test_worst_comes_first_with_advice() -> None:
 
 def test_fifteen_and_fifty_are_named() -> None:
     grammar = load_grammar(ROOT / "grammars/demo.yaml")
-    pairs = {pair.words: pair for pair in word_pairs(accepted_sentences(grammar), Lexicon(grammar.pronounce))}
+    pairs = {pair.words: pair for pair in word_pairs(*audible_sentences(grammar))}
     assert "percent" in pairs["fifteen", "fifty"].slots
     assert ("degree", "degrees") not in pairs
 

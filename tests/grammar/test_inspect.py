@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.grammar.compiler import accepted_sentences
+from agent.grammar.compiler import accepted_sentences, audible_sentences
 from agent.grammar.inspect import NoParse, Parse, counts, explain, sample
-from agent.grammar.lexicon import Lexicon
 from agent.grammar.load import load_grammar
 
 ROOT = Path(__file__).parents[2]
@@ -13,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def read(name: str, text: str) -> Parse | NoParse:
     grammar = load_grammar(ROOT / "grammars" / f"{name}.yaml")
-    return explain(accepted_sentences(grammar), Lexicon(grammar.pronounce), text)
+    return explain(*audible_sentences(grammar), text)
 
 
 @pytest.mark.parametrize(

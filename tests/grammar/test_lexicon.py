@@ -27,18 +27,18 @@ from agent.grammar.lexicon import Lexicon, Origin, inventory
     ],
 )
 def test_first_pronunciation(word: str, sounds: str, origin: Origin) -> None:
-    found = Lexicon({"Voxline": "V AA K S"})[word]
+    found = Lexicon({"Voxline": ("V AA K S",)})[word]
     assert found.origin is origin
     assert (found.variants[0] if found.variants else ()) == tuple(sounds.split())
 
 
 def test_an_apostrophe_is_one_however_it_is_written() -> None:
-    assert Lexicon({"jog’s": "JH AA G Z"})["jog's"].origin is Origin.GRAMMAR
+    assert Lexicon({"jog’s": ("JH AA G Z",)})["jog's"].origin is Origin.GRAMMAR
 
 
 def test_variants() -> None:
     assert Lexicon({})["the"].variants[:2] == (("DH", "AH"), ("DH", "IY"))
-    assert Lexicon({"pump": ["P AH M P", "P UW M P"]})["Pump"].variants == (
+    assert Lexicon({"pump": ("P AH M P", "P UW M P")})["Pump"].variants == (
         ("P", "AH", "M", "P"),
         ("P", "UW", "M", "P"),
     )

@@ -134,6 +134,7 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
         (HEAD + "      - go\n", ("short_phrase", 6, 9)),
         (HEAD + "pronounce: {pump: P AH MM P}\n", ("unknown_sound", 7, 19)),
+        (HEAD + "pronounce: {pump: [P AH M P, 5]}\n", ("schema", 7, 30)),
         (HEAD + "pronounce: {pomp: P AH M P}\n", ("unused_pronunciation", 7, 13)),
         (HEAD + "pronounce: {pump: p ang}\n", ("foreign_sound", 7, 19)),
         (HEAD + "  b:\n    topic: b\n    sentences: [start the pumps]\n", ("alike", 9, 16)),

@@ -9,7 +9,7 @@ TOKENS = ("<blank>", "<noise>", *sorted(inventory()))
 
 
 def neighbours(
-    *texts: str, pronounce: dict[str, str | list[str]] | None = None, tokens: tuple[str, ...] = TOKENS
+    *texts: str, pronounce: dict[str, tuple[str, ...]] | None = None, tokens: tuple[str, ...] = TOKENS
 ) -> dict[str, set[str]]:
     """Per pronunciation of the words: what other words sound like."""
     found = find_neighbours(texts, Lexicon(pronounce or {}), tokens)
@@ -51,12 +51,12 @@ def test_another_way_to_say_the_word_is_not_another_word() -> None:
     assert "DH IY" not in neighbours("the")["DH AH"]
     assert "R AW T" in neighbours("root")["R UW T"]
     assert "R AW T" not in neighbours("root", "route")["R UW T"]
-    mocha = neighbours("mocha", pronounce={"mocha": "M AA K AH"})
+    mocha = neighbours("mocha", pronounce={"mocha": ("M AA K AH",)})
     assert "M OW K AH" not in mocha["M AA K AH"]  # the dictionary's own
 
 
 def test_a_word_that_no_dictionary_has_may_be_near_one_that_it_has() -> None:
-    assert "S T AA R T" in neighbours("spart", pronounce={"spart": "S P AA R T"})["S P AA R T"]
+    assert "S T AA R T" in neighbours("spart", pronounce={"spart": ("S P AA R T",)})["S P AA R T"]
 
 
 def test_chinese_words_are_one_syllable_of_the_language_away() -> None:
