@@ -139,7 +139,7 @@ def _number_nodes(sounds: Automata, start: int, sentences: Sentences, tokens: tu
         np.int64,
     ).reshape(-1, 3)
     if not len(arcs):
-        raise GrammarError("the grammar holds no sentence")
+        raise GrammarError("the grammar holds no sentence. Give one of its commands words")
     # States that lead to others have larger numbers: descending order of the state after it is topological.
     span = width * (len(sentences.words) + 1)
     key = (len(outcomes) - arcs[:, 2]) * span + arcs[:, 1]

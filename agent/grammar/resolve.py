@@ -47,7 +47,11 @@ class Templates:
 
     def report(self, path: Path, code: str, message: str, advice: str, offset: int = 0) -> None:
         """Note a fault `offset` characters into the text at `path`."""
-        self.faults.append(self.grammar.source.fault(path, code, message, advice, offset=offset))
+        self.note(path, self.grammar.source.fault(path, code, message, advice, offset=offset))
+
+    def note(self, path: Path, fault: Fault) -> None:
+        """Note what makes the part at `path` unusable."""
+        self.faults.append(fault)
         self.broken.update(path[:length] for length in range(1, len(path) + 1))
 
     def sound(self) -> "Templates":
@@ -232,8 +236,7 @@ def _check_values(templates: Templates) -> None:
             try:
                 templates.lists[path] = definition, values(definition, grammar.language)
             except GrammarError as error:
-                message, advice = str(error), "Give each value its own words"
-                templates.report(path, "values", message, advice)
+                templates.note(path, grammar.source.fault_of(path, "values", error))
 
 
 def _check_lists_agree(templates: Templates) -> None:

@@ -43,8 +43,7 @@ def build_sentences(templates: Templates) -> Sentences:
     """Build the automaton of all sentences; no template may be faulty.
 
     Raises:
-        FaultyGrammarError: one sentence belongs to two commands, or is empty.
-        GrammarError: the grammar is too large.
+        FaultyGrammarError: one sentence belongs to two commands, or is empty, or the grammar is too large.
     """
     return _Builder(templates).build()
 
@@ -55,7 +54,8 @@ class _Builder:
         self.grammar = templates.grammar
         self.commands = templates.grammar.all_commands()
         self.store = WordStates(templates.grammar.language)
-        self.slot_values: dict[tuple[str, str], list[Mapping[str, Scalar]]] = {}
+        self.slot_values: dict[tuple[str, str], dict[Path, Mapping[str, Scalar]]] = {}
+        """Per (command, slot), the lists that fill it."""
         self.spoken: dict[Path, int] = {}
         """Per list, the state of its spoken values."""
         self.marked: dict[tuple[int, int, str, bool], int] = {}
@@ -74,16 +74,15 @@ class _Builder:
             except GrammarError as error:
                 raise self.too_large(path, error) from None
         start = self.union(starts)
-        if self.store.automata.outcomes[start] >= 0:
-            name = self.commands[self.store.automata.outcomes[start]].name
+        outcome = self.store.automata.outcomes[start]
+        if outcome >= 0:
+            name = self.commands[outcome].name
             message, advice = (
                 f"`{name}` has a sentence without words",
                 "Make one word of each sentence obligatory",
             )
-            raise FaultyGrammarError(
-                [self.grammar.source.fault(self.path(name), "empty_sentence", message, advice)]
-            )
-        merged = {key: chained(held) for key, held in self.slot_values.items()}
+            raise self.refusal(name, "empty_sentence", message, advice)
+        merged = {key: chained([*held.values()]) for key, held in self.slot_values.items()}
         return Sentences(self.store.automata, start, tuple(self.store.words), self.commands, merged)
 
     def fill(self, command: Command, reference: ListReference, after: int) -> int:
@@ -92,9 +91,7 @@ class _Builder:
         definition, meaning = self.templates.lists[path]
         if path not in self.spoken:
             self.spoken[path] = phrases(definition, self.store, self.store.automata.state({}, 0))
-        held = self.slot_values.setdefault((command.name, reference.slot_name), [])
-        if not any(meaning is other for other in held):
-            held.append(meaning)
+        self.slot_values.setdefault((command.name, reference.slot_name), {})[path] = meaning
         return self.mark(self.spoken[path], reference.slot_name, after)
 
     def mark(self, state: int, slot: str, after: int, *, first: bool = True) -> int:
@@ -118,19 +115,16 @@ class _Builder:
         except ConflictError as error:
             first, second = (self.commands[outcome].name for outcome in error.outcomes)
             sentence = " ".join(self.store.words[symbol].text for symbol in error.symbols)
-            message, advice = (
-                f"`{sentence}` belongs to both `{first}` and `{second}`",
-                "Change one of the two",
-            )
-            fault = self.grammar.source.fault(self.path(second), "same_sentence", message, advice)
-            raise FaultyGrammarError([fault]) from None
+            message = f"`{sentence}` belongs to both `{first}` and `{second}`"
+            raise self.refusal(second, "same_sentence", message, "Change one of the two") from None
         except GrammarError as error:
             raise self.too_large(("commands",), error) from None
 
     def too_large(self, path: Path, error: GrammarError) -> FaultyGrammarError:
         """What an automaton refused, with its place."""
-        return FaultyGrammarError([self.grammar.source.fault_of(path, "too_large", error, "Simplify it")])
+        return FaultyGrammarError([self.grammar.source.fault_of(path, "too_large", error)])
 
-    def path(self, command: str) -> Path:
-        """Where the sentences of `command` stand."""
-        return next(path for owner, path, _ in self.templates.sentences if owner.name == command)
+    def refusal(self, command: str, code: str, message: str, advice: str) -> FaultyGrammarError:
+        """What is wrong with the sentences of `command`."""
+        path = next(path for owner, path, _ in self.templates.sentences if owner.name == command)
+        return FaultyGrammarError([self.grammar.source.fault(path, code, message, advice)])

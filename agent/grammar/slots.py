@@ -57,9 +57,11 @@ def values(definition: SlotList, language: str) -> Mapping[str, Scalar]:
         for phrase in _sentences(store, _said(named.spoken, store, end)):
             known = result.setdefault(phrase, named.value)
             if known != named.value or type(known) is not type(named.value):
-                raise GrammarError(f"`{phrase}` stands for both {known!r} and {named.value!r}")
+                raise GrammarError(
+                    f"`{phrase}` stands for both {known!r} and {named.value!r}. Give each value its own words"
+                )
             if len(result) > MAX_PHRASES:
-                raise GrammarError(f"a list has more than {MAX_PHRASES} spoken forms")
+                raise GrammarError(f"a list has more than {MAX_PHRASES} spoken forms. Leave some out")
     return result
 
 
@@ -171,7 +173,10 @@ class SpokenValues(Mapping[str, Scalar]):
             GrammarError: some are, as in `five hundred` with the unit `[hundred]`, or too many units.
         """
         for words, _ in _overlaps(self.units, self.units):
-            raise GrammarError(f"`{words}` may be a part of the number, or of the unit")
+            message = (
+                f"`{words}` may be a part of the number, or of the unit. Choose another word for the unit"
+            )
+            raise GrammarError(message)
 
     def may_be(self, value: Scalar) -> bool:
         """Tell whether somebody could say a value."""
@@ -207,7 +212,7 @@ class SpokenValues(Mapping[str, Scalar]):
         store = WordStates(self.language)
         start = _said(unit, store, store.automata.state({}, _END))
         if store.automata.count(start) > MAX_PHRASES:
-            raise GrammarError(f"a unit has more than {MAX_PHRASES} spoken forms")
+            raise GrammarError(f"a unit has more than {MAX_PHRASES} spoken forms. Leave some out")
         return sorted(_sentences(store, start), key=len, reverse=True)
 
     def _spelled(self, words: list[str]) -> str:

@@ -72,12 +72,10 @@ class Source:
         place = (self.keys.get(tuple(path)) if key else None) or self.place(path).shifted(offset)
         return Fault(self.file, place.line, place.column, severity, code, message, advice)
 
-    def fault_of(
-        self, path: Sequence[str | int], code: str, error: GrammarError, otherwise: str = ""
-    ) -> Fault:
+    def fault_of(self, path: Sequence[str | int], code: str, error: GrammarError) -> Fault:
         """An error that knows no place, `what is wrong. What to do`, as a fault at `path`."""
-        message, _, advice = str(error).partition(". ")
-        return self.fault(path, code, message, advice or otherwise)
+        message, _, advice = str(error).rpartition(". ")
+        return self.fault(path, code, message, advice)
 
 
 def read(text: str, file: str) -> tuple[Plain, Source]:

@@ -123,7 +123,7 @@ class TemplateStates:
         if key not in self._known:
             self._depth += 1
             if self._depth > _MAX_DEPTH:
-                raise GrammarError("rules and brackets are nested too deep")
+                raise GrammarError("rules and brackets are nested too deep. Flatten them")
             self._known[key] = expression, self._group(expression, ends)
             self._depth -= 1
         return self._known[key][1]
@@ -134,7 +134,7 @@ class TemplateStates:
         if isinstance(expression, RuleReference):
             return self._build(self._rules[expression.rule_name], ends)
         if not isinstance(expression, Group):
-            raise GrammarError(f"{type(expression).__name__} is not supported in a template")
+            raise GrammarError(f"{type(expression).__name__} is not supported. Rewrite the template")
         if isinstance(expression, Alternative):
             return self._any([self._build(item, ends) for item in expression.items])
         if isinstance(expression, Permutation):

@@ -279,6 +279,20 @@ def test_a_range_in_place_is_refused_as_in_a_list(bounds: str, says: str) -> Non
     assert f"`{{{bounds}}}`: {says}" in str(fault)
 
 
+@pytest.mark.parametrize(
+    ("entry", "advice"),
+    [
+        ("[{in: up, out: 1}, {in: up, out: 2}]", "Give each value its own words"),
+        ("{minimum: 1, maximum: 900, unit: '[hundred]'}", "Choose another word for the unit"),
+        (f"{{minimum: 1, maximum: 9, unit: '{'[very] [quite] ' * 20}slow'}}", "Leave some out"),
+        (f"[{'up ' * 201}]", "Shorten it"),
+    ],
+)
+def test_what_is_wrong_with_a_list_has_advice_of_its_own(entry: str, advice: str) -> None:
+    found = check(parse_grammar(f"{HEAD}lists: {{n: {entry}}}\n"))
+    assert [fault.advice for fault in found if fault.code == "values"] == [advice]
+
+
 def test_missing_sounds_are_an_error() -> None:
     (fault,) = check(parse_grammar(HEAD), tokens=["<blank>", "<noise>", "AA"])
     assert (fault.code, fault.severity) == ("missing_sounds", Severity.ERROR)
