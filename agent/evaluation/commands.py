@@ -18,10 +18,10 @@ from agent.audio.file import read_audio
 from agent.errors import AudioError, VoxlineError, first_fault
 from agent.evaluation.listening import Ear, in_room
 from agent.evaluation.statistics import Share
+from agent.grammar.fault import nearest
 from agent.grammar.graph import Graph
 from agent.grammar.schema import Scalar
 from agent.grammar.slots import may_be
-from agent.grammar.source import nearest
 from agent.recognition.hypothesis import Hypothesis
 
 

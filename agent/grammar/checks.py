@@ -4,14 +4,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from agent.grammar.fault import Fault
+from agent.grammar.fault import Fault, nearest
 from agent.grammar.lexicon import Lexicon, Origin, inventory
 from agent.grammar.payload import slots_in
 from agent.grammar.places import lists_of, place_of_word, values_path
 from agent.grammar.resolve import Templates
 from agent.grammar.schema import Command, Grammar, NamedValues, Risk
 from agent.grammar.sentences import Sentences
-from agent.grammar.source import Path, nearest
+from agent.grammar.source import Path
 
 _CLAIM = re.compile(
     r"\b(e ?stops?|emergenc\w*|safety|inter ?locks?|fail ?safe|lock ?outs?)\b|急停|紧急|安全|联锁|互锁"

@@ -11,12 +11,11 @@ import typer
 from agent.acoustics.bundle import load_bundle
 from agent.grammar.compiler import accepted_sentences, audible_sentences, build_graph, sounds_of
 from agent.grammar.confusions import command_pairs, word_pairs
-from agent.grammar.fault import Severity
+from agent.grammar.fault import Severity, listed
 from agent.grammar.inspect import Parse, counts, explain, sample
 from agent.grammar.lint import check_file
 from agent.grammar.load import load_grammar
 from agent.grammar.schema import Grammar
-from agent.grammar.source import listed
 from agent.options import Json
 
 app = typer.Typer(help="What can be said: check it, sample it, explain it.", no_args_is_help=True)

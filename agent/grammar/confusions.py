@@ -8,7 +8,6 @@ from itertools import combinations
 import numpy as np
 
 from agent.grammar.graph import Graph
-from agent.grammar.homophones import Paths
 from agent.grammar.lexicon import Lexicon
 from agent.grammar.schema import Command, Risk
 from agent.grammar.sentences import Sentences
@@ -60,14 +59,14 @@ def command_pairs(graph: Graph, within: float = FAR) -> list[CommandPair]:
         graph: what can be said.
         within: sounds, at most `FAR`; pairs further apart are left out. A smaller one is found sooner.
     """
-    paths = Paths(graph)
+    after = graph.followers()
     tokens, label = graph.tokens, graph.label.tolist()
     starts = np.flatnonzero(graph.starts).tolist()
 
     def following(node: int) -> list[int]:
-        return starts if node == _START else paths.after[node]
+        return starts if node == _START else after[node]
 
-    ends_of = _ends(graph, paths)
+    ends_of = _ends(graph, after)
     best: dict[tuple[int, int], float] = {(_START, _START): 0.0}
     origin: dict[tuple[int, int], tuple[int, int]] = {}
     heap = [(0.0, _START, _START)]
@@ -104,14 +103,14 @@ def command_pairs(graph: Graph, within: float = FAR) -> list[CommandPair]:
     return sorted(found.values(), key=lambda pair: pair.distance)
 
 
-def _ends(graph: Graph, paths: Paths) -> list[int]:
+def _ends(graph: Graph, after: list[list[int]]) -> list[int]:
     """Per node, a bit for each command that it leads to; last, at `_START`, all of them."""
     ends = [0] * len(graph.label) + [(1 << len(graph.commands)) - 1]
     for node in reversed(range(len(graph.label))):  # in topological order
         if graph.final[node] >= 0:
             ends[node] = 1 << int(graph.final[node])
-        for after in paths.after[node]:
-            ends[node] |= ends[after]
+        for follower in after[node]:
+            ends[node] |= ends[follower]
     return ends
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 
 from agent.errors import GrammarError
@@ -49,3 +50,19 @@ def refuse_errors(faults: Iterable[Fault]) -> None:
     errors = sorted({fault for fault in faults if fault.severity is Severity.ERROR})
     if errors:
         raise FaultyGrammarError(errors)
+
+
+def nearest(name: str, names: Sequence[str], otherwise: str = "") -> str:
+    """Advice that names the valid name most like `name`; where none is, `otherwise` or all that are valid."""
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"Did you mean `{close[0]}`?"
+    if otherwise:
+        return otherwise
+    return f"Valid: {listed(sorted(names), 40)}" if names else "None is defined"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Write names in a row, and how many more there are."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*(f"`{name}`" for name in names[:most]), *more])

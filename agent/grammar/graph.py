@@ -89,6 +89,14 @@ class Graph:
         words = (self.words[index] for index in self.word[np.asarray(path)] if index >= 0)
         return interpret(self.commands[command_index].name, words, self.slot_values)
 
+    def followers(self) -> list[list[int]]:
+        """Return per node the nodes that may follow."""
+        after: list[list[int]] = [[] for _ in self.label]
+        targets = np.repeat(np.arange(len(self.label)), np.diff(self.first_arc))
+        for source, target in zip(self.source.tolist(), targets.tolist(), strict=True):
+            after[source].append(target)
+        return after
+
     def enabled(self, commands: Collection[str]) -> NDArray[np.bool_]:
         """Shape [N]: from which nodes can a sentence still end in one of `commands`?
 

@@ -25,17 +25,12 @@ _Pair = tuple[int, int, _Apart]
 Path = tuple[int, ...]
 
 
-class Paths:
+class _Paths:
     """Ways through a graph, forwards and backwards."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        count = len(graph.label)
-        self.after: list[list[int]] = [[] for _ in range(count)]
-        """Per node, the nodes that may follow."""
-        targets = np.repeat(np.arange(count), np.diff(graph.first_arc))
-        for source, target in zip(graph.source.tolist(), targets.tolist(), strict=True):
-            self.after[source].append(target)
+        self.after = graph.followers()
 
     def to(self, node: int) -> Path:
         """One way from a start to `node`, both included."""
@@ -73,7 +68,7 @@ def homophones(graph: Graph) -> Iterator[tuple[Path, Path]]:
     ways meet again, or both may end, their meanings are compared. Within a slot they go on together: what it
     holds is told by all of its words.
     """
-    paths = Paths(graph)
+    paths = _Paths(graph)
     origin: dict[_Pair, _Pair | int] = {}
     seen: dict[tuple[int, int], set[_Apart]] = {}
     queue: deque[tuple[_Pair, _Heard, _Heard]] = deque()
@@ -168,7 +163,7 @@ def _apart(graph: Graph, one: _Heard, other: _Heard) -> _Apart:
     return rest(one), rest(other)
 
 
-def _trace(paths: Paths, origin: dict[_Pair, _Pair | int], pair: _Pair) -> tuple[Path, Path]:
+def _trace(paths: _Paths, origin: dict[_Pair, _Pair | int], pair: _Pair) -> tuple[Path, Path]:
     """The two ways from a start to the two nodes of `pair`."""
     trail = [pair]
     before = origin[pair]

@@ -8,7 +8,7 @@ from agent.errors import GrammarError
 from agent.grammar.checks import refused, silent_words, spoken_claims
 from agent.grammar.compiler import build_graph, sounds_of
 from agent.grammar.confusions import ALIKE, command_pairs
-from agent.grammar.fault import Fault, FaultyGrammarError, Severity
+from agent.grammar.fault import Fault, FaultyGrammarError, Severity, nearest
 from agent.grammar.graph import Graph
 from agent.grammar.homophones import same_sounds
 from agent.grammar.lexicon import Lexicon, Origin, normal
@@ -18,7 +18,7 @@ from agent.grammar.places import lists_of, place_of_commands, place_of_word, sen
 from agent.grammar.resolve import Templates, parse_templates
 from agent.grammar.schema import Grammar, NumberRange, Risk
 from agent.grammar.sentences import Sentences, build_sentences
-from agent.grammar.source import Path, nearest
+from agent.grammar.source import Path
 
 MIN_SOUNDS = 4
 """Shorter phrases are heard in noise where nobody spoke."""

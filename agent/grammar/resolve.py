@@ -11,11 +11,11 @@ from hassil.expression import Expression, ListReference, RuleReference
 from pydantic import ValidationError
 
 from agent.errors import GrammarError
-from agent.grammar.fault import Fault
+from agent.grammar.fault import Fault, nearest
 from agent.grammar.places import list_path, lists_of, sentences_path, texts_of
 from agent.grammar.schema import Command, Grammar, NumberRange, Scalar, SlotList, explained
 from agent.grammar.slots import disagreement, values
-from agent.grammar.source import Path, nearest
+from agent.grammar.source import Path
 from agent.grammar.template import SlotCounts, TemplateError, parse, references, slot_counts
 from agent.grammar.words import IGNORED
 

@@ -24,7 +24,8 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from agent.grammar.source import Source, nearest
+from agent.grammar.fault import nearest
+from agent.grammar.source import Source
 from agent.names import NAME
 
 BUILTIN = "voxline."

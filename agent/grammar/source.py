@@ -8,7 +8,6 @@ and tags are refused. Size and depth are bounded, so that no file can hang the a
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import yaml
@@ -179,19 +178,3 @@ def _scalar(text: str) -> str | int | float | bool | None:
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
-
-
-def nearest(name: str, names: Sequence[str], otherwise: str = "") -> str:
-    """Advice that names the valid name most like `name`; where none is, `otherwise` or all that are valid."""
-    close = get_close_matches(name, names, n=1)
-    if close:
-        return f"Did you mean `{close[0]}`?"
-    if otherwise:
-        return otherwise
-    return f"Valid: {listed(sorted(names), 40)}" if names else "None is defined"
-
-
-def listed(names: Sequence[str], most: int) -> str:
-    """Write names in a row, and how many more there are."""
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*(f"`{name}`" for name in names[:most]), *more])
