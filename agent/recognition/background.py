@@ -6,6 +6,8 @@ loop costs `loop_penalty` nats. Without that price the loop fits everything at l
 and swallows every utterance (the filler models of Rose and Paul, ICASSP 1990, have the same knob).
 """
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,9 +33,7 @@ class Background:
 
     def copy(self) -> "Background":
         """Return an independent copy, for looking ahead."""
-        other = Background.__new__(Background)
-        other.__dict__.update(self.__dict__)
-        return other
+        return copy(self)  # each step makes arrays of its own
 
     def step(self, frame: NDArray[np.float32], rest: np.float32) -> np.float32:
         """Take one frame.

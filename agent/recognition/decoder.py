@@ -9,6 +9,7 @@ memory than one sentence. (Token passing: Young, Russell, Thornton 1989.)
 
 from collections import deque
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,8 +104,7 @@ class Decoder:
 
     def copy(self) -> "Decoder":
         """Return an independent copy. Tokens are never changed in place, so only the ring is copied."""
-        other = Decoder.__new__(Decoder)
-        other.__dict__.update(self.__dict__)
+        other = copy(self)
         other.background = self.background.copy()
         other.history = self.history.copy()
         other.frames = self.frames.copy()

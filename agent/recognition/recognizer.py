@@ -40,6 +40,12 @@ LONGEST_GAP_S = 0.5
 """Sound that is missing from the stream for longer ends what was being said."""
 LEAD_S = 0.2
 """A command follows a pause; speech running into it from before speaks against it."""
+_NO_COMMAND = {
+    Ending.SPOKEN_ON: Reject.BACKGROUND,
+    Ending.INCOMPLETE: Reject.INCOMPLETE,
+    Ending.BACKGROUND: Reject.BACKGROUND,
+}
+"""Why nothing that ends so is a command."""
 
 
 class Recognizer:
@@ -154,8 +160,7 @@ class Recognizer:
     def _look_ahead(self, provisional: Frames) -> Hypothesis | None:
         """End a sentence early where the provisional frames are already sure of it."""
         self.frames_left = None
-        score = self._decoder.tokens.score
-        if not len(score) or score.max() <= 0:
+        if self.idle:
             return None
         ahead = self._decoder.copy()
         for newest, (frame, time_s) in enumerate(_timed_frames(provisional), start=1):
@@ -174,7 +179,7 @@ class Recognizer:
         if endpoint.ending is Ending.BACKGROUND and decoder.background.sounds < MIN_SOUNDS:
             return None
         if endpoint.finish is None:
-            reject = Reject.INCOMPLETE if endpoint.ending is Ending.INCOMPLETE else Reject.BACKGROUND
+            reject = _NO_COMMAND[endpoint.ending]
             return Hypothesis(start_s=end_s, end_s=end_s, snr_db=None, reject=reject)
         if endpoint.ending is not Ending.COMPLETE:
             return self._weigh(decoder, endpoint.ending, endpoint.finish, time_s)
@@ -259,9 +264,8 @@ class Recognizer:
 
 def _no_sentence(ending: Ending, seconds_per_sound: float) -> Reject | None:
     """Return why nobody can have said this as a whole sentence, however well it fits."""
-    if ending is not Ending.COMPLETE:
-        return Reject.INCOMPLETE if ending is Ending.INCOMPLETE else Reject.BACKGROUND
-    return Reject.TOO_SHORT if seconds_per_sound < MIN_SECONDS_PER_SOUND else None
+    too_short = Reject.TOO_SHORT if seconds_per_sound < MIN_SECONDS_PER_SOUND else None
+    return _NO_COMMAND.get(ending, too_short)
 
 
 def _timed_frames(frames: Frames) -> Iterator[tuple[NDArray[np.float32], float]]:
