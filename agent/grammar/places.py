@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from agent.grammar.lexicon import HAN
 from agent.grammar.schema import BUILTIN, Command, Grammar, NamedValues, NumberRange, SlotList
 from agent.grammar.source import Path
 
@@ -42,9 +43,8 @@ def texts_of(grammar: Grammar, path: Path, entry: SlotList) -> Iterator[tuple[Pa
 
 def place_of_word(grammar: Grammar, word: str) -> tuple[Path, int]:
     """Where `word` is first written, as (path, offset in its text); the top of the file if nowhere."""
-    pattern = re.compile(
-        rf"(?<!\w){re.escape(word)}(?!\w)" if word.isascii() else re.escape(word), re.IGNORECASE
-    )
+    written, letter = re.escape(word), rf"(?!{HAN.pattern})\w"
+    pattern = re.compile(rf"(?<!{letter}){written}(?!{letter})" if word.isascii() else written, re.IGNORECASE)
     for path, text in _texts(grammar):
         match = pattern.search(text)
         if match:

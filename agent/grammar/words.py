@@ -31,8 +31,10 @@ MAX_PERMUTED = 8
 MAX_SEGMENT = 4
 """Characters of Chinese text that are one word, unless the author puts a space."""
 _MAX_DEPTH = 120
+_LETTER = rf"(?:(?!{HAN.pattern})[^\W\d_])"
 _TOKEN = re.compile(
-    r"(?P<han>[\u3400-\u4dbf\u4e00-\u9fff]+)|(?P<number>(?:(?<!\S)-)?\d+(?:\.\d+)?)|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)*['’]?)"
+    rf"(?P<han>{HAN.pattern}+)|(?P<number>(?:(?<!\S)-)?\d+(?:\.\d+)?)"
+    rf"|(?P<word>{_LETTER}+(?:['’]{_LETTER}+)*['’]?)"
 )
 IGNORED = frozenset(" \t\n,.?!:，。？！、：-–")
 """Characters that separate words and say nothing."""

@@ -131,6 +131,10 @@ def test_a_good_grammar_has_no_fault(tmp_path: Path) -> None:
         (HEAD + "lists:\n  n: [{in: halt, out: safety_stop}, up]\n", ("safety_claim", 8, 23)),
         # sounds
         (HEAD + "      - start the zorbulator\n", ("guessed_word", 7, 19)),
+        (
+            "name: a\nlanguage: zh\ncommands: {b: {topic: b, sentences: ['启动PLC']}}\n",
+            ("guessed_word", 3, 41),
+        ),
         (HEAD + "      - start the щит\n", ("unknown_word", 7, 19)),
         (HEAD + "      - go\n", ("short_phrase", 6, 9)),
         (HEAD + "pronounce: {pump: P AH MM P}\n", ("unknown_sound", 7, 19)),

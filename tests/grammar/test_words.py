@@ -102,6 +102,10 @@ def test_chinese_ends_a_word_and_letters_go_on() -> None:
     }
 
 
+def test_letters_end_where_chinese_begins() -> None:
+    assert spoken(accepted_sentences(one_command("PLC启动X轴", language="zh"))) == {"PLC 启动 X 轴"}
+
+
 @pytest.mark.parametrize(
     "template",
     [
