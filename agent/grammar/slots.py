@@ -44,7 +44,7 @@ def values(definition: SlotList, language: str) -> Mapping[str, Scalar]:
     """Spoken words, joined by single spaces, to value.
 
     Raises:
-        GrammarError: one phrase stands for two values, or a list has too many phrases.
+        GrammarError: one phrase stands for two values, a value has no words, or a list has too many phrases.
     """
     if not isinstance(definition, NamedValues):
         spoken = SpokenValues(definition, language)
@@ -54,7 +54,9 @@ def values(definition: SlotList, language: str) -> Mapping[str, Scalar]:
     result: dict[str, Scalar] = {}
     end = store.automata.state({}, _END)
     for named in definition.values:
-        for phrase in _sentences(store, _said(named.spoken, store, end)):
+        silent = True
+        for phrase in filter(None, _sentences(store, _said(named.spoken, store, end))):
+            silent = False
             known = result.setdefault(phrase, named.value)
             if known != named.value or type(known) is not type(named.value):
                 raise GrammarError(
@@ -62,6 +64,10 @@ def values(definition: SlotList, language: str) -> Mapping[str, Scalar]:
                 )
             if len(result) > MAX_PHRASES:
                 raise GrammarError(f"a list has more than {MAX_PHRASES} spoken forms. Leave some out")
+        if silent:
+            raise GrammarError(
+                f"`{named.spoken}` has no words that anybody could say. Write it as it is said"
+            )
     return result
 
 

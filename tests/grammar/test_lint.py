@@ -290,6 +290,7 @@ def test_a_range_in_place_is_refused_as_in_a_list(bounds: str, says: str) -> Non
         ("{minimum: 1, maximum: 900, unit: '[hundred]'}", "Choose another word for the unit"),
         (f"{{minimum: 1, maximum: 9, unit: '{'[very] [quite] ' * 20}slow'}}", "Leave some out"),
         (f"[{'up ' * 201}]", "Shorten it"),
+        ("[up, '!']", "Write it as it is said"),
     ],
 )
 def test_what_is_wrong_with_a_list_has_advice_of_its_own(entry: str, advice: str) -> None:
