@@ -11,7 +11,6 @@ from agent.grammar.automaton import NOTHING
 from agent.grammar.graph import Graph
 from agent.grammar.numbers import (
     DIGITS,
-    MINUS,
     POINT,
     Values,
     may_end_number,
@@ -266,7 +265,7 @@ def _number(definition: NumberRange, store: WordStates, after: int) -> int:
     below = every[: bisect_left(every, 0)]
     if below:
         magnitude = _magnitude(range(-below[-1], -below[0] + 1, step), definition, store, after)
-        options += [store.say(word, magnitude) for word in MINUS[store.language]]
+        options.append(store.minus(magnitude))
     options.append(_magnitude(every[len(below) :], definition, store, after))
     return store.union(options)
 

@@ -63,6 +63,16 @@ class WordStates:
         """The state for any of several."""
         return self.automata.union(states)
 
+    def minus(self, after: int) -> int:
+        """The state in which a number turns negative, as people say it."""
+        ways = []
+        for words in MINUS[self.language]:
+            state = after
+            for word in reversed(words):
+                state = self.say(word, state)
+            ways.append(state)
+        return self.union(ways)
+
     def text(self, text: str, after: int) -> int:
         """The state in which all words of `text` come first; numerals are read as numbers."""
         for match in reversed(list(_TOKEN.finditer(text))):
@@ -86,9 +96,7 @@ class WordStates:
                 after = numbers.digits((int(digit),), after)
         else:
             after = numbers.cardinal((int(whole),), after)
-        return (
-            self.union([self.say(word, after) for word in MINUS[self.language]]) if token[0] == "-" else after
-        )
+        return self.minus(after) if token[0] == "-" else after
 
 
 class TemplateStates:
