@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,30 +54,18 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     os.close(device.writer)
 
 
-def test_push_to_talk_by_a_pedal_and_a_lamp_that_answers(tmp_path: Path, device: Device) -> None:
-    panel = Panel(button=Key(type="key", device="*footswitch*"), lamp=Led(type="led", name="status"))
-    commands = Commands(arming="push_to_talk", inhibit_required=False, answer_within_s=0)
+@contextmanager
+def station(folder: Path, commands: Commands, panel: Panel) -> Iterator[tuple[Booth, Scada]]:
+    """Run a station until the room is closed; gives the room, and who listens to the station's topics."""
     booth = Booth()
-    with Mosquitto(tmp_path) as broker, Scada(broker.port, f"{BASE}/#") as plant:
-        settings = station_settings(broker.port, tmp_path, commands=commands, panel=panel)
+    with Mosquitto(folder) as broker, Scada(broker.port, f"{BASE}/#") as plant:
+        settings = station_settings(broker.port, folder, commands=commands, panel=panel)
         app = App(settings, Playback(booth.blocks(), real_time=True))
         running = threading.Thread(target=app.run, daemon=True)
         running.start()
         try:
             plant.wait_for("/health")
-            booth.say(START_3)
-            (reject,) = plant.wait_for("/event/reject")
-            assert json.loads(reject.payload)["reason"] == "unarmed"
-            assert Light.seen.strip(".") == ""
-            device.send((1, A, 1))
-            assert eventually(lambda: json.loads(plant.on("/state")[-1].payload)["armed"])
-            booth.say(START_3)
-            plant.wait_for("/command/conveyor/start")
-            device.send((1, A, 0))
-            assert eventually(lambda: not json.loads(plant.on("/state")[-1].payload)["armed"])
-            assert eventually(lambda: Light.seen.endswith("#."))
-            device.unplug()
-            assert eventually(lambda: "no_button" in json.loads(plant.on("/state")[-1].payload)["reason"])
+            yield booth, plant
             booth.end()
             running.join(PATIENCE_S)
         finally:
@@ -84,22 +73,30 @@ def test_push_to_talk_by_a_pedal_and_a_lamp_that_answers(tmp_path: Path, device:
             running.join(PATIENCE_S)
 
 
+def test_push_to_talk_by_a_pedal_and_a_lamp_that_answers(tmp_path: Path, device: Device) -> None:
+    panel = Panel(button=Key(type="key", device="*footswitch*"), lamp=Led(type="led", name="status"))
+    commands = Commands(arming="push_to_talk", inhibit_required=False, answer_within_s=0)
+    with station(tmp_path, commands, panel) as (booth, plant):
+        booth.say(START_3)
+        (reject,) = plant.wait_for("/event/reject")
+        assert json.loads(reject.payload)["reason"] == "unarmed"
+        assert Light.seen.strip(".") == ""
+        device.send((1, A, 1))
+        assert eventually(lambda: json.loads(plant.on("/state")[-1].payload)["armed"])
+        booth.say(START_3)
+        plant.wait_for("/command/conveyor/start")
+        device.send((1, A, 0))
+        assert eventually(lambda: not json.loads(plant.on("/state")[-1].payload)["armed"])
+        assert eventually(lambda: Light.seen.endswith("#."))
+        device.unplug()
+        assert eventually(lambda: "no_button" in json.loads(plant.on("/state")[-1].payload)["reason"])
+
+
 def test_the_lamp_blinks_as_long_as_a_question_stands(tmp_path: Path) -> None:
-    panel = Panel(lamp=Led(type="led", name="status"))
     commands = Commands(inhibit_required=False, confirm_below=0.9999, confirm_window_s=60, answer_within_s=0)
-    booth = Booth()
-    with Mosquitto(tmp_path) as broker, Scada(broker.port, f"{BASE}/#") as plant:
-        settings = station_settings(broker.port, tmp_path, commands=commands, panel=panel)
-        app = App(settings, Playback(booth.blocks(), real_time=True))
-        running = threading.Thread(target=app.run, daemon=True)
-        running.start()
-        try:
-            plant.wait_for("/health")
-            booth.say(START_3)
-            plant.wait_for("/event/question")
-            assert eventually(lambda: Light.seen.count("#.") > 10), Light.seen
-            booth.say(START_3)  # once more is as good as "confirm"
-            plant.wait_for("/command/conveyor/start")
-        finally:
-            app.stop()
-            running.join(PATIENCE_S)
+    with station(tmp_path, commands, Panel(lamp=Led(type="led", name="status"))) as (booth, plant):
+        booth.say(START_3)
+        plant.wait_for("/event/question")
+        assert eventually(lambda: Light.seen.count("#.") > 10), Light.seen
+        booth.say(START_3)  # once more is as good as "confirm"
+        plant.wait_for("/command/conveyor/start")
