@@ -145,7 +145,7 @@ def test_from_an_empty_cache_to_a_calibrated_bundle(tmp_path: Path) -> None:
     assert made.manifest.calibration_curve
     assert "mandarin" in made.manifest.operating_points.normal.weights
     judged = json.loads((cache / "judged.json").read_text("utf-8"))["counts"]
-    assert judged["orders, clean"]["nothing refused"] == {"total": 1, "exact": 1, "wrong": 0}
+    assert judged["orders, clean"]["nothing refused"] == {"total": 1, "exact": 1, "wrong": 0, "at_once": 0}
     assert judged["Mandarin, news"]["normal"]["total"] == 1
 
 
