@@ -215,7 +215,6 @@ class Updater:
                 if event := self._next():
                     self._surely(event)
                 self._act()
-                self._tidy()
                 self._hand_over()
             except Exception:  # the state is on the disk, and what it waits for will be done again
                 log.exception("updates_stumbled")
@@ -267,6 +266,7 @@ class Updater:
     def _act(self) -> None:
         """Do what the state asks for, and what follows from that; what must make way is done later."""
         self._report()
+        self._tidy()
         while (effect := awaited(self.state)) and not self._stopping.is_set():
             if isinstance(effect, Check):
                 self._next_check_s = time.monotonic() + self._check_interval_s
@@ -281,8 +281,10 @@ class Updater:
                 return
             self._surely(event)
             self._report()
+            self._tidy()
 
     def _tidy(self) -> None:
+        """Remove what nothing needs, before what comes next is fetched: it would go, too."""
         if self._untidy:
             self._untidy = False
             try:

@@ -2,6 +2,7 @@ import errno
 import json
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +13,17 @@ from agent import durable
 from agent.messaging.client import Link
 from agent.messaging.contract import Desired
 from agent.settings import Recognition, Settings
-from agent.updates import state_file
+from agent.updates import actions, state_file
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
-from agent.updates.course import CancelledError, Phase, Rollback, State
+from agent.updates.course import CancelledError, Phase, Rollback, State, Wish
+from agent.updates.download import download
 from agent.updates.host import AgentHost, wish_of
 from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
 from agent.updates.store import SLOTS_KEPT
+from agent.updates.transports.transport import Transport
 from agent.updates.updater import Updater
 from tests.integration.brokers import PATIENCE_S, eventually
 from tests.messaging.examples import NAMESPACE, STATION, mqtt
@@ -98,6 +101,53 @@ def test_what_nothing_needs_any_more_goes(tmp_path: Path, repository: ReleaseRep
     assert eventually(lambda: len(list(slots.iterdir())) == SLOTS_KEPT)
     updater.stop()
     assert {path.name for path in slots.iterdir()} == {updater.state.active, *updater.state.history}
+
+
+def test_what_has_arrived_since_a_way_back_is_gone_on_with(
+    tmp_path: Path, repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    install(updater, "1.0.0")
+    updater.stop()
+    there = []
+
+    def cut_short(
+        transport: Transport, path: str, size_bytes: int, target: Path, on_bytes: Callable[[int], None]
+    ) -> None:
+        there.append(target.exists())
+        if len(there) == 1:
+            target.write_bytes(b"grammar")
+            raise CancelledError
+        download(transport, path, size_bytes, target, on_bytes)
+
+    monkeypatch.setattr(actions, "download", cut_short)
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    updater.step_back("it cannot be loaded")
+    updater.wish(wish("grammar/press/2.0.0"))
+    updater.start()
+    assert eventually(partial(has_committed, updater, "grammar/press/2.0.0"))
+    updater.stop()
+    assert there == [False, True]
+
+
+def test_a_slot_that_stands_ready_since_a_way_back_stays(
+    tmp_path: Path, repository: ReleaseRepository
+) -> None:
+    release(repository, "grammar/press/4.0.0")
+    repository.publish()
+    station = Obedient()
+    updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
+    install(updater, "1.0.0", "2.0.0", "3.0.0")
+    station.fault = "it is deaf"
+    updater.wish(wish("grammar/press/4.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.REFUSED)
+    updater.stop()
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(0, 0))
+    updater.step_back("it cannot be loaded")
+    updater.wish(Wish(wanted("grammar/press/3.0.0"), retry="again"))
+    updater.start()
+    assert eventually(partial(has_committed, updater, "grammar/press/3.0.0"))
+    updater.stop()
 
 
 def tear(folder: Path, slot: str | None) -> None:
