@@ -35,11 +35,13 @@ class Origin:
     def place(self, keys: Sequence[str]) -> str:
         """Name what holds the setting `keys`: a variable, a secret file, or file and line."""
         name = DELIMITER.join(keys)
-        tables = {self.prefix + DELIMITER.join(keys[:depth]).upper() for depth in range(1, len(keys))}
-        for variable, value in self.environment.items():
-            whole = variable in tables and f'"{keys[-1]}"' in value  # a table as JSON
-            if whole or _gives(variable, self.prefix + name.upper()):
+        for variable in self.environment:
+            if _gives(variable, self.prefix + name.upper()):
                 return f"environment variable {variable}"
+        for depth in reversed(range(1, len(keys))):  # the deepest wins
+            table = self.prefix + DELIMITER.join(keys[:depth]).upper()
+            if f'"{keys[-1]}"' in self.environment.get(table, ""):  # as JSON
+                return f"environment variable {table}"
         for secret in sorted(self.secrets.glob("*")):
             if _gives(secret.name.lower(), name):
                 return str(secret)

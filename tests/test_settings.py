@@ -165,6 +165,8 @@ def test_a_variable_that_holds_a_table_is_named(file: Path, monkeypatch: pytest.
     assert "environment variable VOXLINE_MQTT: [mqtt] port must be" in faults(file, TEXT)
     wrong = TEXT.replace('host = "localhost"', 'host = ""')
     assert f"{file}:" in faults(file, wrong).splitlines()[0], "what it does not say is the file's"
+    monkeypatch.setenv("VOXLINE_MQTT__PORT", "y")
+    assert "environment variable VOXLINE_MQTT__PORT: [mqtt] port must be" in faults(file, TEXT), "it wins"
 
 
 @pytest.mark.parametrize("name", ["voxline_mqtt__port", "VOXLINE_MQTT__PORT__X"])
