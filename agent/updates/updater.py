@@ -212,10 +212,10 @@ class Updater:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._hand_over()
                 if event := self._next():
                     self._surely(event)
                 self._act()
-                self._hand_over()
             except Exception:  # the state is on the disk, and what it waits for will be done again
                 log.exception("updates_stumbled")
                 self._stopping.wait(RETRY_S)

@@ -221,6 +221,23 @@ def test_an_outcome_that_can_neither_be_kept_nor_sent_waits(
     updater.stop()
 
 
+def test_an_outcome_is_told_although_a_request_cannot_be_taken(
+    tmp_path: Path, repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "RETRY_S", 0.1)
+    station, told = Obedient(), threading.Event()
+    monkeypatch.setattr(station, "conclude", lambda _: told.is_set())
+    updater = make_updater(tmp_path / "station", repository, station, terms=Terms(0, 0))
+    updater.start()
+    updater.wish(wish("grammar/press/1.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.COMMITTED)
+    (tmp_path / "station" / "requests" / "folder.json").mkdir(parents=True)
+    time.sleep(0.2)
+    told.set()
+    assert eventually(lambda: not updater.state.outcomes)
+    updater.stop()
+
+
 def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
     folder, station = tmp_path / "station", Obedient()
     updater = make_updater(folder, repository, station, terms=Terms(0, 0))
