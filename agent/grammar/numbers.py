@@ -22,8 +22,8 @@ _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6}
 _SCALES_ZH = {"十": 10, "百": 100, "千": 1000, "万": 10**4}
 
 POINT = {"en": "point", "zh": "点"}
-MINUS = {"en": (("minus",), ("negative",)), "zh": (("负",), ("零", "下"))}
-"""Words before a number that make it negative."""
+MINUS = {"en": ("minus", "negative"), "zh": ("负", "零 下")}
+"""What makes a number negative that is said after it."""
 DIGITS: dict[str, tuple[tuple[str, ...], ...]] = {
     "en": (("zero", "oh"), *((word,) for word in _UNITS_EN[1:10])),
     "zh": (("零",), ("一", "幺"), *((digit,) for digit in _DIGITS_ZH[2:])),
@@ -184,7 +184,8 @@ def numeral(words: Sequence[str]) -> str:
     Raises:
         ValueError: no number.
     """
-    minus = next((said for ways in MINUS.values() for said in ways if tuple(words[: len(said)]) == said), ())
+    ways = (said.split() for group in MINUS.values() for said in group)
+    minus = next((way for way in ways if list(words[: len(way)]) == way), [])
     words = list(words[len(minus) :])
     sign = "-" if minus else ""
     point = next((index for index, word in enumerate(words) if word in POINT.values()), len(words))

@@ -55,7 +55,7 @@ def place_of_word(grammar: Grammar, word: str) -> tuple[Path, int]:
 def place_of_commands(grammar: Grammar, commands: Sequence[str]) -> Path:
     """Where to report what is wrong between `commands`: at the last that stands in the file."""
     names = [name for name in commands if name in grammar.commands]
-    return ("commands", names[-1], "sentences") if names else ("confirm",)
+    return sentences_path(grammar.commands[names[-1]]) if names else ("confirm",)
 
 
 def _texts(grammar: Grammar) -> Iterator[tuple[Path, str]]:

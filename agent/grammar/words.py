@@ -65,13 +65,7 @@ class WordStates:
 
     def minus(self, after: int) -> int:
         """The state in which a number turns negative, as people say it."""
-        ways = []
-        for words in MINUS[self.language]:
-            state = after
-            for word in reversed(words):
-                state = self.say(word, state)
-            ways.append(state)
-        return self.union(ways)
+        return self.union([self.text(said, after) for said in MINUS[self.language]])
 
     def text(self, text: str, after: int) -> int:
         """The state in which all words of `text` come first; numerals are read as numbers."""
