@@ -265,9 +265,12 @@ class Updater:
 
     def _act(self) -> None:
         """Do what the state asks for, and what follows from that; what must make way is done later."""
-        self._report()
-        self._tidy()
-        while (effect := awaited(self.state)) and not self._stopping.is_set():
+        while True:
+            self._report()
+            self._tidy()
+            effect = awaited(self.state)
+            if effect is None or self._stopping.is_set():
+                return
             if isinstance(effect, Check):
                 self._next_check_s = time.monotonic() + self._check_interval_s
                 self._bytes_done = 0
@@ -280,8 +283,6 @@ class Updater:
             if event is None:
                 return
             self._surely(event)
-            self._report()
-            self._tidy()
 
     def _tidy(self) -> None:
         """Remove what nothing needs, before what comes next is fetched: it would go, too."""
