@@ -16,7 +16,7 @@ from agent.recognition.listener import Listener
 from agent.settings import Settings
 from agent.station import Ears, Vocabulary
 from agent.updates.actions import NOTHING_UPDATED, Parts
-from agent.updates.course import CancelledError
+from agent.updates.effects import CancelledError
 from agent.updates.host import AgentHost, open_updater, record_of, wish_of, with_parts
 from agent.updates.updater import BusyError, Updater
 

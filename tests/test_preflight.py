@@ -13,8 +13,8 @@ from agent.config_cli import app
 from agent.preflight import hints  # here: a test that is nobody may not be able to import it
 from agent.settings import load
 from agent.updates import state_file
-from agent.updates.course import State
 from agent.updates.release import Reference
+from agent.updates.state import State
 from tests.test_settings import EXAMPLE, ROOT, TEXT, file, no_settings_around
 
 __all__ = ["file", "no_settings_around"]

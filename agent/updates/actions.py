@@ -12,28 +12,18 @@ import structlog
 
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError, VoxlineError
-from agent.updates.course import (
-    Activate,
-    CancelledError,
-    Candidate,
-    Check,
-    Effect,
+from agent.updates.download import download
+from agent.updates.effects import Activate, CancelledError, Check, Effect, Fetch, Revert, Try
+from agent.updates.events import (
     Event,
     Failed,
-    Fetch,
     Fetched,
     Found,
-    Outcome,
     Passed,
-    Revert,
     Reverted,
-    State,
     Swapped,
     Trouble,
-    Try,
-    Wanted,
 )
-from agent.updates.download import download
 from agent.updates.floor import UntrustedError
 from agent.updates.release import (
     GRAMMAR_FILE,
@@ -46,6 +36,7 @@ from agent.updates.release import (
     order,
     slot_digest,
 )
+from agent.updates.state import Candidate, Outcome, State, Wanted
 from agent.updates.store import Store
 from agent.updates.transports.transport import OBJECTS, Transport, UnreachableError
 from agent.updates.trust import Trust

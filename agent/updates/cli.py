@@ -16,11 +16,12 @@ from agent.options import ConfigPath, Json
 from agent.settings import Settings, load, load_account
 from agent.updates import state_file
 from agent.updates.actions import Parts, find_documents
-from agent.updates.course import BY_HAND, RESTING, Phase, Pin, Rollback, State, Wanted, Wish
+from agent.updates.events import Pin, Rollback
 from agent.updates.host import AgentHost, describe, open_repository, open_updater
 from agent.updates.machine import UP_TO_DATE
 from agent.updates.release import decode_all, parse_references
 from agent.updates.requests import Request, leave_request
+from agent.updates.state import BY_HAND, RESTING, Phase, State, Wanted, Wish
 from agent.updates.transports.mqtt import Server
 from agent.updates.updater import BusyError, Updater
 

@@ -15,11 +15,11 @@ from agent.messaging.namespace import Namespace
 from agent.messaging.payload import Payload
 from agent.settings import Settings
 from agent.updates.actions import Host, Parts
-from agent.updates.course import Outcome, Phase, State, Wanted, Wish
 from agent.updates.floor import UntrustedError
 from agent.updates.probation import Record, Terms
 from agent.updates.release import Kind, Reference, Release
 from agent.updates.rollout import Rollout
+from agent.updates.state import Outcome, Phase, State, Wanted, Wish
 from agent.updates.transports.folder import Folder
 from agent.updates.transports.https import Https
 from agent.updates.transports.mqtt import Broker

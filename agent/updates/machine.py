@@ -14,42 +14,39 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.updates.course import (
-    BY_HAND,
-    PREPARING,
-    RESTING,
-    WORKING,
-    Activate,
-    Candidate,
-    Check,
+from agent.updates.effects import Activate, Check, Effect, Fetch, Revert, Try
+from agent.updates.events import (
     Delivered,
-    Effect,
     Event,
     Failed,
-    Fetch,
     Fetched,
     Found,
     Go,
     Healthy,
-    Outcome,
     Passed,
-    Phase,
     Pin,
-    Revert,
     Reverted,
     Rollback,
     Started,
-    State,
     Steady,
     Stopping,
     Swapped,
     Trouble,
-    Try,
-    Wanted,
-    Wish,
     Withdraw,
 )
 from agent.updates.release import order
+from agent.updates.state import (
+    BY_HAND,
+    PREPARING,
+    RESTING,
+    WORKING,
+    Candidate,
+    Outcome,
+    Phase,
+    State,
+    Wanted,
+    Wish,
+)
 
 MAX_FAILED, MAX_OUTCOMES, MAX_HISTORY = 32, 64, 2
 PINNED = "pinned by hand"

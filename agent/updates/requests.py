@@ -11,7 +11,8 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from agent import durable
-from agent.updates.course import Pin, Rollback, Wish
+from agent.updates.events import Pin, Rollback
+from agent.updates.state import Wish
 
 Request = Wish | Rollback | Pin
 _CODEC = TypeAdapter(dict[str, Request])

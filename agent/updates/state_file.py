@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from agent import durable
-from agent.updates.course import State
+from agent.updates.state import State
 
 _NAME = "state.json"
 

@@ -31,7 +31,7 @@ from agent.evaluation.listening import Ear, in_room
 from agent.grammar import compile_grammar, load_grammar
 from agent.logs import configure_logging
 from agent.settings import Commands, Recognition
-from agent.updates.course import CancelledError
+from agent.updates.effects import CancelledError
 from agent.updates.release import Kind, Limits, Reference
 
 CPU_LIMIT_S = 900

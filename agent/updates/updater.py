@@ -20,31 +20,26 @@ from agent import durable
 from agent.errors import UpdateError
 from agent.updates import state_file
 from agent.updates.actions import Actions, Host, Parts
-from agent.updates.course import (
-    PREPARING,
-    RESTING,
-    Check,
+from agent.updates.effects import Check, Revert
+from agent.updates.events import (
     Delivered,
     Event,
     Failed,
     Go,
     Healthy,
-    Phase,
-    Revert,
     Reverted,
     Rollback,
     Started,
-    State,
     Steady,
     Stopping,
     Swapped,
     Trouble,
-    Wish,
     Withdraw,
 )
 from agent.updates.machine import advance, awaited
 from agent.updates.probation import Record, Terms, judge
 from agent.updates.requests import has_requests, take_requests
+from agent.updates.state import PREPARING, RESTING, Phase, State, Wish
 from agent.updates.store import Store
 from agent.updates.trust import Trust
 

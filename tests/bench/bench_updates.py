@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.updates import updater as updater_module
-from agent.updates.course import Phase
 from agent.updates.pack import pack_grammar, pack_model
 from agent.updates.probation import Terms
 from agent.updates.release import Channel, Reference
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Phase
 from agent.updates.transports.folder import Folder
 from agent.updates.trust import Trust
 from agent.updates.updater import Updater

@@ -15,11 +15,12 @@ import pytest
 from tuf.api.exceptions import DownloadError, DownloadHTTPError
 
 from agent.updates import updater as updater_module
-from agent.updates.course import Phase, Pin
 from agent.updates.download import download
+from agent.updates.events import Pin
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
+from agent.updates.state import Phase
 from agent.updates.transports import https
 from agent.updates.transports.https import Https
 from agent.updates.transports.transport import Timeouts, UnreachableError

@@ -17,10 +17,10 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalEr
 
 from agent.messaging.channel import PIECE_BYTES
 from agent.messaging.contract import PIECE_REQUEST_TOPIC, PieceRequest
-from agent.updates.course import Phase
 from agent.updates.download import download
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Phase
 from agent.updates.transports.mqtt import MAX_WAITING, Broker, Server
 from agent.updates.transports.transport import Timeouts
 from tests.integration.brokers import (

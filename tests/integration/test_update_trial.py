@@ -13,7 +13,7 @@ from onnx import helper
 from agent.acoustics.bundle import MANIFEST_FILE
 from agent.settings import Recognition
 from agent.updates import trial
-from agent.updates.course import CancelledError
+from agent.updates.effects import CancelledError
 from agent.updates.release import Limits
 from agent.updates.trial import Conditions, run, run_apart
 from tests.integration.booth import BUNDLE, GRAMMAR

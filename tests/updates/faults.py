@@ -16,9 +16,9 @@ from typing import Any
 from unittest.mock import patch
 
 from agent.updates import updater as updater_module
-from agent.updates.course import RESTING, Phase
 from agent.updates.probation import Terms
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import RESTING, Phase
 from agent.updates.updater import Updater
 from tests.updates.house import Obedient, make_updater, wanted, wish
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.updates import updater as updater_module
-from agent.updates.course import Phase, State, Wanted, Wish
 from agent.updates.probation import Record, Terms
 from agent.updates.release import Reference
 from agent.updates.repository import ReleaseRepository
 from agent.updates.rollout import Rollout
+from agent.updates.state import Phase, State, Wanted, Wish
 from agent.updates.updater import Updater
 from tests.integration.brokers import eventually
 from tests.updates.house import Obedient, make_repository, make_updater, release

@@ -8,11 +8,12 @@ from typing import Any
 from agent.acoustics.manifest import FileEntry
 from agent.errors import UpdateError
 from agent.updates.actions import Parts
-from agent.updates.course import CancelledError, Outcome, Phase, State, Wanted, Wish
+from agent.updates.effects import CancelledError
 from agent.updates.keys import make_key
 from agent.updates.probation import Terms
 from agent.updates.release import GRAMMAR_FILE, Kind, Reference, Release, digest_of
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Outcome, Phase, State, Wanted, Wish
 from agent.updates.transports.folder import Folder
 from agent.updates.transports.transport import Transport
 from agent.updates.trust import Trust

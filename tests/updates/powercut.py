@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.updates import state_file
-from agent.updates.course import Phase
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Phase
 from tests.updates.faults import in_child, update
 from tests.updates.house import release
 from tests.updates.test_faults import digest_in_use

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.updates import state_file
-from agent.updates.course import Phase
 from agent.updates.release import Kind, Release, decode, slot_digest
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Phase
 from agent.updates.store import Store
 from tests.updates.faults import ERRORS, KILLED, FailingDisk, in_child, steps_of, update
 from tests.updates.house import make_repository, release

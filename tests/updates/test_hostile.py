@@ -12,11 +12,11 @@ from tuf.api.exceptions import DownloadError
 from agent.errors import UpdateError
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
-from agent.updates.course import Phase
 from agent.updates.floor import UntrustedError
 from agent.updates.probation import Record, Terms
 from agent.updates.release import Release, decode
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Phase
 from agent.updates.transports.folder import Folder
 from agent.updates.updater import Updater
 from tests.integration.brokers import eventually

@@ -7,41 +7,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.updates import course, machine
-from agent.updates.course import (
-    BY_HAND,
-    PREPARING,
-    RESTING,
-    Activate,
-    Candidate,
-    Check,
+from agent.updates import machine
+from agent.updates.effects import Activate, Check, Fetch, Revert, Try
+from agent.updates.events import (
     Delivered,
     Event,
     Failed,
-    Fetch,
     Fetched,
     Found,
     Go,
     Healthy,
     Passed,
-    Phase,
     Pin,
-    Revert,
     Reverted,
     Rollback,
     Started,
-    State,
     Steady,
     Stopping,
     Swapped,
     Trouble,
-    Try,
-    Wanted,
-    Wish,
     Withdraw,
 )
 from agent.updates.machine import TABLE, advance, awaited
 from agent.updates.release import Kind, Reference
+from agent.updates.state import (
+    BY_HAND,
+    PREPARING,
+    RESTING,
+    Candidate,
+    Phase,
+    State,
+    Wanted,
+    Wish,
+)
 
 
 def ref(version: str) -> Reference:
@@ -334,5 +332,5 @@ def test_no_order_of_events_does_harm(data: st.DataObject) -> None:
 
 def test_every_event_is_in_the_table_or_means_the_same_everywhere() -> None:
     everywhere = {Started, Stopping, Pin, Delivered}
-    known = set(course.Event.__args__)
+    known = set(Event.__args__)
     assert {row.event for row in TABLE} | everywhere == known

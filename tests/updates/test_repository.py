@@ -22,13 +22,13 @@ from typer.testing import CliRunner
 
 from agent.errors import GrammarError, UpdateError
 from agent.updates import signed
-from agent.updates.course import Phase
 from agent.updates.keys import make_key, public_key
 from agent.updates.pack import pack_grammar
 from agent.updates.probation import Terms
 from agent.updates.release import Channel, Reference
 from agent.updates.release_cli import app
 from agent.updates.repository import ReleaseRepository
+from agent.updates.state import Phase
 from agent.updates.transports.folder import Folder
 from agent.updates.updater import Updater
 from tests.integration.booth import BUNDLE

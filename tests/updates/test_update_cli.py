@@ -19,7 +19,7 @@ from agent.settings import load
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
 from agent.updates.cli import app
-from agent.updates.course import Pin
+from agent.updates.events import Pin
 from agent.updates.probation import Terms
 from agent.updates.release import Channel
 from agent.updates.repository import ReleaseRepository

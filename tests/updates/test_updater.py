@@ -16,12 +16,14 @@ from agent.settings import Recognition, Settings
 from agent.updates import actions, state_file
 from agent.updates import updater as updater_module
 from agent.updates.actions import Parts
-from agent.updates.course import CancelledError, Phase, Rollback, State, Wish
 from agent.updates.download import download
+from agent.updates.effects import CancelledError
+from agent.updates.events import Rollback
 from agent.updates.host import AgentHost, wish_of
 from agent.updates.probation import Record, Terms
 from agent.updates.repository import ReleaseRepository
 from agent.updates.requests import leave_request
+from agent.updates.state import Phase, State, Wish
 from agent.updates.store import SLOTS_KEPT
 from agent.updates.transports.transport import Transport
 from agent.updates.updater import Updater
