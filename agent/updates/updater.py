@@ -289,9 +289,10 @@ class Updater:
                 log.error("update_disk_refuses", effect="Tidy", reason=str(error))  # noqa: TRY400
 
     def _due(self) -> Event | None:
-        """Say what time has brought."""
-        if request := next(take_requests(self._folder), None):
-            return request
+        """Say what time has brought, or else what somebody left: what cannot be taken stops no probation."""
+        return self._in_time() or next(take_requests(self._folder), None)
+
+    def _in_time(self) -> Event | None:
         state, record = self.state, self._totals.since(self._mark)
         wanted, candidate = state.wanted, state.candidate
         if state.later and state.phase in RESTING | PREPARING:

@@ -240,6 +240,20 @@ def test_an_outcome_is_told_although_a_request_cannot_be_taken(
     updater.stop()
 
 
+def test_a_request_that_cannot_be_taken_keeps_no_bad_bundle_in_use(
+    tmp_path: Path, repository: ReleaseRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updater_module, "RETRY_S", 0.1)
+    updater = make_updater(tmp_path / "station", repository, Obedient(), terms=Terms(60, 3))
+    updater.start()
+    updater.wish(wish("grammar/press/1.0.0"))
+    assert eventually(lambda: updater.state.phase is Phase.PROBATION)
+    (tmp_path / "station" / "requests" / "folder.json").mkdir(parents=True)
+    updater.observe(Record(61, utterances=9, engine_errors=9))
+    assert eventually(lambda: updater.state.phase is Phase.ROLLED_BACK)
+    updater.stop()
+
+
 def test_a_start_with_a_damaged_slot_is_one_step_back(tmp_path: Path, repository: ReleaseRepository) -> None:
     folder, station = tmp_path / "station", Obedient()
     updater = make_updater(folder, repository, station, terms=Terms(0, 0))
