@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Make an acoustic model, step by step. Some measurements are modules of their own, run as "
-    "`python -m models.recipe.judge`: judge, fresh, windows, false_accepts, int8, sensitivity, qat.",
+    "`python -m models.recipe.judge`: judge, fresh, accent, windows, false_accepts, int8, sensitivity, qat.",
 )
 app.add_typer(synthesize.app, name="synthesize")
 SHARES = '{"train/an4": 0.08, "train/libri": 0.1, "train/lj": 0.08, "synth": 0.74}'
