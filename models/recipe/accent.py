@@ -21,6 +21,7 @@ from agent.evaluation.commands import Label
 from agent.evaluation.listening import in_room
 from agent.grammar import compile_grammar
 from agent.grammar.load import parse_grammar
+from agent.grammar.numbers import DIGITS, spelled_digit
 from models.recipe.calibrate import Positive
 from models.recipe.calibration_data import Listening
 from models.recipe.judge import judge
@@ -29,8 +30,7 @@ from models.recipe.places import BUNDLES, CACHE, SPEECH
 ADULT_YEARS = 16
 APART = 10
 """Each so manieth person is left to judge by, should the others ever be learnt from."""
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-DIGITS = {word: str(digit) for digit, word in enumerate(WORDS)}
+DIGIT_WORDS = {word for group in DIGITS["en"] for word in group}
 STRING_LENGTHS = (3, 4)
 
 
@@ -78,7 +78,7 @@ def strings(listed: list[Spoken]) -> list[Spoken]:
         spoken
         for spoken in listed
         for words in [spoken.text.split()]
-        if len(words) in STRING_LENGTHS and set(words) <= DIGITS.keys()
+        if len(words) in STRING_LENGTHS and set(words) <= DIGIT_WORDS
     ]
 
 
@@ -120,7 +120,7 @@ def main(
     listed = recordings(folder)
     adults, spelled = sentences(listed), strings(listed)
     said = [(spoken, spoken.text) for spoken in adults[::3]]
-    digits = [(spoken, "".join(map(DIGITS.__getitem__, spoken.text.split()))) for spoken in spelled]
+    digits = [(spoken, "".join(map(spelled_digit, spoken.text.split()))) for spoken in spelled]
     least, most = STRING_LENGTHS
     texts = sorted({spoken.text for spoken in adults})
     lengths = {"spell": "digits", "min_length": least, "max_length": most}
