@@ -289,8 +289,14 @@ class Updater:
                 log.error("update_disk_refuses", effect="Tidy", reason=str(error))  # noqa: TRY400
 
     def _due(self) -> Event | None:
-        """Say what time has brought, or else what somebody left: what cannot be taken stops no probation."""
-        return self._in_time() or next(take_requests(self._folder), None)
+        """Say what somebody left, who comes first, or else what time has brought."""
+        try:
+            request = next(take_requests(self._folder), None)
+        except OSError as error:  # what cannot be taken stops no probation
+            log.error("update_disk_refuses", effect="request", reason=str(error))  # noqa: TRY400
+            self._stopping.wait(RETRY_S)
+            request = None
+        return request or self._in_time()
 
     def _in_time(self) -> Event | None:
         state, record = self.state, self._totals.since(self._mark)
