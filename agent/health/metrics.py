@@ -7,8 +7,10 @@ from dataclasses import fields, is_dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
+from typing import Any
 
 import structlog
+from pydantic import BaseModel, ConfigDict
 
 from agent.errors import SettingsError
 from agent.health.report import Fault
@@ -26,12 +28,10 @@ def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
     Text becomes labels of `voxline_info`, the keys of a mapping become labels of its metric (1 where it holds
     text), and what is not known is left out.
     """
-    lines = ["# TYPE voxline_info gauge", _sample("voxline_info", _info(snapshot), 1)]
-    lines += ["# TYPE voxline_fault gauge"]
+    lines = [*_head("voxline_info"), _sample("voxline_info", _info(snapshot), 1), *_head("voxline_fault")]
     lines += [_sample("voxline_fault", {"fault": fault.value}, 1) for fault in faults]
     for name, value in _numbers("voxline", snapshot):
-        kind = "counter" if name.endswith("_total") else "gauge"
-        lines.append(f"# TYPE {name} {kind}")
+        lines += _head(name)
         if isinstance(value, Mapping):
             lines += [
                 _sample(name, {"key": key}, 1 if isinstance(item, str) else item)
@@ -40,6 +40,11 @@ def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
         else:
             lines.append(_sample(name, {}, value))
     return "\n".join(lines) + "\n"
+
+
+def _head(name: str) -> list[str]:
+    kind = "counter" if name.endswith("_total") else "gauge"
+    return [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {kind}"]
 
 
 def _info(snapshot: Snapshot) -> dict[str, str]:
@@ -63,6 +68,33 @@ def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
         for text in [raw.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")]
     )
     return f"{name}{{{','.join(escaped)}}} {float(value)!r}" if labels else f"{name} {float(value)!r}"
+
+
+class _Documented(BaseModel):
+    """The snapshot with what is written under its fields."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+    voxline: Snapshot
+
+
+def _described(schema: dict[str, Any], prefix: str, part: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the description of each field of a part, and of the parts within."""
+    about = schema["$defs"][part]
+    for field, facts in about["properties"].items():
+        within = facts.get("$ref", "").rpartition("/")[2]
+        if "properties" in schema["$defs"].get(within, {}):
+            yield from _described(schema, f"{prefix}_{field}", within)
+        else:
+            title = about.get("description", part).rstrip(".")
+            text = f"{title}: {field.replace('_', ' ')}. {facts.get('description', '')}"
+            yield f"{prefix}_{field}", " ".join(text.split()).replace("\\", r"\\")
+
+
+HELP = dict(_described(_Documented.model_json_schema(), "voxline", "Snapshot")) | {
+    "voxline_info": "What runs and hears, as labels.",
+    "voxline_fault": "1 for each fault that the station has now.",
+}
+"""By metric, what it says."""
 
 
 class MetricsServer:

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -53,10 +54,24 @@ def test_every_number_of_the_snapshot_is_a_sample() -> None:
 def test_text_follows_the_format_whatever_names_contain() -> None:
     odd = replace(WELL, audio=replace(WELL.audio, source='USB "best"\\mic\n2'))
     lines = exposition(odd, [Fault.NO_LINK]).splitlines()
-    assert all(line.startswith("# TYPE ") or LINE.fullmatch(line) for line in lines), lines
+    assert all(line.startswith(("# HELP ", "# TYPE ")) or LINE.fullmatch(line) for line in lines), lines
     assert 'voxline_fault{fault="no_link"} 1.0' in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names))
+
+
+def test_every_metric_says_what_it_is() -> None:
+    text = exposition(WELL, ())
+    pairs = list(pairwise(text.splitlines()))
+    assert all(
+        line.startswith(f"# HELP {after.split()[2]} ") for line, after in pairs if after.startswith("# TYPE ")
+    )
+    assert (
+        "# HELP voxline_recognizer_beam_sentences What was heard, and whether the recognizer keeps up: "
+        in text
+    )
+    assert "beam sentences. Partial sentences alive now.\n" in text
+    assert "# HELP voxline_audio_frames_total What the microphone delivers: frames total.\n" in text
 
 
 def test_no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
