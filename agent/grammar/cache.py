@@ -19,7 +19,7 @@ from agent.grammar.graph import Graph, Word
 from agent.grammar.schema import Grammar, NumberRange, Scalar, Spelled
 from agent.grammar.slots import SpokenValues, chained, unchained
 
-_FORMAT = 8
+_FORMAT = 9
 """Raise it when the compiler makes other graphs of the same grammar, or refuses what it took before."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32

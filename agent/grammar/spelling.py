@@ -14,6 +14,10 @@ LETTERS = {
 }  # fmt: skip
 """The names of the letters."""
 
+OTHER_NAMES = {"A": "AH", "Z": "Z EH D"}
+"""What some letters are heard as, too. Where people spell, the shipped model hears an A as the article: its
+labels had one sound for both (models/EXPERIMENTS.md)."""
+
 ICAO = {
     "alpha": "A", "bravo": "B", "charlie": "C", "delta": "D", "echo": "E", "foxtrot": "F", "golf": "G",
     "hotel": "H", "india": "I", "juliet": "J", "kilo": "K", "lima": "L", "mike": "M", "november": "N",

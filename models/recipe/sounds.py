@@ -1,10 +1,12 @@
 """What sounds a text has, as indices into the token table."""
 
 import re
+from itertools import groupby
 
 from pypinyin import Style, lazy_pinyin
 
 from agent.grammar.lexicon import Lexicon
+from agent.grammar.spelling import LETTERS
 from models.recipe.tokens import INDEX
 
 _LEXICON = Lexicon({})
@@ -23,10 +25,16 @@ def phones_of_mandarin(text: str) -> list[str]:
 
 
 def words_of_english(text: str) -> list[str]:
-    """Return the words of an English text in lower case, without punctuation."""
+    """Return the words of an English text in lower case, without punctuation; names of letters in capitals.
+
+    "a" and "i" are letters beside another: in "t m a z", not in "have i a map".
+    """
     words = re.findall(r"[a-z']*[a-z][a-z']*", re.sub(r"[-–—]", " ", text.lower().replace("’", "'")))
-    # The lexicon takes a lone capital for the name of a letter.
-    return [word.upper() if len(word) == 1 and word not in "ai" else word for word in words]
+    spelled: list[str] = []
+    for alone, run in groupby(words, key=lambda word: len(word) == 1):
+        said = list(run)
+        spelled += map(str.upper, said) if alone and not {*said} <= {"a", "i"} else said
+    return spelled
 
 
 def pronunciations(text: str, language: str) -> list[list[list[int]]]:
@@ -39,7 +47,10 @@ def pronunciations(text: str, language: str) -> list[list[list[int]]]:
         return [[[INDEX[phone] for phone in phones]]] if phones else []
     if re.search(r"\d", text):
         return []
-    words = [_LEXICON[word].variants for word in words_of_english(text)]
+    words = [
+        (tuple(LETTERS[word].split()),) if word in LETTERS else _LEXICON[word].variants
+        for word in words_of_english(text)
+    ]
     if not all(words):
         return []
     return [[[INDEX[phone] for phone in variant] for variant in variants] for variants in words]

@@ -38,6 +38,9 @@ def test_an_apostrophe_is_one_however_it_is_written() -> None:
 
 def test_variants() -> None:
     assert Lexicon({})["the"].variants[:2] == (("DH", "AH"), ("DH", "IY"))
+    assert Lexicon({})["A"].variants == (("EY",), ("AH",))
+    assert Lexicon({})["Z"].variants == (("Z", "IY"), ("Z", "EH", "D"))
+    assert Lexicon({})["B"].variants == (("B", "IY"),)
     assert Lexicon({"pump": ("P AH M P", "P UW M P")})["Pump"].variants == (
         ("P", "AH", "M", "P"),
         ("P", "UW", "M", "P"),

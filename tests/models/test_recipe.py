@@ -98,6 +98,13 @@ def test_packing_that_is_stopped_leaves_what_was_packed(
 
 def test_sounds_of_both_languages() -> None:
     assert words_of_english("I'd like an A-one, please!") == ["i'd", "like", "an", "a", "one", "please"]
+    assert words_of_english("Erase T M A Z, x two; have I a map") == [
+        *["erase", "T", "M", "A", "Z", "X", "two", "have", "i", "a", "map"]
+    ]
+    assert pronunciations("v a n", "en") == [
+        [[INDEX[p] for p in name]] for name in (["V", "IY"], ["EY"], ["EH", "N"])
+    ]
+    assert pronunciations("a van", "en")[0] == [[INDEX["AH"]], [INDEX["EY"]]]
     assert pronunciations("stop", "en") == [[[INDEX[p] for p in ["S", "T", "AA", "P"]]]]
     assert pronunciations("\u5f00\u59cb", "zh") == [[[INDEX[p] for p in ["k", "ai", "sh", "i"]]]]
     assert pronunciations("press 5", "en") == []

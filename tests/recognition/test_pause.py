@@ -7,9 +7,6 @@ from numpy.typing import NDArray
 from agent.acoustics.bundle import Bundle
 from agent.audio.file import read_audio
 from agent.evaluation.listening import Ear, in_room
-from agent.grammar import compile_grammar, load_grammar
-from models.recipe.places import SPEECH
-from tests.recognition.conftest import REPOSITORY
 
 STOP = "04-stop-conveyor-two.opus"
 TALK = "48-have-you-seen-my-gloves-this-morning.opus"
@@ -40,12 +37,3 @@ def test_a_command_follows_a_pause_or_another_command(
     parts = said(bundle, first, level), np.zeros(round(pause_s * 16_000), np.int16), said(bundle, STOP)
     sound = in_room(np.concatenate(parts), None, None, seed=0)
     assert [one.command for one in ear.listen(sound) if one.reject is None] == heard
-
-
-@pytest.mark.skipif(not SPEECH.is_dir(), reason=f"no recordings at {SPEECH}")
-def test_a_number_in_groups_is_one(bundle: Bundle, ear: Ear) -> None:
-    """A stranger rests for 0.8 s in the middle of it."""
-    graph = compile_grammar(load_grammar(REPOSITORY / "tests/grammars/an4.yaml"), bundle.manifest.tokens)
-    sound = in_room(read_audio(SPEECH / "dev/an4/cen7-fjlp-b.opus"), None, None, seed=0)
-    [heard] = Ear(bundle, ear.engine, graph, ear.calibration).listen(sound)
-    assert (heard.reject, heard.slots) == (None, {"digits": "3310188"})
