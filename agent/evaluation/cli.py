@@ -17,6 +17,8 @@ from agent.evaluation import commands, pictures, rejects
 from agent.evaluation.listening import Ear
 from agent.grammar import compile_grammar, load_grammar
 from agent.options import Json
+from agent.recognition.confidence import WEAK_NATS
+from agent.recognition.hypothesis import Hypothesis
 
 app = typer.Typer(help="Measure a bundle and a grammar on recordings.", no_args_is_help=True)
 
@@ -97,8 +99,17 @@ def evaluate_commands(
         _console.print(_score_table(scores))
         for trial in commands.not_exact(trials):
             condition = "clean" if trial.snr_db is None else f"{trial.snr_db:g} dB"
-            heard = "; ".join(f"{h.text or 'nothing'} ({h.reject or 'accepted'})" for h in trial.heard)
+            heard = "; ".join(f"{h.text or 'nothing'} ({_why(h)})" for h in trial.heard)
             _console.print(f"  {trial.file}, {condition}: {trial.verdict}: {heard or 'nothing was noticed'}")
+        for word in commands.said_otherwise(trials):
+            _console.print(f"  {word}")
+
+
+def _why(heard: Hypothesis) -> str:
+    outcome, worst = heard.reject or "accepted", heard.worst_word
+    if worst is None or worst.score > WEAK_NATS:
+        return outcome
+    return f"{outcome}; `{worst.text}`: not {' '.join(worst.sounds)} but {' '.join(worst.likelier)}"
 
 
 def _score_table(scores: list[commands.Score]) -> Table:

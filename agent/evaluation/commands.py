@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from agent.audio.file import read_audio
 from agent.errors import AudioError, VoxlineError, first_fault
 from agent.evaluation.listening import Ear, in_room
+from agent.evaluation.pronunciations import OtherSounds, other_sounds
 from agent.evaluation.statistics import Share
 from agent.grammar.fault import nearest
 from agent.grammar.graph import Graph
@@ -63,10 +64,11 @@ class Trial:
         """Exact only if the label, and nothing else, was accepted."""
         if not self.accepted:
             return Verdict.REJECTED
-        exact = [(h.command, dict(h.slots)) for h in self.accepted] == [
-            (self.label.command, self.label.slots)
-        ]
-        return Verdict.EXACT if exact else Verdict.WRONG
+        return Verdict.EXACT if [self.means(h) for h in self.accepted] == [True] else Verdict.WRONG
+
+    def means(self, heard: Hypothesis) -> bool:
+        """Tell whether an utterance is what the label says."""
+        return (heard.command, dict(heard.slots)) == (self.label.command, self.label.slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,14 @@ def not_exact(trials: Sequence[Trial]) -> list[Trial]:
     return [trial for trial in trials if trial.verdict is not Verdict.EXACT]
 
 
+def said_otherwise(trials: Sequence[Trial]) -> list[OtherSounds]:
+    """Return the words that sound otherwise in clean recordings that were understood, refused or not."""
+    clean = [trial for trial in trials if trial.snr_db is None]
+    return other_sounds([word for trial in clean for h in trial.heard if trial.means(h) for word in h.words])
+
+
 def to_json(trials: Sequence[Trial], scores: Sequence[Score]) -> str:
-    """Write scores, and every clip that was not exact with all that was heard in it."""
+    """Write scores, every clip that was not exact with all that was heard in it, and words said otherwise."""
     faults: list[dict[str, Any]] = [
         {
             "file": trial.file,
@@ -202,6 +210,9 @@ def to_json(trials: Sequence[Trial], scores: Sequence[Score]) -> str:
         }
         for trial in not_exact(trials)
     ]
-    return json.dumps(
-        {"scores": [asdict(s) for s in scores], "not_exact": faults}, ensure_ascii=False, indent=1
-    )
+    figures = {
+        "scores": [asdict(s) for s in scores],
+        "not_exact": faults,
+        "said_otherwise": [asdict(word) for word in said_otherwise(trials)],
+    }
+    return json.dumps(figures, ensure_ascii=False, indent=1)

@@ -53,6 +53,10 @@ class WordFit:
     """One past the last frame of the word's last sound."""
     score: float
     """Nats, <= 0."""
+    sounds: tuple[str, ...]
+    """As the sentence has them."""
+    likelier: tuple[str, ...]
+    """The same with the one change that fits best; unchanged where none fits better."""
     other_word: float
     """The same, of those changes alone that make another word of it."""
 
@@ -71,7 +75,8 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
     sounding = states % 2 == 0
     entered = np.flatnonzero(np.diff(nodes, prepend=-1) != 0)
     sounds = network.emission[2 * nodes[entered]]
-    gains = swap_gains(frames, sounds, entered + lead, np.flatnonzero(network.native))
+    others = np.flatnonzero(network.native)
+    gains = swap_gains(frames, sounds, entered + lead, others)
     column = np.cumsum(network.native) - 1
     fits = []
     opening = 0
@@ -82,7 +87,8 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
         following = int(entered[position + 1]) if position + 1 < len(entered) else len(states)
         sound_end = int(frame + np.flatnonzero(sounding[frame:following])[-1]) + 1
         own = gains[opening : position + 1]
-        changes = network.graph.neighbours.get(tuple(sounds[opening : position + 1].tolist()), ())
+        said = sounds[opening : position + 1].tolist()
+        changes = network.graph.neighbours.get(tuple(said), ())
         other = max((float(own[place, column[token]]) for place, token in changes), default=0.0)
         fits.append(
             WordFit(
@@ -90,11 +96,21 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
                 int(entered[opening]),
                 sound_end,
                 score=-max(0.0, float(own.max())),
+                sounds=tuple(network.graph.tokens[token] for token in said),
+                likelier=tuple(network.graph.tokens[token] for token in _changed(said, own, others)),
                 other_word=-max(0.0, other),
             )
         )
         opening = position + 1
     return fits
+
+
+def _changed(sounds: list[int], gains: NDArray[np.float32], others: NDArray[np.intp]) -> list[int]:
+    """Return a word's sounds with the one change that gains most, if any gains; see `swap_gains`."""
+    place, change = (int(index) for index in np.unravel_index(gains.argmax(), gains.shape))
+    if gains[place, change] <= 0:
+        return sounds
+    return [*sounds[:place], *others[change : change + 1].tolist(), *sounds[place + 1 :]]
 
 
 def uncertainty(log_probs: NDArray[np.float32]) -> float:

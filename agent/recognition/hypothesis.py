@@ -35,6 +35,10 @@ class HeardWord:
     end_s: float
     score: float
     """Nats, <= 0: minus what the sentence gains with another sound in the place of the word's worst one."""
+    sounds: tuple[str, ...]
+    """As the grammar has it."""
+    likelier: tuple[str, ...]
+    """The same with that other sound, or without the worst one; unchanged where none fits better."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,6 +248,8 @@ class Recognizer:
             start_s=start_s + word.first_frame * self.frame_s,
             end_s=start_s + word.end_frame * self.frame_s,
             score=word.score,
+            sounds=word.sounds,
+            likelier=word.likelier,
         )
 
     def _runner_up(

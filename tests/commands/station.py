@@ -79,7 +79,7 @@ def utterance(
     **slots: Any,
 ) -> Hypothesis:
     text = TEXTS.get(command or "", command or "")
-    words = (HeardWord(text, end_s - seconds, end_s, -0.1),) if text else ()
+    words = (HeardWord(text, end_s - seconds, end_s, -0.1, ("AH",), ("AH",)),) if text else ()
     return Hypothesis(
         end_s - seconds, end_s, 20.0, command, slots, words, probability=probability, reject=reject
     )

@@ -149,6 +149,23 @@ def test_what_was_not_exact_is_named(folder: Path) -> None:
     assert f"{file}, clean: wrong: start conveyor three (accepted)" in result.stdout
 
 
+def test_a_word_that_is_said_otherwise_is_named_with_what_to_write(folder: Path) -> None:
+    grammar = folder / "grammar.yaml"
+    wrong = "pronounce:\n  conveyor: K AH N B OY ER\n"
+    grammar.write_text((ROOT / "grammars/demo.yaml").read_text().replace("pronounce:\n", wrong))
+    said = {"command": "conveyor_start", "slots": {"conveyor": 3}}
+    for copied in range(3):
+        shutil.copy(folder / COMMAND, folder / f"{copied}.opus")
+    (folder / "labels.json").write_text(json.dumps({f"{copied}.opus": said for copied in range(3)}))
+    arguments = ["--grammar", str(grammar), "--labels", str(folder / "labels.json"), "--audio", str(folder)]
+    arguments += ["--operating-point", "high"]
+    result = CliRunner().invoke(app, ["commands", *SETUP[2:-1], *arguments], catch_exceptions=False)
+    shown = " ".join(result.stdout.split())
+    assert "start conveyor three (background; `conveyor`: not K AH N B OY ER but K AH N B EY ER)" in shown
+    assert "`conveyor` was heard as K AH N B EY ER 3 of 3 times, not as K AH N B OY ER." in shown
+    assert "write `pronounce: {conveyor: [K AH N B OY ER, K AH N B EY ER]}`" in shown
+
+
 @pytest.mark.parametrize(
     ("labels", "said"),
     [

@@ -104,7 +104,7 @@ class Matched:
                     snr_db=None,
                     command=nearest.meaning.command,
                     slots=nearest.meaning.slots,
-                    words=tuple(HeardWord(word, 0.0, 0.0, 0.0) for word in nearest.words),
+                    words=tuple(HeardWord(word, 0.0, 0.0, 0.0, (), ()) for word in nearest.words),
                     evidence={DISTANCE: nearest.cost_per_sound},
                     reject=Reject.BACKGROUND if refused and mode is Mode.ITSELF else None,
                 )
