@@ -109,7 +109,9 @@ def _why(heard: Hypothesis) -> str:
     outcome, worst = heard.reject or "accepted", heard.worst_word
     if worst is None or worst.score > WEAK_NATS:
         return outcome
-    return f"{outcome}; `{worst.text}`: not {' '.join(worst.sounds)} but {' '.join(worst.likelier)}"
+    return (
+        f"{outcome}; `{worst.text}`: not {' '.join(worst.sounds)} but {' '.join(worst.likelier) or 'nothing'}"
+    )
 
 
 def _score_table(scores: list[commands.Score]) -> Table:

@@ -39,7 +39,11 @@ class OtherSounds:
 def other_sounds(words: Sequence[HeardWord]) -> list[OtherSounds]:
     """Return which of the words, all understood right, mostly sound otherwise; the most frequent first."""
     said = Counter(word.text for word in words)
-    changed = Counter((word.text, word.sounds, word.likelier) for word in words if word.score <= -LEAST_NATS)
+    changed = Counter(
+        (word.text, word.sounds, word.likelier)
+        for word in words
+        if word.score <= -LEAST_NATS and word.likelier  # a word of one sound may fit best unsaid
+    )
     return [
         OtherSounds(text, sounds, likelier, Share.of(count, said[text]))
         for (text, sounds, likelier), count in changed.most_common()

@@ -24,7 +24,8 @@ def word(text: str, score: float, likelier: tuple[str, ...]) -> HeardWord:
 def test_most_must_say_it_so(otherwise: list[float], as_written: list[float], count: int) -> None:
     words = [word("mocha", score, HEARD) for score in otherwise]
     words += [word("mocha", score, MOCHA) for score in as_written]
-    found = other_sounds([*words, word("latte", -9.0, HEARD)])
+    unsaid = [word("oh", -9.0, ())] * 3
+    found = other_sounds([*words, word("latte", -9.0, HEARD), *unsaid])
     assert [(each.word, each.sounds, each.heard, each.share.count) for each in found] == (
         [("mocha", MOCHA, HEARD, count)] if count else []
     )
