@@ -201,13 +201,12 @@ def test_a_leak_of_the_runtime_restarts_it(
 ) -> None:
     monkeypatch.setattr(rknn, "MEMORY_CHECK_CALLS", 8)
     monkeypatch.setattr(rknn, "MEMORY_GROWTH_BYTES", 24 * 2**20)
-    gc.collect()  # what other tests left would be freed beside the leak, and hide it
     engine = RknnEngine(bundle, "rk3568")
     board.leak_bytes, board.collectable = 2 * 2**20, False
     expected = OnnxEngine(bundle).run(rows(3))
-    for seed in range(80):
+    for seed in range(200):  # enough that memory which other tests give back meanwhile does not hide it
         engine.run(rows(seed))
-    assert board.started >= 2  # six times, if nobody else gave memory back meanwhile
+    assert board.started >= 3
     assert board.released == board.started - 1
     assert np.allclose(engine.run(rows(3)), expected, atol=1e-5)
 
