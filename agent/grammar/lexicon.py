@@ -100,8 +100,7 @@ def _known(word: str) -> tuple[Sounds, ...]:
         sounds = _pinyin(word)
         return (sounds,) if sounds else ()
     if len(word) == 1 and word in LETTERS:
-        names = LETTERS[word], OTHER_NAMES.get(word, LETTERS[word])
-        return tuple(dict.fromkeys(tuple(name.split()) for name in names))
+        return tuple(tuple(name.split()) for name in (LETTERS[word], *OTHER_NAMES.get(word, [])))
     return _dictionary(word.lower())
 
 

@@ -14,7 +14,7 @@ LETTERS = {
 }  # fmt: skip
 """The names of the letters."""
 
-OTHER_NAMES = {"A": "AH", "Z": "Z EH D"}
+OTHER_NAMES = {"A": ["AH"], "Z": ["Z EH D"]}
 """What some letters are heard as, too. Where people spell, the shipped model hears an A as the article: its
 labels had one sound for both (models/EXPERIMENTS.md)."""
 

@@ -4,13 +4,14 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from typing import Any
 
 import structlog
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, create_model
 
 from agent.errors import SettingsError
 from agent.health.report import Fault
@@ -44,7 +45,7 @@ def exposition(snapshot: Snapshot, faults: Iterable[Fault]) -> str:
 
 def _head(name: str) -> list[str]:
     kind = "counter" if name.endswith("_total") else "gauge"
-    return [f"# HELP {name} {HELP[name]}", f"# TYPE {name} {kind}"]
+    return [f"# HELP {name} {_help()[name]}", f"# TYPE {name} {kind}"]
 
 
 def _info(snapshot: Snapshot) -> dict[str, str]:
@@ -70,11 +71,16 @@ def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
     return f"{name}{{{','.join(escaped)}}} {float(value)!r}" if labels else f"{name} {float(value)!r}"
 
 
-class _Documented(BaseModel):
-    """The snapshot with what is written under its fields."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-    voxline: Snapshot
+@cache
+def _help() -> dict[str, str]:
+    """Return what each metric says, as it is written under the fields of the snapshot."""
+    documented = create_model(
+        "Documented", __config__=ConfigDict(use_attribute_docstrings=True), voxline=Snapshot
+    )
+    return dict(_described(documented.model_json_schema(), "voxline", "Snapshot")) | {
+        "voxline_info": "What runs and hears, as labels.",
+        "voxline_fault": "1 for each fault that the station has now.",
+    }
 
 
 def _described(schema: dict[str, Any], prefix: str, part: str) -> Iterator[tuple[str, str]]:
@@ -88,13 +94,6 @@ def _described(schema: dict[str, Any], prefix: str, part: str) -> Iterator[tuple
             title = about.get("description", part).rstrip(".")
             text = f"{title}: {field.replace('_', ' ')}. {facts.get('description', '')}"
             yield f"{prefix}_{field}", " ".join(text.split()).replace("\\", r"\\")
-
-
-HELP = dict(_described(_Documented.model_json_schema(), "voxline", "Snapshot")) | {
-    "voxline_info": "What runs and hears, as labels.",
-    "voxline_fault": "1 for each fault that the station has now.",
-}
-"""By metric, what it says."""
 
 
 class MetricsServer:

@@ -53,12 +53,12 @@ class WordFit:
     """One past the last frame of the word's last sound."""
     score: float
     """Nats, <= 0."""
+    other_word: float
+    """The same, of those changes alone that make another word of it."""
     sounds: tuple[str, ...]
     """As the sentence has them."""
     likelier: tuple[str, ...]
-    """The same with the one change that fits best; unchanged where none fits better."""
-    other_word: float
-    """The same, of those changes alone that make another word of it."""
+    """These with the one change that fits best; unchanged where none fits better."""
 
 
 def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.float32]) -> list[WordFit]:
@@ -96,9 +96,9 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
                 int(entered[opening]),
                 sound_end,
                 score=-max(0.0, float(own.max())),
+                other_word=-max(0.0, other),
                 sounds=tuple(network.graph.tokens[token] for token in said),
                 likelier=tuple(network.graph.tokens[token] for token in _changed(said, own, others)),
-                other_word=-max(0.0, other),
             )
         )
         opening = position + 1

@@ -100,9 +100,9 @@ POINT_LIMITS = {
 def commands(base: Calibration, positives: Iterable[Positive], real: bool) -> Iterator[Example]:
     """Hear commands with nothing refused."""
     for positive in positives:
-        wanted = (positive.label.command, positive.label.slots)
-        for hypothesis in positive.trial(base).accepted:
-            right = (hypothesis.command, dict(hypothesis.slots)) == wanted
+        trial = positive.trial(base)
+        for hypothesis in trial.accepted:
+            right = trial.means(hypothesis)
             yield Example(hypothesis, right, RIGHT if right else WRONG, anchor=right and real)
 
 

@@ -6,10 +6,10 @@ from itertools import groupby
 from pypinyin import Style, lazy_pinyin
 
 from agent.grammar.lexicon import Lexicon
-from agent.grammar.spelling import LETTERS
 from models.recipe.tokens import INDEX
 
-_LEXICON = Lexicon({})
+_LEXICON = Lexicon({"A": ("EY",)})
+"""With the letter A as people say it, whatever the model before this one heard it as."""
 
 
 def phones_of_mandarin(text: str) -> list[str]:
@@ -47,10 +47,7 @@ def pronunciations(text: str, language: str) -> list[list[list[int]]]:
         return [[[INDEX[phone] for phone in phones]]] if phones else []
     if re.search(r"\d", text):
         return []
-    words = [
-        (tuple(LETTERS[word].split()),) if word in LETTERS else _LEXICON[word].variants
-        for word in words_of_english(text)
-    ]
+    words = [_LEXICON[word].variants for word in words_of_english(text)]
     if not all(words):
         return []
     return [[[INDEX[phone] for phone in variant] for variant in variants] for variants in words]
