@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from agent.grammar.graph import Graph, Word
 from agent.grammar.schema import Grammar, NumberRange, Scalar, Spelled
 from agent.grammar.slots import SpokenValues, chained, unchained
 
-_FORMAT = 9
+_FORMAT = 10
 """Raise it when the compiler makes other graphs of the same grammar, or refuses what it took before."""
 _ARRAYS = ("label", "first_arc", "source", "starts", "word", "final")
 _DIGEST = 32
@@ -79,7 +80,7 @@ class GraphCache:
     def save(self, graph: Graph) -> None:
         """Keep `graph`. A cache that cannot be written is reported, and costs only time."""
         about = {
-            "words": [[word.text, word.opens, word.closes] for word in graph.words],
+            "words": [astuple(word) for word in graph.words],
             "slots": [[*key, _to_json(held)] for key, held in graph.slot_values.items()],
             "neighbours": list(graph.neighbours.items()),
         }

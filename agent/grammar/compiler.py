@@ -15,6 +15,7 @@ import structlog
 from agent.errors import GrammarError
 from agent.grammar.automaton import Automata
 from agent.grammar.cache import GraphCache
+from agent.grammar.carriers import mark_carriers
 from agent.grammar.checks import refused, silent_words, spoken_claims
 from agent.grammar.fault import refuse_errors
 from agent.grammar.graph import Graph
@@ -47,7 +48,7 @@ def compile_grammar(grammar: Grammar, tokens: Sequence[str], cache_dir: Path | N
     graph = cache.load() if cache else None
     if graph is None:
         sentences, lexicon = audible_sentences(grammar)
-        graph = build_graph(sentences, lexicon, tokens)
+        graph = build_graph(mark_carriers(sentences), lexicon, tokens)
         texts = (word.text for word in graph.words)
         graph = replace(graph, neighbours=find_neighbours(texts, lexicon, tokens))
         _log.info(

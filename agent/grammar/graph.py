@@ -24,6 +24,8 @@ class Word:
     """Slot that begins with this word."""
     closes: str | None = None
     """Slot that ends with this word."""
+    carrier: bool = False
+    """Nothing hangs on it: see `agent.grammar.carriers`."""
 
 
 @dataclass(frozen=True, slots=True)

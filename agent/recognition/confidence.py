@@ -4,6 +4,7 @@ A sentence is only as sure as its worst word, and a word only as sure as its wor
 the pump on" hides that "on" was "off". Each word's score says by how many nats the sentence would fit better
 with another sound in the place of the word's worst one: 0 when none does, -10 and less for a wrong sound.
 Where that sound makes another word, it was rather said than slurred; so such changes are told apart.
+Words of a carrier phrase ("can I have") decide nothing, so nothing is held against them.
 """
 
 import math
@@ -59,6 +60,8 @@ class WordFit:
     """As the sentence has them."""
     likelier: tuple[str, ...]
     """These with the one change that fits best; unchanged where none fits better."""
+    carrier: bool
+    """Nothing hangs on it, so that it does not speak against the sentence."""
 
 
 def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.float32]) -> list[WordFit]:
@@ -84,6 +87,7 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
         word = network.graph.word[nodes[frame]]
         if word < 0:
             continue
+        spoken = network.graph.words[word]
         following = int(entered[position + 1]) if position + 1 < len(entered) else len(states)
         sound_end = int(frame + np.flatnonzero(sounding[frame:following])[-1]) + 1
         own = gains[opening : position + 1]
@@ -92,13 +96,14 @@ def fit_words(network: Network, states: NDArray[np.intp], frames: NDArray[np.flo
         other = max((float(own[place, column[token]]) for place, token in changes), default=0.0)
         fits.append(
             WordFit(
-                network.graph.words[word].text,
+                spoken.text,
                 int(entered[opening]),
                 sound_end,
                 score=-max(0.0, float(own.max())),
                 other_word=-max(0.0, other),
                 sounds=tuple(network.graph.tokens[token] for token in said),
                 likelier=tuple(network.graph.tokens[token] for token in _changed(said, own, others)),
+                carrier=spoken.carrier,
             )
         )
         opening = position + 1

@@ -39,6 +39,8 @@ class HeardWord:
     """As the grammar has it."""
     likelier: tuple[str, ...]
     """The same with that other sound, or without the worst one; unchanged where none fits better."""
+    carrier: bool = False
+    """Whatever is meant may begin with it, so that it decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +80,6 @@ class Hypothesis:
 
     @property
     def worst_word(self) -> HeardWord | None:
-        """The word that fits the sound least: it decides."""
-        return min(self.words, key=lambda word: word.score, default=None)
+        """The word that fits the sound least, of those on which something hangs: it decides."""
+        deciding = (word for word in self.words if not word.carrier)
+        return min(deciding, key=lambda word: word.score, default=None)

@@ -212,11 +212,12 @@ class Recognizer:
         sounds = int((np.diff(states // 2, prepend=-1) != 0).sum())
         lead = emissions[: -finish.age][-round(LEAD_S / self.frame_s) :]
         said = frames[-len(states) :]
-        worst, *others = sorted(word.score for word in heard)
+        deciding = [word for word in heard if not word.carrier]
+        worst, *others = sorted(word.score for word in deciding)
         evidence = {
             "worst_word": worst,
             "next_worst_word": others[0] if others else 0.0,
-            "other_word": min(word.other_word for word in heard),
+            "other_word": min(word.other_word for word in deciding),
             "doubt": 0.0 if margin is None else math.exp(-margin / DOUBT_NATS),
             "gain_per_sound": finish.score / sounds,
             "sounds": min(sounds, 40) / 10,
@@ -250,6 +251,7 @@ class Recognizer:
             score=word.score,
             sounds=word.sounds,
             likelier=word.likelier,
+            carrier=word.carrier,
         )
 
     def _runner_up(

@@ -99,6 +99,20 @@ def test_one_wrong_sound_is_found_in_its_word() -> None:
     assert heard.words[0].score > -0.5
 
 
+@pytest.mark.parametrize("carrier", [False, True])
+def test_a_word_on_which_nothing_hangs_need_not_be_said_well(carrier: bool) -> None:
+    begin, switch = Word("abc", carrier=carrier), Word("on", opens="s", closes="s")
+    graph = chain_graph([("light", [(begin, "ABC"), (switch, "AD")])])
+    a, b, c, d = (TOKENS.index(sound) for sound in "ABCD")
+    recognizer = Recognizer(replace(graph, neighbours={(a, b, c): ((1, d),)}), CALIBRATION, FRAME_S)
+    [heard] = [one for emission in emissions(speak("ADC AD")) for one in recognizer.push(emission)]
+    assert heard.words[0].score < -5
+    assert heard.worst_word is heard.words[int(carrier)]
+    assert (heard.evidence["worst_word"] > -0.5) is carrier
+    assert (heard.evidence["other_word"] > -0.5) is carrier
+    assert heard.reject is (None if carrier else Reject.WEAK_WORD)
+
+
 @pytest.mark.parametrize(("place", "counts"), [(1, True), (0, False)])
 def test_a_wrong_sound_that_makes_another_word_is_told_apart(place: int, counts: bool) -> None:
     a, b, c, d = (TOKENS.index(sound) for sound in "ABCD")
