@@ -213,10 +213,10 @@ class Recognizer:
         lead = emissions[: -finish.age][-round(LEAD_S / self.frame_s) :]
         said = frames[-len(states) :]
         deciding = [word for word in heard if not word.carrier]
-        worst, *others = sorted(word.score for word in deciding)
+        worst = min(deciding, key=lambda word: word.score)
         evidence = {
-            "worst_word": worst,
-            "next_worst_word": others[0] if others else 0.0,
+            "worst_word": worst.score,
+            "next_worst_word": min((word.score for word in heard if word is not worst), default=0.0),
             "other_word": min(word.other_word for word in deciding),
             "doubt": 0.0 if margin is None else math.exp(-margin / DOUBT_NATS),
             "gain_per_sound": finish.score / sounds,

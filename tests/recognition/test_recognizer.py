@@ -110,6 +110,7 @@ def test_a_word_on_which_nothing_hangs_need_not_be_said_well(carrier: bool) -> N
     assert heard.worst_word is heard.words[int(carrier)]
     assert (heard.evidence["worst_word"] > -0.5) is carrier
     assert (heard.evidence["other_word"] > -0.5) is carrier
+    assert min(heard.evidence["worst_word"], heard.evidence["next_worst_word"]) == heard.words[0].score
     assert heard.reject is (None if carrier else Reject.WEAK_WORD)
 
 
