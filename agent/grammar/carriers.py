@@ -1,4 +1,4 @@
-"""Words of carrier phrases, as phonetics calls them: "can I have", "please", with which anything may be asked for.
+"""Words of carrier phrases: "can I have", "please", with which anything may be asked for.
 
 Nothing hangs on such a word, so it need not be said well. Every word that rules something out must be.
 """
@@ -20,20 +20,23 @@ def mark_carriers(sentences: Sentences) -> Sentences:
         meanings = _Meanings(sentences)
     except GrammarError:  # too varied to tell; then every word counts
         return sentences
-    automata = sentences.automata
-    marked, words = Automata(), list(sentences.words)
-    numbers: dict[int, int] = {}
+    automata, words = sentences.automata, sentences.words
+    marked = Automata()
+    carriers: dict[int, int] = {}  # a word's symbol to that of the same word as a carrier
     made: dict[int, int] = {}
     for state in automata.reachable(sentences.start):
         arcs = {}
         for symbol, target in automata.arcs[state]:
-            number = symbol
             if meanings.carries(state, symbol, target):
-                number = numbers.setdefault(symbol, len(words))
-                words += [replace(words[symbol], carrier=True)] if number == len(words) else []
-            arcs[number] = made[target]
+                symbol = carriers.setdefault(symbol, len(words) + len(carriers))
+            arcs[symbol] = made[target]
         made[state] = marked.state(arcs, automata.outcomes[state])
-    return replace(sentences, automata=marked, start=made[sentences.start], words=tuple(words))
+    return replace(
+        sentences,
+        automata=marked,
+        start=made[sentences.start],
+        words=(*words, *(replace(words[symbol], carrier=True) for symbol in carriers)),
+    )
 
 
 class _Meanings:
@@ -49,7 +52,7 @@ class _Meanings:
                 self._in_slot[target] = (self._in_slot[state] or bool(word.opens)) and not word.closes
         store = Automata(MAX_LENGTH + 1)
         end = store.state({}, 0)
-        self._of = {}
+        self._of: dict[int, int] = {}
         for state in states:
             outcome = self._automata.outcomes[state]
             told: dict[int, int] = {}

@@ -4,8 +4,8 @@ A sentence is only as sure as its worst word, and a word only as sure as its wor
 the pump on" hides that "on" was "off". Each word's score says by how many nats the sentence would fit better
 with another sound in the place of the word's worst one: 0 when none does, -10 and less for a wrong sound.
 Where that sound makes another word, it was rather said than slurred; so such changes are told apart.
-Words of a carrier phrase ("can I have") decide nothing, so nothing is held against them. A second bad word, of
-these or not, speaks for an accent.
+Words of a carrier phrase ("can I have") decide nothing, so nothing is held against them; badly said, they
+tell of an accent, as any second bad word does.
 """
 
 import math

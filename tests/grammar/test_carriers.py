@@ -1,6 +1,6 @@
 """Words on which nothing hangs, against what all the sentences mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from agent.grammar.sentences import Sentences
 REPOSITORY = Path(__file__).parents[2]
 
 
-def grammar(commands: dict[str, Sequence[str]], builtin: str = "confirm: []\ncancel: []") -> Grammar:
+def grammar(commands: Mapping[str, Sequence[str]], builtin: str = "confirm: []\ncancel: []") -> Grammar:
     listed = "".join(
         f"  {name}: {{topic: {name}, sentences: {list(sentences)}}}\n" for name, sentences in commands.items()
     )
     return parse_grammar(
-        f"name: a\n{builtin}\nlists:\n  door: [north, {{in: '(south|rear) [wing]', out: 2}}]\ncommands:\n{listed}"
+        f"name: a\n{builtin}\nlists:\n  door: [north, {{in: '(south|rear) [wing]', out: 2}}]\n"
+        f"commands:\n{listed}"
     )
 
 
@@ -66,7 +67,7 @@ def carriers(grammar: Grammar) -> set[str]:
          "after_the_slot", "a_command_itself"],
 )  # fmt: skip
 def test_a_word_carries_if_all_can_still_be_meant(
-    commands: dict[str, Sequence[str]], expected: set[str]
+    commands: Mapping[str, Sequence[str]], expected: set[str]
 ) -> None:
     assert carriers(grammar(commands)) == expected
 
