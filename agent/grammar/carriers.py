@@ -16,18 +16,23 @@ def mark_carriers(sentences: Sentences) -> Sentences:
     Only where another word, or none, may stand in its place: what every sentence must begin with is as good
     as a wake phrase. Built-in commands do not count, since they are heard only where they are waited for.
     """
+    automata, words = sentences.automata, sentences.words
+    meanings = Automata(MAX_LENGTH + 1)
     try:
-        meanings = _Meanings(sentences)
+        meant = _still_meant(sentences, meanings)
     except GrammarError:  # too varied to tell; then every word counts
         return sentences
-    automata, words = sentences.automata, sentences.words
+    everything = meant[sentences.start]
+    if meanings.count(everything) < 2:  # nothing to choose from: each word tells the command from talk
+        return sentences
     marked = Automata()
     carriers: dict[int, int] = {}  # a word's symbol to that of the same word as a carrier
     made: dict[int, int] = {}
     for state in automata.reachable(sentences.start):
+        one_of_several = sum(meant[target] != NOTHING for _, target in automata.arcs[state]) > 1
         arcs = {}
         for symbol, target in automata.arcs[state]:
-            if meanings.carries(state, symbol, target):
+            if one_of_several and meant[target] == everything and automata.outcomes[target] < 0:
                 symbol = carriers.setdefault(symbol, len(words) + len(carriers))
             arcs[symbol] = made[target]
         made[state] = marked.state(arcs, automata.outcomes[state])
@@ -39,38 +44,30 @@ def mark_carriers(sentences: Sentences) -> Sentences:
     )
 
 
-class _Meanings:
-    """What can still be meant in each state: its sentences without the words outside slots."""
+def _still_meant(sentences: Sentences, meanings: Automata) -> dict[int, int]:
+    """Per state, what can still be meant: a state of `meanings`, its sentences without words outside slots.
 
-    def __init__(self, sentences: Sentences) -> None:
-        self._automata, self._words = sentences.automata, sentences.words
-        states = self._automata.reachable(sentences.start)
-        self._in_slot = {sentences.start: False}
-        for state in reversed(states):
-            for symbol, target in self._automata.arcs[state]:
-                word = self._words[symbol]
-                self._in_slot[target] = (self._in_slot[state] or bool(word.opens)) and not word.closes
-        store = Automata(MAX_LENGTH + 1)
-        end = store.state({}, 0)
-        self._of: dict[int, int] = {}
-        for state in states:
-            outcome = self._automata.outcomes[state]
-            told: dict[int, int] = {}
-            if outcome >= 0 and not sentences.commands[outcome].builtin:
-                told[len(self._words) + outcome] = end
-            untold = []
-            for symbol, target in self._automata.arcs[state]:
-                if self._in_slot[state] or self._words[symbol].opens:
-                    told[symbol] = self._of[target]
-                else:
-                    untold.append(self._of[target])
-            self._of[state] = store.union([store.state(told), *untold])
-        everything = self._of[sentences.start]
-        self._everything = everything if store.count(everything) > 1 else None
-
-    def carries(self, state: int, symbol: int, target: int) -> bool:
-        """Tell whether nothing hangs on a word: an arc of the sentences' automaton."""
-        if self._of[target] != self._everything or self._in_slot[state] or self._words[symbol].opens:
-            return False
-        ways = [after for _, after in self._automata.arcs[state] if self._of[after] != NOTHING]
-        return len(ways) > 1 and self._automata.outcomes[target] < 0
+    Raises:
+        GrammarError: there is too much.
+    """
+    automata, words = sentences.automata, sentences.words
+    states = automata.reachable(sentences.start)
+    in_slot = {sentences.start: False}
+    for state in reversed(states):
+        for symbol, target in automata.arcs[state]:
+            in_slot[target] = (in_slot[state] or bool(words[symbol].opens)) and not words[symbol].closes
+    end = meanings.state({}, 0)
+    meant: dict[int, int] = {}
+    for state in states:
+        outcome = automata.outcomes[state]
+        told: dict[int, int] = {}
+        if outcome >= 0 and not sentences.commands[outcome].builtin:
+            told[len(words) + outcome] = end
+        untold = []
+        for symbol, target in automata.arcs[state]:
+            if in_slot[state] or words[symbol].opens:
+                told[symbol] = meant[target]
+            else:
+                untold.append(meant[target])
+        meant[state] = meanings.union([meanings.state(told), *untold])
+    return meant

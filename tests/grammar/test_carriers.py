@@ -60,11 +60,12 @@ def carriers(grammar: Grammar) -> set[str]:
          {"(robot) open", "(robot) shut", "(machine) open", "(machine) shut"}),
         ({"open": ["robot open"], "shut": ["robot shut"]}, set()),
         ({"open": ["(open|unlock)"]}, set()),
+        ({"open": ["(open|unlock) it"]}, set()),
         ({"open": ["[now] {door} [please]"]}, {"(now) north", "(now) south", "(now) rear"}),
         ({"wait": ["please"], "open": ["[please] open"]}, set()),
     ],
     ids=["courtesy", "of_one_command", "one_command", "verbs", "names", "as_a_wake_phrase", "one_meaning",
-         "after_the_slot", "a_command_itself"],
+         "one_meaning_in_words", "after_the_slot", "a_command_itself"],
 )  # fmt: skip
 def test_a_word_carries_if_all_can_still_be_meant(
     commands: Mapping[str, Sequence[str]], expected: set[str]
